@@ -1,0 +1,10 @@
+//! Arithmetic of the Diptych engine: slices and strides in, slices out.
+//!
+//! The crate knows no ONNX, no tensor type and allocates nothing. Every public function takes the [`Isa`] to run
+//! on as its first argument and gives the same bits on all of them: `docs/numerics.md` states the rounding
+//! program that each kernel evaluates. All unstable `std::simd` features stand behind [`lanes`].
+#![feature(portable_simd)]
+
+pub mod lanes;
+
+pub use lanes::Isa;
