@@ -1,0 +1,32 @@
+"""The left panel of Diptych: ONNX operators and models, defined readably in Python on NumPy.
+
+`ReferenceSession(model).run(None, feeds)` evaluates a model; `run_operator("Conv", [x, w], {"pads": [1, 1, 1, 1]})` one operator.
+"""
+
+from diptych_reference.errors import (
+    Error,
+    InvalidInputError,
+    InvalidModelError,
+    InvalidTypeError,
+    ShapeError,
+    UnsupportedOperatorError,
+)
+from diptych_reference.model import Model, load
+from diptych_reference.operator import lookup, operator, registry
+from diptych_reference.session import ReferenceSession, run_operator
+
+__all__ = [
+    "Error",
+    "InvalidInputError",
+    "InvalidModelError",
+    "InvalidTypeError",
+    "Model",
+    "ReferenceSession",
+    "ShapeError",
+    "UnsupportedOperatorError",
+    "load",
+    "lookup",
+    "operator",
+    "registry",
+    "run_operator",
+]

@@ -1,0 +1,163 @@
+"""The registry: which plain Python function defines which version of which ONNX operator.
+
+A function's signature *is* the ONNX signature. Inputs are positional in ONNX's order (optional ones default to None, a variadic
+tail is `*inputs`); attributes are keyword-only, with ONNX's names and defaults. It returns one value or a tuple of them. A
+function that needs to know how many outputs the node asks for declares the keyword-only parameter `n_outputs`.
+
+Values are NumPy arrays (strings: dtype object), lists for sequences, None for an absent optional. Attributes arrive as int,
+float (the binary32 value), str, list, array (tensor attributes) or callable (graph attributes).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import onnx.defs
+from numpy.typing import NDArray
+
+from diptych_reference.errors import Error, InvalidInputError, InvalidModelError, ShapeError, UnsupportedOperatorError
+
+Array = NDArray[Any]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One row of the registry: a function and what its signature says about inputs and attributes."""
+
+    domain: str
+    op_type: str
+    since: int
+    function: Callable[..., Any]
+    min_inputs: int
+    max_inputs: int | None  # None: variadic
+    defaults: Mapping[str, Any]  # optional attributes
+    required: frozenset[str]  # attributes without a default
+    wants_n_outputs: bool
+
+    @property
+    def name(self) -> str:
+        """Name for messages: `Conv-11` or `com.example.Conv-1`."""
+        return f"{self.domain + '.' if self.domain else ''}{self.op_type}-{self.since}"
+
+    def __call__(self, inputs: Sequence[Any], attributes: Mapping[str, Any], n_outputs: int = 1) -> tuple[Any, ...]:
+        """Evaluate on `inputs` (None: absent) and return all outputs the function computes, at least `n_outputs`."""
+        arguments = self._trim(inputs)
+        keywords = self._bind(attributes)
+        if self.wants_n_outputs:
+            keywords["n_outputs"] = n_outputs
+        try:
+            with np.errstate(all="ignore"):
+                result = self.function(*arguments, **keywords)
+        except Error as error:
+            raise error.at(self.name)
+        except ValueError as error:  # NumPy's own word for shapes that do not fit together
+            raise ShapeError(f"{self.name}: {error}") from error
+        except IndexError as error:
+            raise InvalidInputError(f"{self.name}: {error}") from error
+        outputs = result if isinstance(result, tuple) else (result,)
+        if len(outputs) < n_outputs:
+            raise InvalidModelError(f"{self.name}: the node asks for {n_outputs} outputs, the operator has {len(outputs)}")
+        return tuple(map(as_value, outputs))
+
+    def _trim(self, inputs: Sequence[Any]) -> list[Any]:
+        """Inputs without absent ones at the end; wrong arity is an error."""
+        arguments = list(inputs)
+        while arguments and arguments[-1] is None and len(arguments) > self.min_inputs:
+            arguments.pop()
+        if len(arguments) < self.min_inputs or (self.max_inputs is not None and len(arguments) > self.max_inputs):
+            expected = f"{self.min_inputs} to {'any number' if self.max_inputs is None else self.max_inputs}"
+            raise InvalidModelError(f"{self.name}: got {len(arguments)} inputs, expected {expected}")
+        return arguments
+
+    def _bind(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        """Attributes completed by their defaults; unknown or missing ones are an error."""
+        known = self.required | self.defaults.keys()
+        unknown = sorted(attributes.keys() - known)
+        missing = sorted(self.required - attributes.keys())
+        if unknown:
+            raise InvalidModelError(f"{self.name}: unknown attributes {unknown}, expected some of {sorted(known)}")
+        if missing:
+            raise InvalidModelError(f"{self.name}: missing attributes {missing}")
+        return {**self.defaults, **{name: as_attribute(value) for name, value in attributes.items()}}
+
+
+def as_value(value: Any) -> Any:
+    """NumPy scalars become arrays of rank 0; everything else is left alone."""
+    return np.asarray(value) if isinstance(value, np.generic) else value
+
+
+def as_attribute(value: Any) -> Any:
+    """An attribute as the functions see it: bytes as str, floats rounded to binary32 (ONNX has no double attributes)."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8")
+    if isinstance(value, float):
+        return float(np.float32(value))
+    if isinstance(value, (list, tuple)):
+        return [as_attribute(item) for item in value]
+    return value
+
+
+registry: dict[tuple[str, str], dict[int, Operator]] = {}
+
+
+def operator(op_type: str, *, since: Iterable[int] | int, domain: str = "") -> Callable[[Function], Function]:
+    """Register the decorated function as the definition of `op_type` for the since_versions in `since`."""
+
+    def register(function: Function) -> Function:
+        versions = registry.setdefault((domain, op_type), {})
+        for version in (since,) if isinstance(since, int) else since:
+            if version in versions:
+                raise ValueError(f"{op_type}-{version} is defined twice: {versions[version].function} and {function}")
+            versions[version] = describe(domain, op_type, version, function)
+        return function
+
+    return register
+
+
+def describe(domain: str, op_type: str, since: int, function: Callable[..., Any]) -> Operator:
+    """Read arity and attributes from the function's signature."""
+    parameters = inspect.signature(function).parameters.values()
+    inputs = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    attributes = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "n_outputs"]
+    variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    return Operator(
+        domain=domain,
+        op_type=op_type,
+        since=since,
+        function=function,
+        min_inputs=sum(p.default is p.empty for p in inputs),
+        max_inputs=None if variadic else len(inputs),
+        defaults={p.name: as_attribute(p.default) for p in attributes if p.default is not p.empty},
+        required=frozenset(p.name for p in attributes if p.default is p.empty),
+        wants_n_outputs=any(p.name == "n_outputs" for p in parameters),
+    )
+
+
+def lookup(domain: str, op_type: str, opset: int) -> Operator:
+    """The row for `op_type` in a model that imports version `opset` of `domain`.
+
+    ONNX's schema list decides which since_version that is, so a version without a row is an error and never an older meaning.
+    Operators unknown to ONNX (registered by users) take their greatest since_version not above `opset`.
+    """
+    domain = "" if domain == "ai.onnx" else domain
+    versions = registry.get((domain, op_type), {})
+    schema = find_schema(domain, op_type, opset)
+    since = schema.since_version if schema else max((v for v in versions if v <= opset), default=None)
+    if since not in versions:
+        name = f"{domain or 'ai.onnx'}.{op_type}"
+        known = f"registered since_versions: {sorted(versions)}" if versions else "no version is registered"
+        raise UnsupportedOperatorError(f"{name} at opset {opset} (since_version {since}) has no definition; {known}")
+    return versions[since]
+
+
+def find_schema(domain: str, op_type: str, opset: int) -> onnx.defs.OpSchema | None:
+    """ONNX's schema in force at `opset`, or None where ONNX knows no such operator."""
+    try:
+        return onnx.defs.get_schema(op_type, opset, domain)
+    except onnx.defs.SchemaError:
+        return None
