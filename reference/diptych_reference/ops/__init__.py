@@ -1,22 +1,7 @@
-"""The operators, one module a family. Importing this package fills the registry."""
+"""The operators, one module a family. Importing this package imports every family and so fills the registry."""
 
-from diptych_reference.ops import (  # noqa: F401
-    activation,
-    cast,
-    constant,
-    control_flow,
-    conv,
-    dropout,
-    elementwise,
-    indexing,
-    logical,
-    matmul,
-    normalization,
-    pool,
-    quantization,
-    recurrent,
-    reduce,
-    resize,
-    shape,
-    softmax,
-)
+from importlib import import_module
+from pkgutil import iter_modules
+
+for family in iter_modules(__path__):
+    import_module(f"{__name__}.{family.name}")

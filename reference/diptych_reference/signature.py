@@ -1,0 +1,88 @@
+"""Types of values: names as ONNX's schemas write them, and the checks of inputs against schemas and model signatures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from diptych_reference.errors import InvalidInputError, InvalidTypeError, ShapeError
+from diptych_reference.model import ELEMENT_NAMES, ValueInfo
+
+DTYPE_NAMES: dict[np.dtype[Any], str] = {
+    helper.tensor_dtype_to_np_dtype(number): name for number, name in ELEMENT_NAMES.items()
+}
+BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+
+
+def as_input(value: Any) -> Any:
+    """A fed value: arrays as they are, strings of any NumPy kind as object arrays, lists element by element."""
+    if value is None:
+        return None
+    if isinstance(value, list):
+        return [as_input(item) for item in value]
+    array = np.asarray(value)
+    return array.astype(object) if array.dtype.kind == "U" else array
+
+
+def value_type(value: Any) -> str:
+    """`tensor(float)`, `seq(tensor(int64))`; an empty list has no element type and gives `seq()`."""
+    if isinstance(value, list):
+        return f"seq({value_type(value[0]) if value else ''})"
+    if not isinstance(value, np.ndarray) or value.dtype not in DTYPE_NAMES:
+        raise InvalidTypeError(f"{type(value).__name__} of dtype {getattr(value, 'dtype', None)} is no ONNX value")
+    return f"tensor({DTYPE_NAMES[value.dtype]})"
+
+
+@cache
+def allowed_types(schema: onnx.defs.OpSchema, index: int) -> tuple[str, str, frozenset[str], bool]:
+    """Name, type variable and allowed types of input `index` of `schema`, and whether the variable binds all its uses."""
+    parameter = schema.inputs[min(index, len(schema.inputs) - 1)]
+    return parameter.name, parameter.type_str, frozenset(parameter.types), parameter.is_homogeneous
+
+
+def check_inputs(schema: onnx.defs.OpSchema, inputs: Sequence[Any]) -> None:
+    """Every input must have a type its constraint allows, and inputs that share a type variable the same type."""
+    bound: dict[str, str] = {}
+    for index, value in enumerate(inputs if schema.inputs else ()):
+        if value is None:
+            continue
+        name, variable, types, homogeneous = allowed_types(schema, index)
+        actual = value_type(value)
+        expected = types if not homogeneous else {bound.get(variable, actual)} & types
+        if actual not in expected and f"optional({actual})" not in types and actual != "seq()":
+            wanted = bound.get(variable) if homogeneous and variable in bound else f"one of {sorted(types)}"
+            raise InvalidTypeError(f"{schema.name}-{schema.since_version}, input {name!r}: got {actual}, expected {wanted}")
+        bound.setdefault(variable, actual)
+
+
+def check_feed(declared: ValueInfo, value: Any) -> Any:
+    """A fed value against the model's signature: type, rank and fixed dimensions. Returns the value."""
+    where = f"input {declared.name!r}"
+    if value is None:
+        if declared.type_name.startswith("optional("):
+            return None
+        raise InvalidInputError(f"{where}: got None, expected {declared.type_name}")
+    actual = value_type(value)
+    accepted = {declared.type_name, declared.type_name.removeprefix("optional(")[:-1], ""}
+    if actual not in accepted and actual != "seq()":
+        raise InvalidTypeError(f"{where}: got {actual}, expected {declared.type_name}")
+    if declared.shape is not None and isinstance(value, np.ndarray):
+        matches = len(declared.shape) == value.ndim and all(
+            not isinstance(d, int) or d == n for d, n in zip(declared.shape, value.shape, strict=True)
+        )
+        if not matches:
+            raise ShapeError(f"{where}: got shape {list(value.shape)}, expected {list(declared.shape)}")
+    return value
+
+
+def dtype_of(element_type: int) -> np.dtype[Any]:
+    """NumPy's dtype of a TensorProto.DataType; strings are object arrays."""
+    if element_type not in ELEMENT_NAMES or element_type == TensorProto.UNDEFINED:
+        raise InvalidInputError(f"{element_type} is no TensorProto.DataType")
+    return helper.tensor_dtype_to_np_dtype(element_type)
