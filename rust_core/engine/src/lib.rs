@@ -1,1 +1,13 @@
-//! The Diptych engine.
+//! The Diptych engine: reads an ONNX model, plans it and runs it. Knows nothing of Python.
+//!
+//! `read -> graph -> lower -> passes -> plan -> run`: see the modules of those names.
+
+pub mod dtype;
+pub mod error;
+pub mod graph;
+pub mod onnx;
+pub mod tensor;
+
+pub use dtype::{Bool, DType, Element};
+pub use error::{Context, Error, ErrorKind, Result};
+pub use tensor::{Shape, Strings, Tensor, Value};
