@@ -8,6 +8,7 @@ from diptych_reference.errors import (
     InvalidInputError,
     InvalidModelError,
     InvalidTypeError,
+    ResourceLimitError,
     ShapeError,
     UnsupportedOperatorError,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "InvalidTypeError",
     "Model",
     "ReferenceSession",
+    "ResourceLimitError",
     "ShapeError",
     "UnsupportedOperatorError",
     "load",

@@ -33,3 +33,7 @@ class InvalidTypeError(InvalidInputError, TypeError):
 
 class ShapeError(InvalidInputError):
     """A value's shape does not fit the operator, its other inputs or the model's signature."""
+
+
+class ResourceLimitError(Error, MemoryError):
+    """An operator would need more memory than there is."""

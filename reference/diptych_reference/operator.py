@@ -19,7 +19,14 @@ import numpy as np
 import onnx.defs
 from numpy.typing import NDArray
 
-from diptych_reference.errors import Error, InvalidInputError, InvalidModelError, ShapeError, UnsupportedOperatorError
+from diptych_reference.errors import (
+    Error,
+    InvalidInputError,
+    InvalidModelError,
+    ResourceLimitError,
+    ShapeError,
+    UnsupportedOperatorError,
+)
 
 Array = NDArray[Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -57,8 +64,10 @@ class Operator:
             raise error.at(self.name)
         except ValueError as error:  # NumPy's own word for shapes that do not fit together
             raise ShapeError(f"{self.name}: {error}") from error
-        except IndexError as error:
+        except (IndexError, OverflowError) as error:
             raise InvalidInputError(f"{self.name}: {error}") from error
+        except MemoryError as error:
+            raise ResourceLimitError(f"{self.name}: not enough memory: {error}") from error
         outputs = result if isinstance(result, tuple) else (result,)
         if len(outputs) < n_outputs:
             raise InvalidModelError(f"{self.name}: the node asks for {n_outputs} outputs, the operator has {len(outputs)}")
@@ -67,7 +76,7 @@ class Operator:
     def _trim(self, inputs: Sequence[Any]) -> list[Any]:
         """Inputs without absent ones at the end; wrong arity is an error."""
         arguments = list(inputs)
-        while arguments and arguments[-1] is None and len(arguments) > self.min_inputs:
+        while self.max_inputs is not None and len(arguments) > self.min_inputs and arguments[-1] is None:
             arguments.pop()
         if len(arguments) < self.min_inputs or (self.max_inputs is not None and len(arguments) > self.max_inputs):
             expected = f"{self.min_inputs} to {'any number' if self.max_inputs is None else self.max_inputs}"
