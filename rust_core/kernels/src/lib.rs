@@ -5,6 +5,7 @@
 //! program that each kernel evaluates. All unstable `std::simd` features stand behind [`lanes`].
 #![feature(portable_simd)]
 
+pub mod gemm;
 pub mod lanes;
 
 pub use lanes::Isa;
