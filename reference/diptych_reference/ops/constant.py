@@ -1,7 +1,7 @@
 """Tensors made from attributes, shapes and ranges.
 
-Rounding program: Constant and ConstantOfShape move elements. Range: element i is `rn(start + rn(i * delta))` with i converted
-to the type (integers wrap; float16 and bfloat16 in binary32, each element rounded once), for 0 <= i < n. n is
+Rounding program: Constant and ConstantOfShape move elements. Range: element i is `rn(start + rn(i * delta))` with i
+converted to the type (integers wrap; float16 and bfloat16 in binary32, each element rounded once), for 0 <= i < n. n is
 `max(ceil(rn(rn(limit - start) / delta)), 0)` in binary64, exact for integers.
 """
 

@@ -1,9 +1,9 @@
 """Dropout: in inference the identity; in training a random mask.
 
-Rounding program: inference moves elements. Training: element i (row-major) is kept when `u_i >= ratio` in binary64, where u
-is the stream `random_sample` of NumPy's MT19937 seeded with `seed` (53-bit uniform numbers in [0, 1)). Kept elements are
-`rn(x * s)`, where `s = rn(1 / rn(1 - ratio))`, others +0, in binary64 for double, else in binary32 and rounded once. Without
-`seed` the seed is 0, so that runs can be repeated.
+Rounding program: inference moves elements. Training: element i (row-major) is kept when `u_i >= ratio` in binary64,
+where u is the stream `random_sample` of NumPy's MT19937 seeded with `seed` (53-bit uniform numbers in [0, 1)). Kept
+elements are `rn(x * s)`, where `s = rn(1 / rn(1 - ratio))`, others +0, in binary64 for double, else in binary32 and
+rounded once. Without `seed` the seed is 0, so that runs can be repeated.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def dropout_10(data: Array, *, ratio: float = 0.5) -> tuple[Array, Array]:
 def dropout(
     data: Array, ratio: Array | None = None, training_mode: Array | None = None, *, seed: int = 0
 ) -> tuple[Array, Array]:
-    """The input, or with `training_mode` a random part of it scaled by 1 / (1 - ratio); and the mask of what is kept."""
+    """The input, or in training a random part of it scaled by 1 / (1 - ratio); and the mask of what is kept."""
     training = training_mode is not None and bool(training_mode.reshape(()))
     share = 0.5 if ratio is None else float(ratio.reshape(()))
     return dropped(data, share if training else 0.0, seed)

@@ -1,7 +1,8 @@
 """Reading and writing elements at computed places.
 
-Rounding program: moves elements. ScatterElements and ScatterND with a reduction combine, for each target, the old value with
-the updates in their row-major order, each step rounded (float16 and bfloat16 accumulate in binary32 and round once). Negative indices count from the end; an index out of range is an error.
+Rounding program: moves elements. ScatterElements and ScatterND with a reduction combine, for each target, the old value
+with the updates in their row-major order, each step rounded (float16 and bfloat16 accumulate in binary32 and round
+once). Negative indices count from the end; an index out of range is an error.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def coordinates(indices: Array, shape: tuple[int, ...]) -> list[Array]:
 
 @operator("ScatterElements", since=(11, 13))
 def scatter_elements_11(data: Array, indices: Array, updates: Array, *, axis: int = 0) -> Array:
-    """`data` with `output[i, indices[i, j, k], k] = updates[i, j, k]` for axis 1; of duplicates the last (row-major) stays."""
+    """`data` with `output[i, indices[i, j, k], k] = updates[i, j, k]` for axis 1; of duplicates the last stays."""
     return scatter_elements(data, indices, updates, axis=axis)
 
 
@@ -165,5 +166,5 @@ def scattered(data: Array, targets: Array, updates: Array, reduction: str) -> Ar
 
 @operator("NonZero", since=(9, 13))
 def non_zero(X: Array) -> Array:
-    """Coordinates of the elements that are not zero (NaN is none, nor a non-empty string), row-major: int64 [rank, n]."""
+    """Coordinates of the elements that are not zero (nor an empty string), row-major: int64 [rank, n]."""
     return np.stack(np.nonzero(X.astype(bool))) if X.ndim else np.zeros((0, int(bool(X))), dtype=np.int64)

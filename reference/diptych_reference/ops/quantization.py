@@ -2,13 +2,14 @@
 
 Rounding programs:
 
-QuantizeLinear: in the type P of the scale (or of `precision`): `q = rn(x / scale)`, operands converted to P first; scales of
-int32 and float8e8m0 mean P = float. Integers: `y = clamp(rint(q) + zero_point)` to the output type, `rint` to nearest even,
-the sum exact (q saturates at int32, NaN counts as 0). Small floats: `rn(q + zero_point)` in binary32, rounded once more to the
-type; with `saturate` (always for float4 and float6) values beyond the greatest finite one, infinities too, become it; NaN stays.
+QuantizeLinear: in the type P of the scale (or of `precision`): `q = rn(x / scale)`, operands converted to P first;
+scales of int32 and float8e8m0 mean P = float. Integers: `y = clamp(rint(q) + zero_point)` to the output type, `rint` to
+nearest even, the sum exact (q saturates at int32, NaN counts as 0). Small floats: `rn(q + zero_point)` in binary32,
+rounded once more to the type; with `saturate` (always for float4 and float6) values beyond the greatest finite one,
+infinities too, become it; NaN stays.
 
-DequantizeLinear: in binary32 `rn(rn(x - zero_point) * scale)`, the difference of integers exact before its rounding; the
-product is rounded once more to the output type.
+DequantizeLinear: in binary32 `rn(rn(x - zero_point) * scale)`, the difference of integers exact before its rounding;
+the product is rounded once more to the output type.
 
 DynamicQuantizeLinear: `scale = (max(0, max x) - min(0, min x)) / 255`, 1 where that is 0 (the spec leaves it open);
 `zero_point = rint(clamp(0 - min / scale))`; `y = clamp(rint(x / scale) + zero_point)`.
@@ -94,7 +95,7 @@ def quantize_linear(
     output_dtype: int = 0,
     precision: int = 0,
 ) -> Array:
-    """As version 21, divided in the type `precision`. Output type: that of the zero point, or `output_dtype`, or uint8."""
+    """As version 21, divided in the type `precision`. Output type: the zero point's, `output_dtype` or uint8."""
     target = np.dtype(np.uint8)
     if y_zero_point is not None:
         target = y_zero_point.dtype
@@ -154,7 +155,7 @@ def to_small_float(x: Array, target: np.dtype[np.generic], saturate: bool) -> Ar
 
 
 def spread(values: Array, shape: tuple[int, ...], axis: int, block_size: int) -> Array:
-    """Scales or zero points broadcastable to `shape`: one for all, one for each index of `axis` or one for each block."""
+    """Scales or zero points made to broadcast to `shape`: one for all, one an index of `axis` or one a block."""
     if block_size:
         along = normalize_axis(axis, len(shape))
         blocks = tuple(-(-n // block_size) if i == along else n for i, n in enumerate(shape))
@@ -225,7 +226,7 @@ def difference(x: Array, zero_point: Array | None) -> Array:
 
 @operator("DynamicQuantizeLinear", since=11)
 def dynamic_quantize_linear(x: Array) -> tuple[Array, Array, Array]:
-    """`x` as uint8, with scale and zero point chosen from its range, which always includes 0: y, y_scale, y_zero_point."""
+    """`x` as uint8, scale and zero point chosen from its range and 0: y, y_scale, y_zero_point."""
     zero = np.zeros((), dtype=np.float32)
     greatest = maximum(zero, maximum_over(x, tuple(range(x.ndim)))) if x.size else zero
     least = minimum(zero, minimum_over(x, tuple(range(x.ndim)))) if x.size else zero

@@ -1,11 +1,11 @@
 """Resize: sampling a tensor at other places along some of its axes.
 
 Rounding program. Coordinates and weights are computed in binary64, each operation rounded, in the order written below
-(`source`, `taps`), then each weight is rounded once: to binary64 for double and for integers of 32 and 64 bits, else to binary32.
-Linear and cubic work axis by axis in increasing order, on values of that wider type: `acc = rn(w_0 * x_0)`, then
-`acc = rn(acc + rn(w_k * x_k))` in the order of the taps; taps outside read the nearest edge, taps of weight 0 take part. After the
-last axis results are rounded once to the type, for integers to nearest even, saturating. An axis that keeps its length, with
-scale 1 and no crop, is not touched. Nearest moves elements, of any type.
+(`source`, `taps`), then each weight is rounded once: to binary64 for double and for integers of 32 and 64 bits, else to
+binary32. Linear and cubic work axis by axis in increasing order, on values of that wider type: `acc = rn(w_0 * x_0)`,
+then `acc = rn(acc + rn(w_k * x_k))` in the order of the taps; taps outside read the nearest edge, taps of weight 0 take
+part. After the last axis results are rounded once to the type, for integers to nearest even, saturating. An axis that
+keeps its length, with scale 1 and no crop, is not touched. Nearest moves elements, of any type.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def resize(
 ) -> Array:
     """`X` sampled anew along `axes` (default: all), to `scales` times its lengths or to `sizes`.
 
-    Modes: nearest, linear, cubic. `antialias` widens the filter of an axis that shrinks. Version 19: `half_pixel_symmetric`.
+    Modes: nearest, linear, cubic. `antialias` widens the filter of axes that shrink. `half_pixel_symmetric` came in 19.
     """
     settings = Settings(
         mode,
@@ -167,7 +167,7 @@ def crops(roi: Array | None, count: int, settings: Settings) -> list[tuple[float
 def from_scales(
     lengths: list[int], scales: Array, crop: list[tuple[float, float]], settings: Settings
 ) -> list[tuple[float, float, int]]:
-    """Scale, extent and output length: `floor(length * (roi_end - roi_start) * scale)`, in binary32 as ONNX infers it."""
+    """Scale, extent, output length: `floor(length * (roi_end - roi_start) * scale)` in binary32, as ONNX infers it."""
     if scales.shape != (len(lengths),):
         raise ShapeError(f"scales have shape {list(scales.shape)}, expected [{len(lengths)}]")
     triples = []

@@ -54,7 +54,7 @@ def shape_1(data: Array) -> Array:
 
 @operator("Shape", since=(15, 19, 21, 23, 24, 25))
 def shape(data: Array, *, start: int = 0, end: int | None = None) -> Array:
-    """Dimensions `start` to `end` (exclusive) as int64; negative ones count from the end, both are clamped to the rank."""
+    """Dimensions `start` to `end` (exclusive) as int64; negative ones count from the end, then are clamped."""
     return np.array(data.shape[slice(start, end)], dtype=np.int64)
 
 
@@ -188,7 +188,7 @@ def joined(inputs: Sequence[Array], axis: int) -> Array:
 def split_1(
     input: Array, lengths: Array | None = None, *, axis: int = 0, split: Sequence[int] | None = None, n_outputs: int
 ) -> tuple[Array, ...]:
-    """Pieces of `input` along `axis`: lengths from the second input (its name is split too) or the attribute, else equal."""
+    """Pieces of `input` along `axis`: lengths from the second input or the attribute, else equal ones."""
     chosen = split if lengths is None else lengths
     return cut(input, axis, equal_lengths(input, axis, n_outputs) if chosen is None else integers(chosen, "split"))
 
@@ -209,7 +209,7 @@ def split_13(input: Array, split: Array | None = None, *, axis: int = 0, n_outpu
 def split(
     input: Array, split: Array | None = None, *, axis: int = 0, num_outputs: int | None = None, n_outputs: int
 ) -> tuple[Array, ...]:
-    """Pieces of `input` along `axis`: of the lengths `split`, or `num_outputs` of ceil(n / num_outputs), the last less."""
+    """Pieces of `input` along `axis`: of lengths `split`, or `num_outputs` of ceil(n / num_outputs), the last less."""
     if split is not None and num_outputs is not None:
         raise InvalidInputError("give either the input split or the attribute num_outputs, not both")
     if split is not None:
@@ -269,13 +269,13 @@ def repeated(input: Array, repeats: list[int]) -> Array:
 
 @operator("Slice", since=1)
 def slice_1(data: Array, *, starts: Sequence[int], ends: Sequence[int], axes: Sequence[int] | None = None) -> Array:
-    """Elements `starts[i]` to `ends[i]` (exclusive) along `axes[i]`; negative ones count from the end, then are clamped."""
+    """Elements `starts[i]` to `ends[i]` (exclusive) along `axes[i]`; negative ones count from the end; clamped."""
     return sliced(data, integers(starts, "starts"), integers(ends, "ends"), axes, None)
 
 
 @operator("Slice", since=(10, 11, 13))
 def slice_(data: Array, starts: Array, ends: Array, axes: Array | None = None, steps: Array | None = None) -> Array:
-    """Every `steps[i]`-th element from `starts[i]` to `ends[i]` (exclusive) along `axes[i]`; negative steps go backwards.
+    """Every `steps[i]`-th element from `starts[i]` to `ends[i]` (exclusive) along `axes[i]`; negative: backwards.
 
     Negative starts and ends count from the end, once; then they are clamped, a backward end to -1 (before the first).
     """
@@ -337,9 +337,9 @@ def pad(
     *,
     mode: str = "constant",
 ) -> Array:
-    """`data` with `pads` [begins, ends] put around `axes` (default: all). Negative pads remove elements before any padding.
+    """`data` with `pads` [begins, ends] put around `axes` (default: all). Negative pads remove elements first.
 
-    Modes: constant (`constant_value`, default 0, "" or False), reflect (mirrored, the edge not repeated), edge, wrap (19).
+    Modes: constant (`constant_value`, default 0, "" or False), reflect (the edge not repeated), edge, wrap (19).
     """
     chosen = None if axes is None else integers(axes, "axes")
     return padded(data, integers(pads, "pads"), chosen, mode, constant_of(constant_value, data))
