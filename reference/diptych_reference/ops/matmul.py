@@ -1,0 +1,108 @@
+"""Matrix products: one chain of fused multiply-adds over k for each output element."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from diptych_reference.errors import ShapeError
+from diptych_reference.numerics import fma_chain, is_float, round_to, to_integer, widen
+from diptych_reference.operator import Array, operator
+
+
+@operator("MatMul", since=(1, 9, 13))
+def matmul(a: Array, b: Array) -> Array:
+    """The product over the last axis of `a` and the last but one of `b`; 1-D operands are a row and a column, as in NumPy."""
+    if a.ndim == 0 or b.ndim == 0:
+        raise ShapeError("a scalar operand; use Mul")
+    row = a if a.ndim > 1 else a[None, :]
+    column = b if b.ndim > 1 else b[:, None]
+    product = round_back(chain(widen(row), widen(column)), a.dtype)
+    if a.ndim == 1:
+        product = product[..., 0, :]
+    return product if b.ndim > 1 else product[..., 0]
+
+
+def chain(a: Array, b: Array) -> Array:
+    """`a` [..., M, K] times `b` [..., K, N] -> [..., M, N] in the operands' own type: `acc = +0; acc = fma(a_mk, b_kn, acc)`."""
+    if a.shape[-1] != b.shape[-2]:
+        raise ShapeError(f"shapes {list(a.shape)} and {list(b.shape)}: {a.shape[-1]} columns times {b.shape[-2]} rows")
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    columns = np.moveaxis(a, -1, 0)[..., None]  # [K, ..., M, 1]
+    rows = np.moveaxis(b, -2, 0)[..., None, :]  # [K, ..., 1, N]
+    rank = len(batch) + 3
+    columns = columns.reshape(columns.shape[:1] + (1,) * (rank - columns.ndim) + columns.shape[1:])
+    rows = rows.reshape(rows.shape[:1] + (1,) * (rank - rows.ndim) + rows.shape[1:])
+    return fma_chain(columns, rows, np.zeros((*batch, a.shape[-2], b.shape[-1]), a.dtype))
+
+
+def round_back(x: Array, dtype: np.dtype[np.generic]) -> Array:
+    """An accumulator as an output of type `dtype`."""
+    return round_to(x, dtype) if is_float(dtype) else x.astype(dtype, copy=False)
+
+
+@operator("Gemm", since=(7, 9, 11, 13))
+def gemm(
+    a: Array,
+    b: Array,
+    c: Array | None = None,
+    *,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    transA: int = 0,  # noqa: N803  ONNX's names
+    transB: int = 0,  # noqa: N803
+) -> Array:
+    """`rn(rn(alpha * acc) + rn(beta * C))`; `acc` is the product's chain and `C` broadcasts into it."""
+    if a.ndim != 2 or b.ndim != 2:
+        raise ShapeError(f"A and B have ranks {a.ndim} and {b.ndim}, expected 2")
+    acc = scaled(alpha, chain(widen(a.T if transA else a), widen(b.T if transB else b)))
+    if c is not None:
+        if np.broadcast_shapes(acc.shape, c.shape) != acc.shape:
+            raise ShapeError(f"C of shape {list(c.shape)} does not broadcast into {list(acc.shape)}")
+        acc = acc + scaled(beta, widen(c))
+    return round_back(acc, a.dtype)
+
+
+def scaled(factor: float, x: Array) -> Array:
+    """`rn(factor * x)`; integers: in binary64, then toward zero, unless the factor is 1."""
+    if factor == 1:
+        return x
+    if is_float(x.dtype):
+        return x.dtype.type(factor) * x
+    return to_integer(np.float64(factor) * x.astype(np.float64), x.dtype)
+
+
+@operator("Gemm", since=(1, 6))
+def gemm_1(
+    a: Array,
+    b: Array,
+    c: Array,
+    *,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    broadcast: int = 0,
+    transA: int = 0,  # noqa: N803
+    transB: int = 0,  # noqa: N803
+) -> Array:
+    """Gemm whose `C` broadcasts only if `broadcast` is set."""
+    y = gemm(a, b, c, alpha=alpha, beta=beta, transA=transA, transB=transB)
+    if not broadcast and c.shape != y.shape:
+        raise ShapeError(f"C has shape {list(c.shape)}, expected {list(y.shape)} as broadcast=0")
+    return y
+
+
+@operator("MatMulInteger", since=10)
+def matmul_integer(
+    a: Array, b: Array, a_zero_point: Array | None = None, b_zero_point: Array | None = None
+) -> Array:
+    """`(a - a_zero_point) @ (b - b_zero_point)` in wrapping int32. Zero points are scalars, one a row of `a`, one a column of `b`."""
+    left, right = a.astype(np.int32), b.astype(np.int32)
+    if a_zero_point is not None:
+        rows = a_zero_point[:, None] if a_zero_point.ndim == 1 and a_zero_point.size > 1 else a_zero_point
+        left = left - rows.astype(np.int32)
+    if b_zero_point is not None:
+        right = right - b_zero_point.astype(np.int32)
+    if left.ndim != max(a.ndim, 1) or right.ndim != max(b.ndim, 1):
+        raise ShapeError("a zero point has more axes than its matrix")
+    return matmul(left, right)
+
+

@@ -1,0 +1,219 @@
+"""Pools: a window's sum, mean or maximum. float16 and bfloat16 compute in binary32 and round once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from diptych_reference.errors import ShapeError
+from diptych_reference.numerics import is_float, lane_sum, maximum_over, round_to, widen
+from diptych_reference.operator import Array, operator
+from diptych_reference.windows import Windows, windows
+
+
+@operator("AveragePool", since=(19, 22))
+def average_pool(
+    x: Array,
+    *,
+    auto_pad: str = "NOTSET",
+    ceil_mode: int = 0,
+    count_include_pad: int = 0,
+    dilations: Sequence[int] | None = None,
+    kernel_shape: Sequence[int],
+    pads: Sequence[int] | None = None,
+    strides: Sequence[int] | None = None,
+) -> Array:
+    """The sum of a window's input positions in row-major order, divided by their count.
+
+    With count_include_pad the count includes padding, but never what hangs over the padded input (ceil_mode). A window
+    without any input position gives +0.
+    """
+    view = pool_windows(x, kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
+    padded = view.pad(widen(x), -0.0)  # x + -0 is x for every x: padding takes no part in the sum
+    total = np.full(x.shape[:2] + view.output, -0.0, padded.dtype)
+    for position in view.positions():
+        total = total + view.at(padded, position)
+    count = covered(view, include_pad=1 if count_include_pad else 0)
+    mean = np.where(covered(view, include_pad=0) == 0, total.dtype.type(0), total / count.astype(total.dtype))
+    return round_to(mean, x.dtype)
+
+
+def pool_windows(
+    x: Array,
+    kernel_shape: Sequence[int],
+    strides: Sequence[int] | None,
+    dilations: Sequence[int] | None,
+    pads: Sequence[int] | None,
+    auto_pad: str,
+    ceil_mode: int,
+) -> Windows:
+    """The windows of a pool over the axes of `x` from 2 on."""
+    if x.ndim < 3:
+        raise ShapeError(f"X has shape {list(x.shape)}, expected a rank of at least 3")
+    return windows(x.shape[2:], kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
+
+
+def covered(view: Windows, include_pad: int) -> Array:
+    """How many positions of the input (with `include_pad`: of the padded input) each window sees, shape [output…]."""
+    reach = [(begin, end) for begin, end in view.pads]
+    ones = np.pad(np.ones(view.size, np.int64), reach, constant_values=include_pad)
+    ones = np.pad(ones, [(0, extra) for extra in view.overhang])
+    count = np.zeros(view.output, np.int64)
+    for position in view.positions():
+        count = count + view.at(ones, position)
+    return count
+
+
+@operator("AveragePool", since=(10, 11))
+def average_pool_10(
+    x: Array,
+    *,
+    auto_pad: str = "NOTSET",
+    ceil_mode: int = 0,
+    count_include_pad: int = 0,
+    kernel_shape: Sequence[int],
+    pads: Sequence[int] | None = None,
+    strides: Sequence[int] | None = None,
+) -> Array:
+    """AveragePool without dilations."""
+    return average_pool(
+        x,
+        auto_pad=auto_pad,
+        ceil_mode=ceil_mode,
+        count_include_pad=count_include_pad,
+        kernel_shape=kernel_shape,
+        pads=pads,
+        strides=strides,
+    )
+
+
+@operator("AveragePool", since=7)
+def average_pool_7(
+    x: Array,
+    *,
+    auto_pad: str = "NOTSET",
+    count_include_pad: int = 0,
+    kernel_shape: Sequence[int],
+    pads: Sequence[int] | None = None,
+    strides: Sequence[int] | None = None,
+) -> Array:
+    """AveragePool without dilations and ceil_mode."""
+    return average_pool(
+        x, auto_pad=auto_pad, count_include_pad=count_include_pad, kernel_shape=kernel_shape, pads=pads, strides=strides
+    )
+
+
+@operator("AveragePool", since=1)
+def average_pool_1(
+    x: Array,
+    *,
+    auto_pad: str = "NOTSET",
+    kernel_shape: Sequence[int],
+    pads: Sequence[int] | None = None,
+    strides: Sequence[int] | None = None,
+) -> Array:
+    """AveragePool over input positions only."""
+    return average_pool(x, auto_pad=auto_pad, kernel_shape=kernel_shape, pads=pads, strides=strides)
+
+
+@operator("MaxPool", since=(10, 11, 12, 22))
+def max_pool(
+    x: Array,
+    *,
+    auto_pad: str = "NOTSET",
+    ceil_mode: int = 0,
+    dilations: Sequence[int] | None = None,
+    kernel_shape: Sequence[int],
+    pads: Sequence[int] | None = None,
+    storage_order: int = 0,
+    strides: Sequence[int] | None = None,
+) -> tuple[Array, Array]:
+    """The maximum of a window's input positions and its index in all of `x`, the first one in row-major order.
+
+    -0 is below +0; a NaN is above everything. Indices are flat over [N, C, size…], with storage_order=1 column-major over
+    size…. A window without any input position gives -infinity (the least integer) and index -1.
+    """
+    view = pool_windows(x, kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
+    lowest = -math.inf if is_float(x.dtype) else np.iinfo(x.dtype).min
+    padded, where = view.pad(widen(x), lowest), view.pad(flat_indices(x.shape, storage_order), -1)
+    best = np.full(x.shape[:2] + view.output, lowest, padded.dtype)
+    index = np.full(best.shape, -1, np.int64)
+    for position in view.positions():
+        value, place = view.at(padded, position), view.at(where, position)
+        better = (place >= 0) & (above(value, best) | (index < 0))
+        best, index = np.where(better, value, best), np.where(better, place, index)
+    return (round_to(best, x.dtype) if is_float(x.dtype) else best), index
+
+
+def above(a: Array, b: Array) -> Array:
+    """`a > b` with -0 below +0 and NaN above all numbers."""
+    if not is_float(a.dtype):
+        return np.asarray(a > b)
+    zeros = (a == 0) & (b == 0) & np.signbit(b) & ~np.signbit(a)
+    return (a > b) | (np.isnan(a) & ~np.isnan(b)) | zeros
+
+
+def flat_indices(shape: tuple[int, ...], storage_order: int) -> Array:
+    """The flat index of every element of a tensor [N, C, size…]."""
+    n, c, *size = shape
+    plane = np.arange(math.prod(size), dtype=np.int64)
+    plane = plane.reshape(size[::-1]).T if storage_order else plane.reshape(size)
+    start = np.arange(n * c, dtype=np.int64) * math.prod(size)
+    return start.reshape(n, c, *(1,) * len(size)) + plane
+
+
+@operator("MaxPool", since=8)
+def max_pool_8(
+    x: Array,
+    *,
+    auto_pad: str = "NOTSET",
+    kernel_shape: Sequence[int],
+    pads: Sequence[int] | None = None,
+    storage_order: int = 0,
+    strides: Sequence[int] | None = None,
+) -> tuple[Array, Array]:
+    """MaxPool without dilations and ceil_mode."""
+    return max_pool(
+        x, auto_pad=auto_pad, kernel_shape=kernel_shape, pads=pads, storage_order=storage_order, strides=strides
+    )
+
+
+@operator("MaxPool", since=1)
+def max_pool_1(
+    x: Array,
+    *,
+    auto_pad: str = "NOTSET",
+    kernel_shape: Sequence[int],
+    pads: Sequence[int] | None = None,
+    strides: Sequence[int] | None = None,
+) -> Array:
+    """MaxPool without indices."""
+    return max_pool(x, auto_pad=auto_pad, kernel_shape=kernel_shape, pads=pads, strides=strides)[0]
+
+
+@operator("GlobalAveragePool", since=(1, 22))
+def global_average_pool(x: Array) -> Array:
+    """The lane sum over all axes from 2 on, divided by their size."""
+    axes = spatial_axes(x)
+    count = math.prod(x.shape[2:])
+    total = lane_sum(x, axes, keepdims=True)
+    return round_to(total / total.dtype.type(count), x.dtype)
+
+
+@operator("GlobalMaxPool", since=(1, 22))
+def global_max_pool(x: Array) -> Array:
+    """The maximum over all axes from 2 on; -infinity where they are empty."""
+    axes = spatial_axes(x)
+    if math.prod(x.shape[2:]) == 0:
+        return np.full(x.shape[:2] + (1,) * len(axes), -math.inf, x.dtype)
+    return maximum_over(x, axes, keepdims=True)
+
+
+def spatial_axes(x: Array) -> tuple[int, ...]:
+    """All axes from 2 on."""
+    if x.ndim < 2:
+        raise ShapeError(f"X has shape {list(x.shape)}, expected a rank of at least 2")
+    return tuple(range(2, x.ndim))
+
