@@ -6,6 +6,11 @@ pub mod dtype;
 pub mod error;
 pub mod graph;
 pub mod onnx;
+pub mod operator;
+pub mod ops;
+pub mod packed;
+pub mod pool;
+pub mod run;
 pub mod tensor;
 
 pub use dtype::{Bool, DType, Element};

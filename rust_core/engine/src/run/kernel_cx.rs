@@ -1,0 +1,207 @@
+//! What a step sees when it runs.
+
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::sync::Arc;
+
+use diptych_kernels::Isa;
+
+use crate::dtype::Element;
+use crate::error::{Error, Result};
+use crate::pool::Team;
+use crate::run::Executable;
+use crate::tensor::Value;
+
+/// The bytes of one operand during a run. Dtype and shape were settled when the step was planned.
+#[derive(Clone, Copy, Debug)]
+pub struct RawSlot {
+    pub ptr: *mut u8,
+    pub bytes: usize,
+}
+
+impl RawSlot {
+    pub const ABSENT: RawSlot = RawSlot { ptr: std::ptr::null_mut(), bytes: 0 };
+}
+
+// SAFETY: slots are handed to the threads that run a node; the plan keeps nodes that may run at once disjoint.
+unsafe impl Send for RawSlot {}
+// SAFETY: as above.
+unsafe impl Sync for RawSlot {}
+
+/// Operands, scratch and threads of one running step.
+pub struct KernelCx<'a> {
+    inputs: &'a [RawSlot],
+    outputs: &'a [RawSlot],
+    /// Outputs already lent out, a bit each.
+    lent: Cell<u64>,
+    isa: Isa,
+    team: &'a Team<'a>,
+}
+
+impl<'a> KernelCx<'a> {
+    pub(crate) fn new(inputs: &'a [RawSlot], outputs: &'a [RawSlot], isa: Isa, team: &'a Team<'a>) -> KernelCx<'a> {
+        KernelCx { inputs, outputs, lent: Cell::new(0), isa, team }
+    }
+
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    pub fn has(&self, input: usize) -> bool {
+        self.inputs.get(input).is_some_and(|slot| !slot.ptr.is_null())
+    }
+
+    pub fn has_output(&self, output: usize) -> bool {
+        self.outputs.get(output).is_some_and(|slot| !slot.ptr.is_null())
+    }
+
+    /// Elements of an input. Not for an input that the step's `in_place` lets an output overwrite: its bytes may be the
+    /// output's, so take [`KernelCx::input_ptr`] there.
+    pub fn input<T: Element>(&self, input: usize) -> &'a [T] {
+        let slot = self.inputs[input];
+        // SAFETY: the plan gave the slot the dtype's size and alignment, and no running step writes these bytes.
+        unsafe { std::slice::from_raw_parts(slot.ptr.cast(), slot.bytes / size_of::<T>()) }
+    }
+
+    /// Elements of an optional input.
+    pub fn opt_input<T: Element>(&self, input: usize) -> Option<&'a [T]> {
+        self.has(input).then(|| self.input(input))
+    }
+
+    /// Elements of an output, to be written whole. Each output is lent once a run.
+    ///
+    /// # Panics
+    /// If the output is taken twice: a fault of the operator.
+    #[allow(clippy::mut_from_ref)]
+    pub fn output<T: Element>(&self, output: usize) -> &'a mut [T] {
+        let bit = 1u64 << output;
+        assert!(self.lent.get() & bit == 0, "output {output} taken twice");
+        self.lent.set(self.lent.get() | bit);
+        let slot = self.outputs[output];
+        // SAFETY: the slot is this step's alone while it runs, and it is lent once.
+        unsafe { std::slice::from_raw_parts_mut(slot.ptr.cast(), slot.bytes / size_of::<T>()) }
+    }
+
+    /// Elements of an output if somebody reads it.
+    #[allow(clippy::mut_from_ref)]
+    pub fn opt_output<T: Element>(&self, output: usize) -> Option<&'a mut [T]> {
+        self.has_output(output).then(|| self.output(output))
+    }
+
+    pub fn input_ptr<T: Element>(&self, input: usize) -> *const T {
+        self.inputs[input].ptr.cast()
+    }
+
+    pub fn output_ptr<T: Element>(&self, output: usize) -> *mut T {
+        self.outputs[output].ptr.cast()
+    }
+
+    /// Bytes of an input and an output: for operators that move elements of any type.
+    pub fn input_bytes(&self, input: usize) -> &'a [u8] {
+        self.input::<u8>(input)
+    }
+
+    /// How many threads [`KernelCx::parallel`] may use: a hint for how finely to split.
+    pub fn threads(&self) -> usize {
+        self.team.threads()
+    }
+
+    /// Runs `body(chunk, scratch)` for every chunk, on several threads where that pays. `scratch` is the thread's own and
+    /// as long as the step asked for. Chunks must write disjoint places.
+    ///
+    /// # Errors
+    /// If the run was cancelled or is past its deadline; the outputs are then unfinished.
+    pub fn parallel(&self, chunks: usize, body: impl Fn(usize, &mut [u8]) + Sync) -> Result<()> {
+        self.team.parallel(chunks, &body)
+    }
+
+    /// Splits `0..len` into ranges of about `grain` or more and runs `body(range, scratch)` for each.
+    pub fn parallel_ranges(&self, len: usize, grain: usize, body: impl Fn(Range<usize>, &mut [u8]) + Sync) -> Result<()> {
+        if len == 0 {
+            return Ok(());
+        }
+        let chunks = (len / grain.max(1)).clamp(1, self.threads() * 4);
+        self.parallel(chunks, |chunk, scratch| body(chunk * len / chunks..(chunk + 1) * len / chunks, scratch))
+    }
+
+    /// Splits an output of `out.len() / row` rows into row ranges; `body(first_row, rows, scratch)` gets each range's own slice.
+    pub fn parallel_rows<T: Element>(
+        &self,
+        out: &mut [T],
+        row: usize,
+        grain: usize,
+        body: impl Fn(usize, &mut [T], &mut [u8]) + Sync,
+    ) -> Result<()> {
+        if row == 0 || out.is_empty() {
+            return Ok(());
+        }
+        let pieces = Disjoint::new(out);
+        self.parallel_ranges(pieces.len() / row, grain, |range, scratch| {
+            // SAFETY: ranges of different chunks do not overlap.
+            let rows = unsafe { pieces.range(range.start * row..range.end * row) };
+            body(range.start, rows, scratch);
+        })
+    }
+}
+
+/// A slice that several threads write in disjoint ranges.
+pub struct Disjoint<'a, T> {
+    ptr: *mut T,
+    len: usize,
+    life: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: only `range` touches elements, and its caller keeps ranges apart.
+unsafe impl<T: Send> Sync for Disjoint<'_, T> {}
+
+impl<'a, T> Disjoint<'a, T> {
+    pub fn new(slice: &'a mut [T]) -> Disjoint<'a, T> {
+        Disjoint { ptr: slice.as_mut_ptr(), len: slice.len(), life: PhantomData }
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// # Safety
+    /// No two ranges in use at a time may overlap.
+    #[allow(clippy::mut_from_ref)]
+    pub unsafe fn range(&self, range: Range<usize>) -> &mut [T] {
+        assert!(range.start <= range.end && range.end <= self.len);
+        // SAFETY: in bounds by the assertion, exclusive by this function's contract.
+        unsafe { std::slice::from_raw_parts_mut(self.ptr.add(range.start), range.len()) }
+    }
+}
+
+/// Inputs and means of a step whose outputs are values.
+pub struct ValueCx<'a> {
+    pub inputs: &'a [Option<Value>],
+    /// Outer values of the node's subgraphs, all of them, in the order of `Node::captures`.
+    pub captures: &'a [Value],
+    pub isa: Isa,
+    pub(crate) team: &'a Team<'a>,
+}
+
+impl ValueCx<'_> {
+    pub fn input(&self, input: usize) -> Result<&Value> {
+        self.inputs
+            .get(input)
+            .and_then(Option::as_ref)
+            .ok_or_else(|| Error::invalid_model(format!("input {input} is required")))
+    }
+
+    /// Runs a subgraph: `inputs` in the order of its inputs, `captures` in the order of its captures.
+    pub fn run_subgraph(&self, graph: &Arc<Executable>, inputs: Vec<Value>, captures: Vec<Value>) -> Result<Vec<Value>> {
+        graph.run_nested(inputs, captures, self.team)
+    }
+
+    /// An error if the run was cancelled or is past its deadline: for loops.
+    pub fn check(&self) -> Result<()> {
+        self.team.check()
+    }
+}
