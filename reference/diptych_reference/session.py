@@ -140,7 +140,7 @@ class Subgraph:
         self, evaluation: Evaluation, graph: Graph, outer: Mapping[str, Any], attributes: dict[str, Any]
     ) -> None:
         self.evaluation, self.graph, self.outer, self.attributes = evaluation, graph, outer, attributes
-        self.n_outputs = len(graph.outputs)
+        self.outputs = graph.outputs  # declared names, types and shapes
 
     def __call__(self, *inputs: Any) -> list[Any]:
         """Evaluate the graph."""

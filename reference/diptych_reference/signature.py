@@ -86,3 +86,11 @@ def dtype_of(element_type: int) -> np.dtype[Any]:
     if element_type not in ELEMENT_NAMES or element_type == TensorProto.UNDEFINED:
         raise InvalidInputError(f"{element_type} is no TensorProto.DataType")
     return helper.tensor_dtype_to_np_dtype(element_type)
+
+
+def dtype_named(type_name: str) -> np.dtype[Any]:
+    """NumPy's dtype of a type as schemas write it, `tensor(float)`."""
+    for dtype, name in DTYPE_NAMES.items():
+        if type_name == f"tensor({name})":
+            return dtype
+    raise InvalidTypeError(f"{type_name or 'an undeclared type'}: expected a tensor type")

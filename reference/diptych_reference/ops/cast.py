@@ -1,0 +1,193 @@
+"""Cast: every element type into every other (docs/numerics.md, section 1).
+
+The small types (float8, float6, float4, int4, int2) hold few values, so each has its own answer to what does not fit.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from onnx import TensorProto
+
+from diptych_reference.errors import InvalidInputError, InvalidModelError
+from diptych_reference.numerics import is_float, round_to, to_integer
+from diptych_reference.operator import Array, operator
+from diptych_reference.signature import DTYPE_NAMES, dtype_of
+
+SMALL_INTEGERS = {np.dtype(t): bits for t, bits in ((ml_dtypes.int4, 4), (ml_dtypes.int2, 2))}
+SMALL_UNSIGNED = {np.dtype(t): bits for t, bits in ((ml_dtypes.uint4, 4), (ml_dtypes.uint2, 2))}
+SMALL_FLOATS = {
+    np.dtype(getattr(ml_dtypes, name))
+    for name in ("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float4_e2m1fn")
+    + tuple(name for name in ("float6_e2m3fn", "float6_e3m2fn") if hasattr(ml_dtypes, name))
+}
+E8M0 = np.dtype(ml_dtypes.float8_e8m0fnu)
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|infinity|nan)", re.IGNORECASE | re.ASCII)
+INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+
+
+@operator("Cast", since=(24, 25, 28))
+def cast(input: Array, *, to: int, saturate: int = 1, round_mode: str = "up") -> Array:
+    """`input` as element type `to`. `saturate` is for float8 alone, `round_mode` (up, down, nearest) for float8e8m0."""
+    dtype = dtype_of(to)
+    if round_mode not in ("up", "down", "nearest"):
+        raise InvalidModelError(f"round_mode {round_mode!r}: expected up, down or nearest")
+    if input.dtype == dtype:
+        return input.copy()
+    if input.dtype == object:
+        return from_strings(input, dtype, saturate, round_mode)
+    if dtype == object:
+        return to_strings(input)
+    return cast_numbers(input, dtype, saturate, round_mode)
+
+
+def cast_numbers(x: Array, dtype: np.dtype[Any], saturate: int, round_mode: str) -> Array:
+    """Between types of numbers."""
+    if dtype == bool:
+        return exact(x) != 0
+    if dtype.kind in "iu" or dtype in SMALL_INTEGERS or dtype in SMALL_UNSIGNED:
+        return to_integers(exact(x), dtype)
+    if is_float(dtype):
+        return to_floats(exact(x), dtype)
+    if dtype == E8M0:
+        return to_e8m0(exact(x), saturate, round_mode)
+    return to_small_floats(exact(x), dtype, saturate)
+
+
+def exact(x: Array) -> Array:
+    """The same numbers in a type NumPy computes in: int64 or uint64 for integers, float32 or float64 for floats."""
+    if x.dtype in SMALL_INTEGERS or x.dtype in SMALL_UNSIGNED or x.dtype == bool:
+        return x.astype(np.int64)
+    if x.dtype.kind in "iu":
+        return x.astype(np.uint64 if x.dtype.kind == "u" else np.int64)
+    return x if x.dtype == np.float64 else x.astype(np.float32)
+
+
+def to_integers(x: Array, dtype: np.dtype[Any]) -> Array:
+    """Integers keep their low bits; floats go toward zero and saturate, NaN gives 0."""
+    bits = SMALL_INTEGERS.get(dtype) or SMALL_UNSIGNED.get(dtype)
+    if bits is None:
+        return to_integer(x, dtype) if x.dtype.kind == "f" else x.astype(dtype)
+    low = -(1 << (bits - 1)) if dtype in SMALL_INTEGERS else 0
+    if x.dtype.kind == "f":
+        return np.clip(to_integer(x, np.int64), low, low + (1 << bits) - 1).astype(np.int8).astype(dtype)
+    kept = x.astype(np.int64) & ((1 << bits) - 1)
+    return np.where(kept >= low + (1 << bits), kept - (1 << bits), kept).astype(np.int8).astype(dtype)
+
+
+def to_floats(x: Array, dtype: np.dtype[Any]) -> Array:
+    """`rn(x)` in float16, bfloat16, float32 or float64."""
+    if x.dtype.kind == "f":
+        return round_to(x, dtype)
+    return x.astype(dtype) if dtype.itemsize > 2 else round_to(odd_float64(x), dtype)
+
+
+def odd_float64(x: Array) -> Array:
+    """64-bit integers in binary64, rounded to odd where 53 bits are too few: a later rounding to a narrow type is then the only one."""
+    wide = (x >> 53 != 0) & (x >> 53 != -1) if x.dtype == np.int64 else x >> np.uint64(53) != 0
+    one, eleven = x.dtype.type(1), x.dtype.type(11)
+    sticky = ((x & x.dtype.type(0x7FF)) != 0).astype(x.dtype)
+    return np.where(wide, ((x >> eleven) | (sticky & one)) << eleven, x).astype(np.float64)
+
+
+def odd_float32(x: Array) -> Array:
+    """Numbers in binary32, rounded to odd where 24 bits are too few."""
+    wide = x.astype(np.float64) if x.dtype.kind == "f" else odd_float64(x)
+    near = wide.astype(np.float32)
+    error = wide - near.astype(np.float64)
+    bits = near.view(np.int32)
+    inexact = (error != 0) & np.isfinite(near) & (bits & 1 == 0)
+    step = np.where((error < 0) == np.signbit(near), 1, -1).astype(np.int32)
+    return np.where(inexact, bits + step, bits).view(np.float32)
+
+
+def to_small_floats(x: Array, dtype: np.dtype[Any], saturate: int) -> Array:
+    """`rn(x)` in a float of 4, 6 or 8 bits. Saturating, infinity and all that is too great become the greatest number.
+
+    Not saturating, they become what the type has for them: infinity, else NaN. The 4- and 6-bit types have neither and always
+    saturate; they turn NaN into the greatest number.
+    """
+    near = odd_float32(x)
+    top = np.float32(ml_dtypes.finfo(dtype).max)
+    if dtype.name.startswith("float8"):
+        fits = np.clip(near, -top, top) if saturate else near
+        return fits.astype(dtype)
+    return np.clip(np.where(np.isnan(near), top, near), -top, top).astype(dtype)
+
+
+def to_e8m0(x: Array, saturate: int, round_mode: str) -> Array:
+    """Powers of two 2**-127 .. 2**127, no sign: |x| rounded up, down or to the nearest (ties up) power; NaN stays.
+
+    Saturating, infinity and what is too great become 2**127, zero and what is too small 2**-127; else NaN.
+    """
+    size = np.abs(odd_float32(x)).astype(np.float64)
+    fraction, exponent = np.frexp(size)  # size = fraction * 2**exponent, fraction in [1/2, 1)
+    power = exponent.astype(np.int64) - 1
+    above = {"up": fraction > 0.5, "down": np.zeros(x.shape, bool), "nearest": fraction >= 0.75}[round_mode]
+    code = power + above + 127
+    small, great = (code < 0) | (size == 0), (code > 254) | np.isinf(size)
+    code = np.where(small, 0 if saturate else 255, np.where(great, 254 if saturate else 255, code))
+    return np.where(np.isnan(size), 255, code).astype(np.uint8).view(E8M0)
+
+
+def to_strings(x: Array) -> Array:
+    """The shortest decimal that reads back as the same number; NaN, INF, -INF; integers in decimal; 1 and 0 for bool."""
+    wide = x if is_float(x.dtype) and x.dtype.kind == "f" else exact(x)
+    result = np.empty(x.size, dtype=object)
+    result[:] = [spelled(value) for value in wide.reshape(-1)]
+    return result.reshape(x.shape)
+
+
+def spelled(value: Any) -> str:
+    """One number as text."""
+    if isinstance(value, np.floating) and not np.isfinite(value):
+        return "NaN" if math.isnan(value) else "INF" if value > 0 else "-INF"
+    return str(value)
+
+
+def from_strings(x: Array, dtype: np.dtype[Any], saturate: int, round_mode: str) -> Array:
+    """Decimal numbers as `dtype`: integers must be written as such and fit, others go through the nearest binary64."""
+    strings = [str(value).strip() for value in x.reshape(-1)]
+    if dtype.kind in "iu":
+        values: list[Any] = [parsed(text, INTEGER, int) for text in strings]
+        ends = np.iinfo(dtype)
+        if any(not ends.min <= value <= ends.max for value in values):
+            raise InvalidInputError(f"a number does not fit {DTYPE_NAMES[dtype]}")
+        return np.array(values, dtype=dtype).reshape(x.shape)
+    numbers = np.array([parsed(text, NUMBER, float) for text in strings], dtype=np.float64).reshape(x.shape)
+    return numbers if dtype == np.float64 else cast_numbers(numbers, dtype, saturate, round_mode)
+
+
+def parsed(text: str, pattern: re.Pattern[str], convert: Callable[[str], Any]) -> Any:
+    """`text` as a number; InvalidInputError where it is none."""
+    if not pattern.fullmatch(text):
+        raise InvalidInputError(f"{text[:40]!r} is no {'integer' if convert is int else 'number'}")
+    try:
+        return convert(text)
+    except ValueError as error:  # Python bounds the digits of an int
+        raise InvalidInputError(f"{text[:40]!r}…: {error}") from error
+
+
+@operator("Cast", since=(19, 21, 23))
+def cast_19(input: Array, *, to: int, saturate: int = 1) -> Array:
+    """Cast without `round_mode`."""
+    return cast(input, to=to, saturate=saturate)
+
+
+@operator("Cast", since=(6, 9, 13))
+def cast_6(input: Array, *, to: int) -> Array:
+    """Cast without float8."""
+    return cast(input, to=to)
+
+
+@operator("Cast", since=1)
+def cast_1(input: Array, *, to: str) -> Array:
+    """Cast whose `to` is the name of the type, as in TensorProto: FLOAT, INT64, …"""
+    if to.upper() not in TensorProto.DataType.keys():
+        raise InvalidModelError(f"to = {to!r}: expected the name of a TensorProto.DataType")
+    return cast(input, to=TensorProto.DataType.Value(to.upper()))

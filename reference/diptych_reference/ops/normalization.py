@@ -1,0 +1,198 @@
+"""Normalisations: BatchNormalization, LayerNormalization, LRN (docs/numerics.md, section 4)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from diptych_reference import numerics
+from diptych_reference.axes import normal_axis
+from diptych_reference.errors import ShapeError, UnsupportedOperatorError
+from diptych_reference.numerics import accumulator, fma, is_float, lane_sum, round_to, widen
+from diptych_reference.operator import Array, operator
+from diptych_reference.ops.elementwise import rounded
+from diptych_reference.signature import dtype_of
+
+
+@operator("BatchNormalization", since=(14, 15))
+def batch_normalization(
+    x: Array,
+    scale: Array,
+    b: Array,
+    input_mean: Array,
+    input_var: Array,
+    *,
+    epsilon: float = 1e-5,
+    momentum: float = 0.9,
+    training_mode: int = 0,
+) -> tuple[Array, ...]:
+    """`fma(x, s, t)` for each channel (axis 1), with `s` and `t` from the given statistics, or in training from the batch's.
+
+    Training also returns the running mean and variance: `rn(rn(input * momentum) + rn(current * rn(1 - momentum)))`.
+    """
+    if not training_mode:
+        return (normalize(x, scale, b, input_mean, input_var, epsilon),)
+    mean, variance = batch_statistics(x, spatial=True)
+    y = normalize(x, scale, b, mean, variance, epsilon)
+    return y, moved(input_mean, mean, momentum), moved(input_var, variance, momentum)
+
+
+def normalize(x: Array, scale: Array, b: Array, mean: Array, variance: Array, epsilon: float) -> Array:
+    """`s = scale / sqrt(var + epsilon)` and `t = b - mean * s` in binary64, rounded once; then `fma(x, s, t)`.
+
+    The statistics have the shape of `x`'s axes from 1 on, or of axis 1 alone.
+    """
+    shape = x.shape[1 : 1 + scale.ndim]
+    for name, value in (("scale", scale), ("B", b), ("mean", mean), ("var", variance)):
+        if value.shape != shape or x.ndim < 2:
+            raise ShapeError(f"{name} has shape {list(value.shape)}, expected {list(shape)} for X of shape {list(x.shape)}")
+    wide = widen(x)
+    s = scale.astype(np.float64) / np.sqrt(variance.astype(np.float64) + epsilon)
+    t = b.astype(np.float64) - mean.astype(np.float64) * s
+    spread = (*shape, *(1,) * (x.ndim - 1 - scale.ndim))
+    s, t = (value.astype(wide.dtype).reshape(spread) for value in (s, t))
+    return round_to(fma(wide, s, t), x.dtype)
+
+
+def batch_statistics(x: Array, spatial: bool) -> tuple[Array, Array]:
+    """Mean and population variance, two passes of lane sums, over the batch and (`spatial`) all axes from 2 on."""
+    wide = widen(x)
+    axes = (0, *range(2, x.ndim)) if spatial else (0,)
+    count = wide.dtype.type(math.prod(x.shape[axis] for axis in axes))
+    mean = lane_sum(wide, axes, keepdims=True) / count
+    d = wide - mean
+    variance = lane_sum(d * d, axes) / count
+    return mean.reshape(variance.shape), variance
+
+
+def moved(running: Array, current: Array, momentum: float) -> Array:
+    """The running statistic moved towards the batch's."""
+    wide = widen(running)
+    keep = wide.dtype.type(momentum)
+    return round_to(wide * keep + current.astype(wide.dtype) * (wide.dtype.type(1) - keep), running.dtype)
+
+
+@operator("BatchNormalization", since=9)
+def batch_normalization_9(
+    x: Array,
+    scale: Array,
+    b: Array,
+    mean: Array,
+    var: Array,
+    *,
+    epsilon: float = 1e-5,
+    momentum: float = 0.9,
+    n_outputs: int,
+) -> tuple[Array, ...]:
+    """Trains where more outputs than Y are asked for: running mean and variance, then the batch's own."""
+    return trained_or_not(x, scale, b, mean, var, epsilon, momentum, n_outputs, spatial=True)
+
+
+@operator("BatchNormalization", since=7)
+def batch_normalization_7(
+    x: Array,
+    scale: Array,
+    b: Array,
+    mean: Array,
+    var: Array,
+    *,
+    epsilon: float = 1e-5,
+    momentum: float = 0.9,
+    spatial: int = 1,
+    n_outputs: int,
+) -> tuple[Array, ...]:
+    """As version 9; without `spatial` each position has statistics of its own."""
+    return trained_or_not(x, scale, b, mean, var, epsilon, momentum, n_outputs, bool(spatial))
+
+
+@operator("BatchNormalization", since=(1, 6))
+def batch_normalization_1(
+    x: Array,
+    scale: Array,
+    b: Array,
+    mean: Array,
+    var: Array,
+    *,
+    consumed_inputs: Any = None,
+    epsilon: float = 1e-5,
+    is_test: int = 0,
+    momentum: float = 0.9,
+    spatial: int = 1,
+    n_outputs: int,
+) -> tuple[Array, ...]:
+    """As version 7, and `is_test` rules training out."""
+    asked = 1 if is_test else n_outputs
+    return trained_or_not(x, scale, b, mean, var, epsilon, momentum, asked, bool(spatial))
+
+
+def trained_or_not(
+    x: Array,
+    scale: Array,
+    b: Array,
+    mean: Array,
+    var: Array,
+    epsilon: float,
+    momentum: float,
+    n_outputs: int,
+    spatial: bool,
+) -> tuple[Array, ...]:
+    """Versions 1 to 9: one output is inference, more are training (Y, mean, var, saved_mean, saved_var)."""
+    if n_outputs == 1:
+        return (normalize(x, scale, b, mean, var, epsilon),)
+    batch_mean, batch_var = batch_statistics(x, spatial)
+    y = normalize(x, scale, b, batch_mean, batch_var, epsilon)
+    saved = (round_to(batch_mean, mean.dtype), round_to(batch_var, var.dtype))
+    return y, moved(mean, batch_mean, momentum), moved(var, batch_var, momentum), *saved
+
+
+@operator("LayerNormalization", since=17)
+def layer_normalization(
+    x: Array, scale: Array, b: Array | None = None, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1
+) -> tuple[Array, Array, Array]:
+    """Over all axes from `axis` on. Statistics in the stash type, scale and bias in the type of `x`, rounded after each.
+
+    Returns Y, the mean and the inverse standard deviation, the last two in the stash type and with the reduced axes kept as 1.
+    """
+    stash = dtype_of(stash_type)
+    if not is_float(stash):
+        raise UnsupportedOperatorError(f"stash_type {stash_type} ({stash}), expected a floating-point type")
+    axes = tuple(range(normal_axis(axis, x.ndim), x.ndim))
+    wide = round_to(widen(x), stash).astype(accumulator(stash))
+    count = wide.dtype.type(math.prod(x.shape[axis] for axis in axes))
+    mean = lane_sum(wide, axes, keepdims=True) / count
+    d = wide - mean
+    variance = lane_sum(d * d, axes, keepdims=True) / count
+    inverse = wide.dtype.type(1) / np.sqrt(variance + wide.dtype.type(epsilon))
+    y = rounded(np.multiply, round_to(d * inverse, x.dtype), scale)
+    if b is not None:
+        y = rounded(np.add, y, b)
+    if y.shape != x.shape:
+        raise ShapeError(f"scale {list(scale.shape)} or bias does not broadcast into X of shape {list(x.shape)}")
+    return y, round_to(mean, stash), round_to(inverse, stash)
+
+
+@operator("LRN", since=(1, 13))
+def lrn(x: Array, *, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0, size: int) -> Array:
+    """Across channels (axis 1): `q` the sequential sum of `rn(x * x)` over `size` channels around each, cut off at the ends;
+    `y = rn(x / pow(rn(bias + rn(rn(alpha / size) * q)), beta))`.
+    """
+    if x.ndim < 2 or size < 1:
+        raise ShapeError(f"size {size} and X of shape {list(x.shape)}: expected a positive size and channels on axis 1")
+    return rounded(lambda wide: local_response(wide, alpha, beta, bias, size), x)
+
+
+def local_response(x: Array, alpha: float, beta: float, bias: float, size: int) -> Array:
+    """LRN in the type of `x`."""
+    one = x.dtype.type
+    squares = x * x
+    total = np.empty_like(x)
+    before, after = (size - 1) // 2, size - 1 - (size - 1) // 2
+    for channel in range(x.shape[1]):
+        first, last = max(0, channel - before), min(x.shape[1], channel + after + 1)
+        total[:, channel] = squares[:, first]
+        for other in range(first + 1, last):
+            total[:, channel] += squares[:, other]
+    base = one(bias) + one(alpha) / one(size) * total
+    return x / numerics.power(base, np.asarray(one(beta)))
