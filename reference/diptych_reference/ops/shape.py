@@ -120,8 +120,8 @@ def squeeze_1(data: Array, *, axes: Sequence[int] | None = None) -> Array:
 
 @operator("Squeeze", since=(13, 21, 23, 24, 25))
 def squeeze(data: Array, axes: Array | None = None) -> Array:
-    """As version 1, with `axes` an input."""
-    return squeezed(data, None if axes is None else integers(axes, "axes"))
+    """As version 1, with `axes` an input; a scalar counts as one axis."""
+    return squeezed(data, None if axes is None else integers(np.atleast_1d(axes), "axes"))
 
 
 def squeezed(data: Array, axes: list[int] | None) -> Array:
@@ -142,8 +142,8 @@ def unsqueeze_1(data: Array, *, axes: Sequence[int]) -> Array:
 
 @operator("Unsqueeze", since=(13, 21, 23, 24, 25))
 def unsqueeze(data: Array, axes: Array) -> Array:
-    """As version 1, with `axes` an input."""
-    return unsqueezed(data, integers(axes, "axes"))
+    """As version 1, with `axes` an input; a scalar counts as one axis."""
+    return unsqueezed(data, integers(np.atleast_1d(axes), "axes"))
 
 
 def unsqueezed(data: Array, axes: list[int]) -> Array:
