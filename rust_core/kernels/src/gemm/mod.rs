@@ -2,11 +2,11 @@
 //!
 //! K is blocked for the caches; between blocks the accumulators rest in C and are loaded again, never summed apart, so the
 //! bits depend on no block size, split or instruction set. A caller splits a product over threads by giving each its
-//! own range of rows and columns. Arithmetic is in `f32`, `f64`, `i32` or `i64` ([`Scalar`]).
+//! own range of rows and columns. Arithmetic is in `f32`, `f64`, `i32` or `i64` ([`Scalar`]); [`half`] adds the 16-bit types.
 //!
 //! Loops, outermost first: k block, block of rows (held in L2), panel of B (a tile wide), tiles down the panel.
 
-
+pub mod half;
 mod matrix;
 mod pack;
 #[cfg(test)]
@@ -17,9 +17,10 @@ pub(crate) use matrix::extent;
 pub use matrix::{MatMut, MatRef};
 pub use pack::{PackedB, pack_b, packed_b_len, panel_width};
 pub use tile::Scalar;
+pub(crate) use tile::{load, load_first, store, store_first};
 
 use crate::lanes::Isa;
-use pack::{Source, pack_panel};
+use pack::{Same, Source, pack_panel};
 use std::ops::Range;
 use tile::{Finish, TileArgs, TileFn, TileSet};
 
@@ -218,7 +219,18 @@ struct Block<'a, T: Scalar> {
 
 impl<'a, T: Scalar> Block<'a, T> {
     fn new(isa: Isa, g: &Gemm<'a, T>, rows: Range<usize>, cols: Range<usize>, c: MatMut<'a, T>) -> Self {
-        let tiles = T::tiles(isa);
+        Block::with_tiles(isa, T::tiles(isa), g, rows, cols, c)
+    }
+
+    /// As [`Block::new`], in other arithmetic than the type's own.
+    fn with_tiles(
+        isa: Isa,
+        tiles: &'static TileSet<T>,
+        g: &Gemm<'a, T>,
+        rows: Range<usize>,
+        cols: Range<usize>,
+        c: MatMut<'a, T>,
+    ) -> Self {
         let few = rows.len() <= tiles.of_width(tiles.panel()).len();
         let (mut depth, mut direct_b) = (k_block::<T>(g.k()), false);
         if let Right::Strided(b) = &g.b {
@@ -301,7 +313,7 @@ impl<'a, T: Scalar> Block<'a, T> {
         };
         let dst = &mut scratch[(tile.start - rows.start) * ks.len()..(tile.end - rows.start) * ks.len()];
         // SAFETY: the rows lie in A; dst has exactly k * height elements.
-        unsafe { pack_panel(self.isa, source, dst.as_mut_ptr(), tile.len()) };
+        unsafe { pack_panel::<Same<T>>(self.isa, source, dst.as_mut_ptr(), tile.len()) };
     }
 
     /// Where the panel of `n` columns from `j` can be read for the block `ks`, and the distance of its rows.
@@ -323,7 +335,7 @@ impl<'a, T: Scalar> Block<'a, T> {
         };
         let dst = &mut scratch[..ks.len() * width];
         // SAFETY: the block lies in B; dst has k * width elements.
-        unsafe { pack_panel(self.isa, source, dst.as_mut_ptr(), width) };
+        unsafe { pack_panel::<Same<T>>(self.isa, source, dst.as_mut_ptr(), width) };
         (dst.as_ptr(), width)
     }
 

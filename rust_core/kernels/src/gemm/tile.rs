@@ -113,30 +113,50 @@ pub(crate) unsafe fn store_first<T: SimdElement, const W: usize>(p: *mut T, v: S
     unsafe { v.store_select_ptr(p, first::<T, W>(n)) }
 }
 
-struct Tile<'a, Want, T, const W: usize, const MR: usize, const NV: usize>(&'a TileArgs<T>, PhantomData<Want>);
+/// What one step over k does to the accumulators.
+pub(crate) trait Step<T: Scalar>: 'static {
+    fn step<A: Arch, const W: usize>(a: Simd<T, W>, b: Simd<T, W>, c: Simd<T, W>) -> Simd<T, W>;
+}
 
-impl<Want: Arch, T: Scalar, const W: usize, const MR: usize, const NV: usize> Kernel for Tile<'_, Want, T, W, MR, NV> {
+/// The type's own multiply-add.
+#[derive(Debug)]
+pub(crate) struct Chain;
+
+impl<T: Scalar> Step<T> for Chain {
+    #[inline(always)]
+    fn step<A: Arch, const W: usize>(a: Simd<T, W>, b: Simd<T, W>, c: Simd<T, W>) -> Simd<T, W> {
+        T::mul_add::<A, W>(a, b, c)
+    }
+}
+
+struct Tile<'a, Want, S, T, const W: usize, const MR: usize, const NV: usize>(&'a TileArgs<T>, PhantomData<(Want, S)>);
+
+impl<Want: Arch, S: Step<T>, T: Scalar, const W: usize, const MR: usize, const NV: usize> Kernel
+    for Tile<'_, Want, S, T, W, MR, NV>
+{
     type Output = ();
     #[inline(always)]
     fn run<A: Arch, const L: usize>(self) {
         // The table names the set: no other body is compiled.
         if const { A::ISA as u8 == Want::ISA as u8 } {
             // SAFETY: `TileFn`'s contract, which every caller of `tile` keeps.
-            unsafe { chains::<A, T, W, MR, NV>(self.0) }
+            unsafe { chains::<A, S, T, W, MR, NV>(self.0) }
         }
     }
 }
 
 /// # Safety
 /// As [`TileFn`].
-unsafe fn tile<Want: Arch, T: Scalar, const W: usize, const MR: usize, const NV: usize>(args: &TileArgs<T>) {
-    dispatch(Want::ISA, Tile::<Want, T, W, MR, NV>(args, PhantomData));
+pub(crate) unsafe fn tile<Want: Arch, S: Step<T>, T: Scalar, const W: usize, const MR: usize, const NV: usize>(
+    args: &TileArgs<T>,
+) {
+    dispatch(Want::ISA, Tile::<Want, S, T, W, MR, NV>(args, PhantomData));
 }
 
 /// # Safety
 /// As [`TileFn`].
 #[inline(always)]
-unsafe fn chains<A: Arch, T: Scalar, const W: usize, const MR: usize, const NV: usize>(args: &TileArgs<T>) {
+unsafe fn chains<A: Arch, S: Step<T>, T: Scalar, const W: usize, const MR: usize, const NV: usize>(args: &TileArgs<T>) {
     let mut acc = [[Simd::<T, W>::splat(T::default()); NV]; MR];
     let tail = args.n - (NV - 1) * W;
     if args.resume {
@@ -155,7 +175,7 @@ unsafe fn chains<A: Arch, T: Scalar, const W: usize, const MR: usize, const NV: 
             // SAFETY: A's element (i, k) is readable.
             let a = Simd::splat(unsafe { *rows[i].wrapping_add(at) });
             for v in 0..NV {
-                acc[i][v] = T::mul_add::<A, W>(a, bs[v], acc[i][v]);
+                acc[i][v] = S::step::<A, W>(a, bs[v], acc[i][v]);
             }
         }
         b = b.wrapping_add(args.b_k);
@@ -212,16 +232,20 @@ unsafe fn finish<T: Scalar, const W: usize, const MR: usize, const NV: usize>(
     }
 }
 
-/// `kernels!(T, Arch, lanes; vectors: heights; …)`: the rows of a [`TileSet`].
+/// `tile_set!(T, Step, Arch, lanes; vectors: heights; …)`: a [`TileSet`].
 macro_rules! tile_set {
-    ($t:ty, $arch:ident, $lanes:literal; $($nv:literal: [$($mr:literal)*]);*) => {{
+    ($t:ty, $arch:ident, $lanes:literal; $($rest:tt)*) => {
+        tile_set!($t, Chain, $arch, $lanes; $($rest)*)
+    };
+    ($t:ty, $step:ident, $arch:ident, $lanes:literal; $($nv:literal: [$($mr:literal)*]);*) => {{
         const SET: &TileSet<$t> = &TileSet {
             lanes: $lanes,
-            kernels: &[$(&[$(tile::<$arch, $t, $lanes, $mr, $nv>),*]),*],
+            kernels: &[$(&[$(tile::<$arch, $step, $t, $lanes, $mr, $nv>),*]),*],
         };
         SET
     }};
 }
+pub(crate) use tile_set;
 
 impl Scalar for f32 {
     const ONE: f32 = 1.0;
