@@ -10,7 +10,7 @@
 //! baseline (SSE2, no FMA unit) computes in f64 lanes: see [`Arch::fma`].
 
 pub use std::simd::prelude::*;
-pub use std::simd::{Select, StdFloat, ToBytes};
+pub use std::simd::{Select, SimdElement, StdFloat, ToBytes};
 
 /// An instruction set that a kernel can be run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

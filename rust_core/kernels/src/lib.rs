@@ -5,7 +5,9 @@
 //! program that each kernel evaluates. All unstable `std::simd` features stand behind [`lanes`].
 #![feature(portable_simd)]
 
+pub mod conv;
 pub mod gemm;
 pub mod lanes;
+pub mod qgemm;
 
 pub use lanes::Isa;

@@ -1,0 +1,117 @@
+//! The column path: vectors along the output columns, weights broadcast. For depthwise convolutions and narrow groups.
+
+use super::direct::Taps;
+use super::element::{Element, Sink};
+use super::shape::CHANNEL_BLOCK;
+use crate::lanes::*;
+
+/// A rectangle of rows by columns of one output channel.
+///
+/// # Safety
+/// `x` points at the first tap of the first output; all taps lie in the scratch, which goes on for [`super::shape::SLACK`] elements; `w`
+/// at the channel's packed weights; `y` at the first output.
+pub(super) struct Rectangle<'a, O: Sink> {
+    pub taps: &'a Taps,
+    pub kernel_taps: usize,
+    pub elements: usize,
+    /// Distance of neighbouring elements (channel planes).
+    pub channel: usize,
+    pub rows: usize,
+    pub columns: usize,
+    /// Input elements and output values from one row to the next.
+    pub x_row: usize,
+    pub y_row: usize,
+    pub x: *const O::Element,
+    pub w: *const O::Element,
+    pub bias: Option<O::Element>,
+    pub y: *mut O,
+}
+
+impl<O: Sink> Rectangle<'_, O> {
+    /// Bands of four, two and one rows.
+    ///
+    /// # Safety
+    /// As the type says.
+    #[inline(always)]
+    pub(super) unsafe fn run<A: Arch, const L: usize>(&self) {
+        let mut row = 0;
+        // SAFETY: row + band <= self.rows.
+        unsafe {
+            while self.rows - row >= 4 {
+                self.band::<A, L, 4>(row);
+                row += 4;
+            }
+            if self.rows - row >= 2 {
+                self.band::<A, L, 2>(row);
+                row += 2;
+            }
+            if self.rows > row {
+                self.band::<A, L, 1>(row);
+            }
+        }
+    }
+
+    /// `R` rows: four vectors of columns at a time where there are registers for them, then two, then one.
+    #[inline(always)]
+    unsafe fn band<A: Arch, const L: usize, const R: usize>(&self, row: usize) {
+        let wide = matches!(A::ISA, Isa::Avx512 | Isa::Neon) && O::Element::VECTORS == 2;
+        let mut column = 0;
+        while column < self.columns {
+            let left = (self.columns - column).div_ceil(L);
+            // SAFETY: the first vector starts inside the row; what it reads beyond lies in the slack, what it stores is cut off.
+            let used = unsafe {
+                if wide && left > 2 {
+                    self.tile::<A, L, R, 4>(row, column)
+                } else if left > 1 {
+                    self.tile::<A, L, R, 2>(row, column)
+                } else {
+                    self.tile::<A, L, R, 1>(row, column)
+                }
+            };
+            column += used;
+        }
+    }
+
+    /// `R` rows by `V` vectors of columns; returns the columns done.
+    #[inline(always)]
+    unsafe fn tile<A: Arch, const L: usize, const R: usize, const V: usize>(&self, row: usize, column: usize) -> usize {
+        let mut acc = [[Simd::<O::Element, L>::splat(O::Element::default()); V]; R];
+        let x = self.x.wrapping_add(row * self.x_row + column);
+        let mut x_block = x;
+        let mut w_block = self.w;
+        let mut left = self.elements;
+        while left > 0 {
+            let n = left.min(CHANNEL_BLOCK);
+            self.taps.each(|offset, tap| {
+                let mut x = x_block.wrapping_offset(offset);
+                let w = w_block.wrapping_add(tap * n);
+                for c in 0..n {
+                    // SAFETY: the caller's promise.
+                    unsafe {
+                        let weight = Simd::splat(*w.add(c));
+                        for r in 0..R {
+                            for v in 0..V {
+                                let at = x.wrapping_add(r * self.x_row + v * L).cast::<Simd<O::Element, L>>();
+                                acc[r][v] = O::Element::mac::<A, L>(at.read_unaligned(), weight, acc[r][v]);
+                            }
+                        }
+                    }
+                    x = x.wrapping_add(self.channel);
+                }
+            });
+            x_block = x_block.wrapping_add(n * self.channel);
+            w_block = w_block.wrapping_add(self.kernel_taps * n);
+            left -= n;
+        }
+        for (r, vectors) in acc.iter().enumerate() {
+            for (v, &sum) in vectors.iter().enumerate() {
+                let at = column + v * L;
+                let sum = self.bias.map_or(sum, |b| O::Element::add(sum, Simd::splat(b)));
+                let n = self.columns.saturating_sub(at).min(L);
+                // SAFETY: n columns of the row from `at` on exist.
+                unsafe { O::store(sum, self.y.wrapping_add((row + r) * self.y_row + at), n) }
+            }
+        }
+        V * L
+    }
+}

@@ -1,0 +1,209 @@
+//! The numbers that are multiplied and added, and the types they are read from and written to.
+
+use crate::lanes::*;
+use half::{bf16, f16};
+
+/// What a convolution computes in: `f32`, `f64`, or `i32` holding *two* 16-bit integers, whose products are added in pairs.
+pub trait Element: SimdElement + Default + Send + Sync + 'static {
+    /// Channels that one element holds.
+    const CHANNELS: usize;
+    /// Vectors of output channels in a tile of the channel path.
+    const VECTORS: usize;
+
+    /// The next term of the chain: `fma(x, w, acc)`; f64: `rn(rn(x*w) + acc)`; i32: `x.0*w.0 + x.1*w.1 + acc`, wrapping.
+    fn mac<A: Arch, const N: usize>(x: Simd<Self, N>, w: Simd<Self, N>, acc: Simd<Self, N>) -> Simd<Self, N>;
+
+    /// `a + b`.
+    fn add<const N: usize>(a: Simd<Self, N>, b: Simd<Self, N>) -> Simd<Self, N>;
+}
+
+impl Element for f32 {
+    const CHANNELS: usize = 1;
+    const VECTORS: usize = 2;
+
+    #[inline(always)]
+    fn mac<A: Arch, const N: usize>(x: Simd<f32, N>, w: Simd<f32, N>, acc: Simd<f32, N>) -> Simd<f32, N> {
+        A::fma(x, w, acc)
+    }
+
+    #[inline(always)]
+    fn add<const N: usize>(a: Simd<f32, N>, b: Simd<f32, N>) -> Simd<f32, N> {
+        a + b
+    }
+}
+
+impl Element for f64 {
+    const CHANNELS: usize = 1;
+    const VECTORS: usize = 1;
+
+    #[inline(always)]
+    fn mac<A: Arch, const N: usize>(x: Simd<f64, N>, w: Simd<f64, N>, acc: Simd<f64, N>) -> Simd<f64, N> {
+        acc + x * w
+    }
+
+    #[inline(always)]
+    fn add<const N: usize>(a: Simd<f64, N>, b: Simd<f64, N>) -> Simd<f64, N> {
+        a + b
+    }
+}
+
+impl Element for i32 {
+    const CHANNELS: usize = 2;
+    const VECTORS: usize = 2;
+
+    #[inline(always)]
+    fn mac<A: Arch, const N: usize>(x: Simd<i32, N>, w: Simd<i32, N>, acc: Simd<i32, N>) -> Simd<i32, N> {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use core::arch::x86_64::*;
+            use core::mem::transmute_copy;
+            match (A::ISA, N) {
+                (Isa::Avx512, 16) => {
+                    // SAFETY: N is 16, so the vectors are 512 bits; code below `dispatch` runs on a CPU with A::ISA's features.
+                    let r =
+                        unsafe { _mm512_dpwssd_epi32(transmute_copy(&acc), transmute_copy(&x), transmute_copy(&w)) };
+                    // SAFETY: as above.
+                    return unsafe { transmute_copy(&r) };
+                }
+                (Isa::Avx2, 8) => {
+                    // SAFETY: N is 8, so the vectors are 256 bits; code below `dispatch` runs on a CPU with A::ISA's features.
+                    let r: Simd<i32, N> =
+                        unsafe { transmute_copy(&_mm256_madd_epi16(transmute_copy(&x), transmute_copy(&w))) };
+                    return acc + r;
+                }
+                (Isa::Baseline, 4) => {
+                    // SAFETY: N is 4, so the vectors are 128 bits; SSE2 is part of x86-64.
+                    let r: Simd<i32, N> =
+                        unsafe { transmute_copy(&_mm_madd_epi16(transmute_copy(&x), transmute_copy(&w))) };
+                    return acc + r;
+                }
+                _ => {}
+            }
+        }
+        let half = Simd::splat(16);
+        let low = |v: Simd<i32, N>| (v << half) >> half;
+        acc + low(x) * low(w) + (x >> half) * (w >> half)
+    }
+
+    #[inline(always)]
+    fn add<const N: usize>(a: Simd<i32, N>, b: Simd<i32, N>) -> Simd<i32, N> {
+        a + b
+    }
+}
+
+/// A tensor type that is read as `Element`s: activations and weights.
+pub trait Source: Copy + Send + Sync + 'static {
+    type Element: Element;
+    /// What is subtracted from every value: the zero point of integers, nothing for floating point.
+    type Zero: Copy + Send + Sync;
+
+    /// One element from the values of its channels. `second` is absent for a last odd channel, and for floating point.
+    fn element(first: Self, second: Option<Self>, zero: Self::Zero) -> Self::Element;
+}
+
+macro_rules! float_source {
+    ($($t:ty => $e:ty, $to:expr;)*) => {$(
+        impl Source for $t {
+            type Element = $e;
+            type Zero = ();
+            #[inline(always)]
+            fn element(first: $t, _: Option<$t>, _: ()) -> $e {
+                $to(first)
+            }
+        }
+    )*};
+}
+float_source! {
+    f32 => f32, |x| x;
+    f64 => f64, |x| x;
+    f16 => f32, f16::to_f32;
+    bf16 => f32, bf16::to_f32;
+}
+
+macro_rules! integer_source {
+    ($($t:ty),*) => {$(
+        impl Source for $t {
+            type Element = i32;
+            type Zero = i16;
+            #[inline(always)]
+            fn element(first: $t, second: Option<$t>, zero: i16) -> i32 {
+                let low = (first as i16 - zero) as u16 as i32;
+                let high = second.map_or(0, |x| (x as i16 - zero) as i32);
+                high << 16 | low
+            }
+        }
+    )*};
+}
+integer_source!(u8, i8);
+
+/// A tensor type that accumulators are written to, rounded once.
+pub trait Sink: Copy + Send + Sync + 'static {
+    type Element: Element;
+
+    /// Writes the first `n` lanes (all, if `n >= N`) to `to`.
+    ///
+    /// # Safety
+    /// `to` must be valid for writing `min(n, N)` values.
+    unsafe fn store<const N: usize>(v: Simd<Self::Element, N>, to: *mut Self, n: usize);
+
+    /// One value.
+    fn narrow(v: Self::Element) -> Self;
+}
+
+macro_rules! plain_sink {
+    ($($t:ty, $m:ty);*) => {$(
+        impl Sink for $t {
+            type Element = $t;
+            #[inline(always)]
+            unsafe fn store<const N: usize>(v: Simd<$t, N>, to: *mut $t, n: usize) {
+                if n >= N {
+                    // SAFETY: the caller gives room for N values.
+                    unsafe { to.cast::<Simd<$t, N>>().write_unaligned(v) }
+                } else {
+                    let lane = Simd::<$m, N>::from_array(std::array::from_fn(|i| i as $m));
+                    // SAFETY: lanes at and above n are masked off.
+                    unsafe { v.store_select_ptr(to, lane.simd_lt(Simd::splat(n as $m))) }
+                }
+            }
+            #[inline(always)]
+            fn narrow(v: $t) -> $t {
+                v
+            }
+        }
+    )*};
+}
+plain_sink!(f32, i32; f64, i64; i32, i32);
+
+macro_rules! narrow_sink {
+    ($($t:ty),*) => {$(
+        impl Sink for $t {
+            type Element = f32;
+            #[inline(always)]
+            unsafe fn store<const N: usize>(v: Simd<f32, N>, to: *mut $t, n: usize) {
+                for (i, &x) in v.as_array().iter().enumerate().take(n) {
+                    // SAFETY: i < min(n, N).
+                    unsafe { to.add(i).write(<$t>::from_f32(x)) }
+                }
+            }
+            #[inline(always)]
+            fn narrow(v: f32) -> $t {
+                <$t>::from_f32(v)
+            }
+        }
+    )*};
+}
+narrow_sink!(f16, bf16);
+
+/// Rows become columns: `out[j][i] = rows[i][j]`, by log2 N perfect shuffles of the rows.
+#[inline(always)]
+pub(super) fn transpose<T: SimdElement, const N: usize>(mut rows: [Simd<T, N>; N]) -> [Simd<T, N>; N] {
+    let mut round = 1;
+    while round < N {
+        let from = rows;
+        for i in 0..N / 2 {
+            (rows[2 * i], rows[2 * i + 1]) = from[i].interleave(from[i + N / 2]);
+        }
+        round *= 2;
+    }
+    rows
+}
