@@ -1,6 +1,7 @@
 """The left panel of Diptych: ONNX operators and models, defined readably in Python on NumPy.
 
-`ReferenceSession(model).run(None, feeds)` evaluates a model; `run_operator("Conv", [x, w], {"pads": [1, 1, 1, 1]})` one operator.
+`ReferenceSession(model).run(None, feeds)` evaluates a model,
+`run_operator("Conv", [x, w], {"pads": [1, 1, 1, 1]})` one operator.
 """
 
 from diptych_reference.errors import (

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Self
-
 
 class Error(Exception):
     """Base of all errors of the reference. The message says what, where, what was got and what was expected."""
 
-    def at(self, where: str) -> Self:
-        """Put `where` (a node, a model) in front of the message and return the error itself."""
+    def at(self, where: str) -> None:
+        """Put `where` (a node, a model) in front of the message."""
         message = self.args[0] if self.args else ""
         self.args = (f"{where}: {message}", *self.args[1:])
-        return self
 
 
 class InvalidModelError(Error, ValueError):

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import google.protobuf.message
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from onnx import AttributeProto, TensorProto, numpy_helper
 
@@ -123,12 +123,13 @@ def load(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> Model:
         proto = onnx.ModelProto()
         try:
             proto.ParseFromString(source)
-        except google.protobuf.message.DecodeError as error:
+        except DecodeError as error:
             raise InvalidModelError(f"{name}: not an ONNX model: {error}") from error
     try:
         return Reader(folder).model(proto, name)
     except InvalidModelError as error:
-        raise error.at(name)
+        error.at(name)
+        raise
 
 
 class Reader:
@@ -184,7 +185,8 @@ class Reader:
                 opsets=opset_imports(proto.opset_import),
             )
         except InvalidModelError as error:
-            raise error.at(f"function {proto.name!r}")
+            error.at(f"function {proto.name!r}")
+            raise
 
     def node(self, proto: onnx.NodeProto, visible: frozenset[str]) -> Node:
         """A node with its attributes as Python values."""
@@ -203,11 +205,12 @@ class Reader:
             try:
                 node.attributes[attribute.name] = self.attribute(attribute, visible)
             except InvalidModelError as error:
-                raise error.at(f"{node.label}, attribute {attribute.name!r}")
+                error.at(f"{node.label}, attribute {attribute.name!r}")
+                raise
         return node
 
     def attribute(self, proto: AttributeProto, visible: frozenset[str]) -> Any:
-        """int, float, str, array, Graph, or a list of these. Strings that are not UTF-8 stay bytes."""
+        """int, float, str, array, Graph, type name, or a list of these. Strings that are not UTF-8 stay bytes."""
         if proto.ref_attr_name:
             return AttributeReference(proto.ref_attr_name)
         kinds = AttributeProto
@@ -234,6 +237,10 @@ class Reader:
                 return [self.tensor(t) for t in proto.tensors]
             case kinds.GRAPHS:
                 return [self.graph(g, visible) for g in proto.graphs]
+            case kinds.TYPE_PROTO:
+                return type_name(proto.tp)
+            case kinds.TYPE_PROTOS:
+                return [type_name(t) for t in proto.type_protos]
         raise InvalidModelError(f"attribute type {proto.type} is not supported")
 
     def tensor(self, proto: TensorProto) -> Array:
@@ -249,12 +256,13 @@ class Reader:
                 proto = self.with_external_data(proto)
             return numpy_helper.to_array(proto)
         except InvalidModelError as error:
-            raise error.at(f"tensor {proto.name!r}")
+            error.at(f"tensor {proto.name!r}")
+            raise
         except (ValueError, TypeError, KeyError, OverflowError, MemoryError) as error:
             raise InvalidModelError(f"tensor {proto.name!r}, shape {list(proto.dims)}: {error}") from error
 
     def with_external_data(self, proto: TensorProto) -> TensorProto:
-        """A copy of `proto` that holds its bytes itself. The file must lie inside the model's folder, links resolved."""
+        """A copy of `proto` that holds its bytes. Their file must lie inside the model's folder, links resolved."""
         entries = {entry.key: entry.value for entry in proto.external_data}
         location = entries.get("location", "")
         if self.folder is None:
@@ -266,7 +274,7 @@ class Reader:
         available = path.stat().st_size - offset
         length = int(entries.get("length", max(available, 0)))
         if offset < 0 or not 0 <= length <= available:
-            raise InvalidModelError(f"external data {location!r}: bytes {offset}..{offset + length} are not in the file")
+            raise InvalidModelError(f"external data {location!r} has no bytes {offset}..{offset + length}")
         with path.open("rb") as file:
             file.seek(offset)
             copy = TensorProto(name=proto.name, data_type=proto.data_type, dims=proto.dims)
@@ -344,7 +352,7 @@ def reads(proto: onnx.NodeProto) -> set[str]:
 
 
 def sort(protos: Iterable[onnx.NodeProto], known: frozenset[str] | set[str]) -> list[onnx.NodeProto]:
-    """The nodes in an order in which each finds its inputs ready: the given order wherever that works (Kahn's algorithm)."""
+    """The nodes in an order in which each finds its inputs ready (Kahn's algorithm)."""
     nodes = list(protos)
     produced = {name for node in nodes for name in node.output if name}
     readers: dict[str, list[int]] = {}

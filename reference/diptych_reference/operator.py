@@ -1,11 +1,11 @@
 """The registry: which plain Python function defines which version of which ONNX operator.
 
-A function's signature *is* the ONNX signature. Inputs are positional in ONNX's order (optional ones default to None, a variadic
-tail is `*inputs`); attributes are keyword-only, with ONNX's names and defaults. It returns one value or a tuple of them. A
-function that needs to know how many outputs the node asks for declares the keyword-only parameter `n_outputs`.
+A function's signature *is* the ONNX signature. Inputs are positional in ONNX's order (optional ones default to None, a
+variadic tail is `*inputs`); attributes are keyword-only, with ONNX's names and defaults. It returns one value or a tuple of
+them. A function that needs to know how many outputs the node asks for declares the keyword-only parameter `n_outputs`.
 
-Values are NumPy arrays (strings: dtype object), lists for sequences, None for an absent optional. Attributes arrive as int,
-float (the binary32 value), str, list, array (tensor attributes) or callable (graph attributes).
+Values are NumPy arrays (strings: dtype object), lists for sequences, None for an absent optional. Attributes arrive as
+int, float (the binary32 value), str, list, array (tensor attributes) or callable (graph attributes).
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ class Operator:
             with np.errstate(all="ignore"):
                 result = self.function(*arguments, **keywords)
         except Error as error:
-            raise error.at(self.name)
+            error.at(self.name)
+            raise
         except ValueError as error:  # NumPy's own word for shapes that do not fit together
             raise ShapeError(f"{self.name}: {error}") from error
         except (IndexError, OverflowError) as error:
@@ -70,7 +71,7 @@ class Operator:
             raise ResourceLimitError(f"{self.name}: not enough memory: {error}") from error
         outputs = result if isinstance(result, tuple) else (result,)
         if len(outputs) < n_outputs:
-            raise InvalidModelError(f"{self.name}: the node asks for {n_outputs} outputs, the operator has {len(outputs)}")
+            raise InvalidModelError(f"{self.name}: {n_outputs} outputs asked for, the operator has {len(outputs)}")
         return tuple(map(as_value, outputs))
 
     def _trim(self, inputs: Sequence[Any]) -> list[Any]:
@@ -101,7 +102,7 @@ def as_value(value: Any) -> Any:
 
 
 def as_attribute(value: Any) -> Any:
-    """An attribute as the functions see it: bytes as str, floats rounded to binary32 (ONNX has no double attributes)."""
+    """An attribute as the functions see it: bytes as str, floats rounded to binary32 (ONNX has no others)."""
     if isinstance(value, bytes):
         return value.decode("utf-8")
     if isinstance(value, float):
@@ -150,7 +151,7 @@ def describe(domain: str, op_type: str, since: int, function: Callable[..., Any]
 def lookup(domain: str, op_type: str, opset: int) -> Operator:
     """The row for `op_type` in a model that imports version `opset` of `domain`.
 
-    ONNX's schema list decides which since_version that is, so a version without a row is an error and never an older meaning.
+    ONNX's schema list decides which since_version that is: a version without a row is an error, never an older meaning.
     Operators unknown to ONNX (registered by users) take their greatest since_version not above `opset`.
     """
     domain = "" if domain == "ai.onnx" else domain

@@ -44,7 +44,8 @@ class ReferenceSession:
         try:
             values = Evaluation(self.model).graph(self.model.graph, self._feed(feeds), {})
         except Error as error:
-            raise error.at(self.model.name)
+            error.at(self.model.name)
+            raise
         return [values[self.output_names.index(name)] for name in names]
 
     def run_nodes(self, feeds: Mapping[str, Any]) -> Iterator[Step]:
@@ -52,7 +53,8 @@ class ReferenceSession:
         try:
             yield from Evaluation(self.model).steps(self.model.graph, self._feed(feeds), {})
         except Error as error:
-            raise error.at(self.model.name)
+            error.at(self.model.name)
+            raise
 
     def _feed(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
         """The graph's own values at the start: initializers and checked inputs."""
@@ -74,7 +76,7 @@ class Evaluation:
         self.calls = calls  # functions being evaluated, outermost first
 
     def graph(self, graph: Graph, values: ChainMap[str, Any] | dict[str, Any], attributes: dict[str, Any]) -> list[Any]:
-        """Outputs of `graph`. `values` holds what is defined so far; `attributes` are those of the enclosing function."""
+        """Outputs of `graph`. `values`: what is defined so far; `attributes`: those of the enclosing function."""
         for _ in self.steps(graph, values, attributes):
             pass
         return [values[output.name] for output in graph.outputs]
@@ -89,7 +91,8 @@ class Evaluation:
             try:
                 outputs = self.node(node, inputs, values, attributes)
             except Error as error:
-                raise error.at(node.label)
+                error.at(node.label)
+                raise
             own.update((name, value) for name, value in zip(node.outputs, outputs, strict=True) if name)
             yield node, inputs, outputs
             for name in dead:
@@ -176,4 +179,3 @@ def run_operator(
     version = onnx.defs.onnx_opset_version() if opset is None else opset
     values = [value if value is None or isinstance(value, list) else as_input(value) for value in inputs]
     return evaluate(op_type, values, attributes or {}, version, domain, n_outputs)
-

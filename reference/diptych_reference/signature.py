@@ -1,4 +1,4 @@
-"""Types of values: names as ONNX's schemas write them, and the checks of inputs against schemas and model signatures."""
+"""Types of values: their names in ONNX's schemas, and the checks of inputs against schemas and model signatures."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def value_type(value: Any) -> str:
 
 @cache
 def allowed_types(schema: onnx.defs.OpSchema, index: int) -> tuple[str, str, frozenset[str], bool]:
-    """Name, type variable and allowed types of input `index` of `schema`, and whether the variable binds all its uses."""
+    """Name, type variable and allowed types of input `index`, and whether the variable binds all its uses."""
     parameter = schema.inputs[min(index, len(schema.inputs) - 1)]
     return parameter.name, parameter.type_str, frozenset(parameter.types), parameter.is_homogeneous
 
@@ -57,7 +57,8 @@ def check_inputs(schema: onnx.defs.OpSchema, inputs: Sequence[Any]) -> None:
         expected = types if not homogeneous else {bound.get(variable, actual)} & types
         if actual not in expected and f"optional({actual})" not in types and actual != "seq()":
             wanted = bound.get(variable) if homogeneous and variable in bound else f"one of {sorted(types)}"
-            raise InvalidTypeError(f"{schema.name}-{schema.since_version}, input {name!r}: got {actual}, expected {wanted}")
+            where = f"{schema.name}-{schema.since_version}, input {name!r}"
+            raise InvalidTypeError(f"{where}: got {actual}, expected {wanted}")
         bound.setdefault(variable, actual)
 
 

@@ -1,4 +1,4 @@
-"""Sliding windows of convolutions and pools: attributes resolved, output sizes, and views of the input at a kernel position.
+"""Sliding windows of convolutions and pools: attributes, output sizes, views of the input at a kernel position.
 
 Spatial sizes are per axis, in the order of the input's axes 2 and up. Padding is (begin, end) for each axis.
 """
@@ -48,7 +48,8 @@ class Windows:
     def at(self, padded: Array, position: tuple[int, ...]) -> Array:
         """View [N, C, output…]: what each window sees at a kernel position."""
         steps = zip(position, self.dilations, self.strides, self.output, strict=True)
-        return padded[(..., *(slice(p * d, p * d + s * (o - 1) + 1 if o else p * d, s) for p, d, s, o in steps))]
+        seen = tuple(slice(p * d, p * d + s * (o - 1) + 1 if o else p * d, s) for p, d, s, o in steps)
+        return padded[(slice(None),) * (padded.ndim - len(seen)) + seen]
 
 
 def per_axis(name: str, values: Sequence[int] | None, default: int, rank: int, least: int) -> tuple[int, ...]:
@@ -106,7 +107,7 @@ def windows(
 
 
 def output_size(size: int, begin: int, end: int, extent: int, stride: int, ceil_mode: int) -> int:
-    """Number of windows along an axis. With ceil_mode a last partial window counts unless it starts in the end padding."""
+    """Number of windows along an axis; with ceil_mode also a last partial one, unless it starts in the end padding."""
     room = size + begin + end - extent
     count = (-(-room // stride) if ceil_mode else room // stride) + 1
     if ceil_mode and (count - 1) * stride >= size + begin:

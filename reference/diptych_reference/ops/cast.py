@@ -23,9 +23,17 @@ SMALL_INTEGERS = {np.dtype(t): bits for t, bits in ((ml_dtypes.int4, 4), (ml_dty
 SMALL_UNSIGNED = {np.dtype(t): bits for t, bits in ((ml_dtypes.uint4, 4), (ml_dtypes.uint2, 2))}
 SMALL_FLOATS = {
     np.dtype(getattr(ml_dtypes, name))
-    for name in ("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float4_e2m1fn")
-    + tuple(name for name in ("float6_e2m3fn", "float6_e3m2fn") if hasattr(ml_dtypes, name))
+    for name in (
+        "float8_e4m3fn",
+        "float8_e4m3fnuz",
+        "float8_e5m2",
+        "float8_e5m2fnuz",
+        "float6_e2m3fn",
+        "float6_e3m2fn",
+        "float4_e2m1fn",
+    )
 }
+ELEMENT_NUMBERS = dict(TensorProto.DataType.items())
 E8M0 = np.dtype(ml_dtypes.float8_e8m0fnu)
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|infinity|nan)", re.IGNORECASE | re.ASCII)
 INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
@@ -49,7 +57,7 @@ def cast(input: Array, *, to: int, saturate: int = 1, round_mode: str = "up") ->
 def cast_numbers(x: Array, dtype: np.dtype[Any], saturate: int, round_mode: str) -> Array:
     """Between types of numbers."""
     if dtype == bool:
-        return exact(x) != 0
+        return np.asarray(exact(x) != 0)
     if dtype.kind in "iu" or dtype in SMALL_INTEGERS or dtype in SMALL_UNSIGNED:
         return to_integers(exact(x), dtype)
     if is_float(dtype):
@@ -69,15 +77,17 @@ def exact(x: Array) -> Array:
 
 
 def to_integers(x: Array, dtype: np.dtype[Any]) -> Array:
-    """Integers keep their low bits; floats go toward zero and saturate, NaN gives 0."""
+    """Integers keep their low bits; floats go toward zero and saturate, NaN gives 0.
+
+    Floats go to the 4- and 2-bit types by way of int8, whose low bits are kept.
+    """
     bits = SMALL_INTEGERS.get(dtype) or SMALL_UNSIGNED.get(dtype)
     if bits is None:
         return to_integer(x, dtype) if x.dtype.kind == "f" else x.astype(dtype)
-    low = -(1 << (bits - 1)) if dtype in SMALL_INTEGERS else 0
-    if x.dtype.kind == "f":
-        return np.clip(to_integer(x, np.int64), low, low + (1 << bits) - 1).astype(np.int8).astype(dtype)
-    kept = x.astype(np.int64) & ((1 << bits) - 1)
-    return np.where(kept >= low + (1 << bits), kept - (1 << bits), kept).astype(np.int8).astype(dtype)
+    whole = to_integer(x, np.int8) if x.dtype.kind == "f" else x.astype(np.int8)
+    kept = whole & np.int8((1 << bits) - 1)
+    negative = dtype in SMALL_INTEGERS and (kept >> np.int8(bits - 1)) == 1
+    return np.where(negative, kept - np.int8(1 << bits), kept).astype(dtype)
 
 
 def to_floats(x: Array, dtype: np.dtype[Any]) -> Array:
@@ -88,7 +98,7 @@ def to_floats(x: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def odd_float64(x: Array) -> Array:
-    """64-bit integers in binary64, rounded to odd where 53 bits are too few: a later rounding to a narrow type is then the only one."""
+    """64-bit integers in binary64, rounded to odd where 53 bits are too few, so that a later rounding acts as the only one."""
     wide = (x >> 53 != 0) & (x >> 53 != -1) if x.dtype == np.int64 else x >> np.uint64(53) != 0
     one, eleven = x.dtype.type(1), x.dtype.type(11)
     sticky = ((x & x.dtype.type(0x7FF)) != 0).astype(x.dtype)
@@ -109,15 +119,14 @@ def odd_float32(x: Array) -> Array:
 def to_small_floats(x: Array, dtype: np.dtype[Any], saturate: int) -> Array:
     """`rn(x)` in a float of 4, 6 or 8 bits. Saturating, infinity and all that is too great become the greatest number.
 
-    Not saturating, they become what the type has for them: infinity, else NaN. The 4- and 6-bit types have neither and always
-    saturate; they turn NaN into the greatest number.
+    Not saturating, they become what the type has for them: infinity, else NaN. The 4- and 6-bit types have neither: they
+    always saturate, and NaN gives -0.
     """
     near = odd_float32(x)
-    top = np.float32(ml_dtypes.finfo(dtype).max)
-    if dtype.name.startswith("float8"):
-        fits = np.clip(near, -top, top) if saturate else near
-        return fits.astype(dtype)
-    return np.clip(np.where(np.isnan(near), top, near), -top, top).astype(dtype)
+    if not dtype.name.startswith("float8"):
+        near, saturate = np.where(np.isnan(near), np.float32(-0.0), near), 1
+    top = np.float32(ml_dtypes.finfo(dtype).max)  # type: ignore[no-untyped-call]
+    return (np.clip(near, -top, top) if saturate else near).astype(dtype)
 
 
 def to_e8m0(x: Array, saturate: int, round_mode: str) -> Array:
@@ -136,7 +145,7 @@ def to_e8m0(x: Array, saturate: int, round_mode: str) -> Array:
 
 
 def to_strings(x: Array) -> Array:
-    """The shortest decimal that reads back as the same number; NaN, INF, -INF; integers in decimal; 1 and 0 for bool."""
+    """The shortest decimal that reads back as the same number; NaN, INF, -INF; 1 and 0 for bool."""
     wide = x if is_float(x.dtype) and x.dtype.kind == "f" else exact(x)
     result = np.empty(x.size, dtype=object)
     result[:] = [spelled(value) for value in wide.reshape(-1)]
@@ -188,6 +197,6 @@ def cast_6(input: Array, *, to: int) -> Array:
 @operator("Cast", since=1)
 def cast_1(input: Array, *, to: str) -> Array:
     """Cast whose `to` is the name of the type, as in TensorProto: FLOAT, INT64, …"""
-    if to.upper() not in TensorProto.DataType.keys():
+    if to.upper() not in ELEMENT_NUMBERS:
         raise InvalidModelError(f"to = {to!r}: expected the name of a TensorProto.DataType")
-    return cast(input, to=TensorProto.DataType.Value(to.upper()))
+    return cast(input, to=ELEMENT_NUMBERS[to.upper()])

@@ -26,8 +26,8 @@ def if_(cond: Array, *, then_branch: Any, else_branch: Any) -> tuple[Any, ...]:
 def loop(m: Array | None = None, cond: Array | None = None, *v_initial: Any, body: Any) -> tuple[Any, ...]:
     """Evaluates `body(iteration, cond, *state) -> cond, *state, *scan` while `cond` holds, at most `m` times.
 
-    `cond` gates the first iteration too; absent, it is true; an absent `m` does not bound. Returns the last state, then each
-    scan output stacked along a new first axis.
+    `cond` gates the first iteration too; absent, it is true; an absent `m` does not bound. Returns the last state, then
+    each scan output stacked along a new first axis.
     """
     state = list(v_initial)
     n_scans = len(body.outputs) - 1 - len(state)

@@ -1,12 +1,13 @@
 """Convolutions: one chain of fused multiply-adds for each output element (docs/numerics.md, section 4).
 
-The order of a chain: input channels of the group in blocks of 16; in a block the kernel positions in row-major order; in a
-position the channels of the block. So a block of 16 channels at one position is one vector of the right panel.
+The order of a chain: input channels of the group in blocks of 16; in a block the kernel positions in row-major order; in
+a position the channels of the block. So a block of 16 channels at one position is one vector of the right panel.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,7 @@ def conv(
     pads: Sequence[int] | None = None,
     strides: Sequence[int] | None = None,
 ) -> Array:
-    """`x` [N, C, size…] with `w` [M, C/group, kernel…] and `b` [M] -> [N, M, output…]. Padding takes part as +0."""
+    """`x` [N, C, size…] with `w` [M, C/group, kernel…] and `b` [M] -> [N, M, output…]; padding is +0."""
     check_weights(x, w, kernel_shape, group, channels=w.shape[1] * group if w.ndim > 1 else 0)
     view = windows(x.shape[2:], w.shape[2:], strides, dilations, pads, auto_pad)
     n, m, per_group = x.shape[0], w.shape[0], w.shape[1]
@@ -44,15 +45,14 @@ def conv(
         for position in view.positions():
             seen = view.at(padded[:, :, block], position)  # [N, G, block, output…]
             terms.append(np.moveaxis(seen, 2, 0)[:, :, :, None])  # [block, N, G, 1, output…]
-            factors.append(np.moveaxis(weights[(slice(None), slice(None), block, *position)], 2, 0))  # [block, G, M/G]
+            chosen: tuple[Any, ...] = (slice(None), slice(None), block, *position)
+            factors.append(np.moveaxis(weights[chosen], 2, 0))  # [block, G, M/G]
         factor = np.concatenate(factors)
         acc = fma_chain(np.concatenate(terms), factor.reshape(factor.shape + (1,) * len(view.output)), acc)
     return with_bias(acc.reshape(n, m, *view.output), b, x.dtype)
 
 
-def padded_size(
-    pads: tuple[tuple[int, int], ...], size: tuple[int, ...], overhang: tuple[int, ...]
-) -> tuple[int, ...]:
+def padded_size(pads: tuple[tuple[int, int], ...], size: tuple[int, ...], overhang: tuple[int, ...]) -> tuple[int, ...]:
     """Spatial size after padding."""
     return tuple(n + b + e + extra for n, (b, e), extra in zip(size, pads, overhang, strict=True))
 
@@ -135,8 +135,9 @@ def conv_transpose(
 ) -> Array:
     """`x` [N, C, size…] with `w` [C, M/group, kernel…] -> [N, M, output…].
 
-    Output `o` gathers the kernel positions `k` for which `o + pad - k * dilation` is an input position times the stride.
-    For one `k` those outputs are `stride` apart, so each step of the chain runs on a strided view of the accumulators.
+    Output `o` gathers the kernel positions `k` for which `o + pad - k * dilation` is the stride times an input
+    position. For one `k` those outputs are `stride` apart, so each step of the chain runs on a strided view of the
+    accumulators.
     """
     check_weights(x, w, kernel_shape, group, channels=w.shape[0])
     rank, size, kernel = x.ndim - 2, x.shape[2:], w.shape[2:]

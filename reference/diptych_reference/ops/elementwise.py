@@ -25,7 +25,7 @@ def rounded(program: Callable[..., Array], *operands: Array) -> Array:
 
 
 def aligned(a: Array, b: Array, axis: int | None, broadcast: int) -> Array:
-    """`b` reshaped to broadcast into `a` as opsets 1 to 6 have it: its axes are those of `a` from `axis` on (default: the last)."""
+    """`b` reshaped to broadcast into `a` as opsets 1 to 6 have it: its axes are `a`'s from `axis` on (default: the last)."""
     if not broadcast:
         if a.shape != b.shape:
             raise ShapeError(f"shapes {list(a.shape)} and {list(b.shape)} differ and broadcast=0")
@@ -211,7 +211,7 @@ def sign(x: Array) -> Array:
     """1, -1, or +0 for both zeros; NaN stays NaN."""
     if is_float(x.dtype):
         return rounded(lambda w: np.where(w > 0, 1, np.where(w < 0, -1, np.where(w == 0, 0, w))).astype(w.dtype), x)
-    return (x > 0).astype(x.dtype) - (x < 0).astype(x.dtype)
+    return np.subtract((x > 0).astype(x.dtype), (x < 0).astype(x.dtype))
 
 
 # Elementary functions: numerics.py defines them
@@ -325,11 +325,11 @@ def clip(input: Array, min: Array | None = None, max: Array | None = None) -> Ar
 @operator("Clip", since=6)
 def clip_6(input: Array, *, min: float = -3.4028234663852886e38, max: float = 3.4028234663852886e38) -> Array:
     """Clip with bounds as attributes; the default bounds are binary32's greatest numbers, whatever the input's type."""
-    return clip(input, *(round_to(np.float64([bound]), input.dtype) for bound in (min, max)))
+    return clip(input, *(round_to(np.array([bound]), input.dtype) for bound in (min, max)))
 
 
 @operator("Clip", since=1)
 def clip_1(input: Array, *, min: float | None = None, max: float | None = None, consumed_inputs: Any = None) -> Array:
     """Clip with optional bounds as attributes."""
-    bounds = (None if bound is None else round_to(np.float64([bound]), input.dtype) for bound in (min, max))
+    bounds = (None if bound is None else round_to(np.array([bound]), input.dtype) for bound in (min, max))
     return clip(input, *bounds)

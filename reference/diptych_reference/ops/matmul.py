@@ -11,7 +11,7 @@ from diptych_reference.operator import Array, operator
 
 @operator("MatMul", since=(1, 9, 13))
 def matmul(a: Array, b: Array) -> Array:
-    """The product over the last axis of `a` and the last but one of `b`; 1-D operands are a row and a column, as in NumPy."""
+    """The product over `a`'s last axis and `b`'s last but one; 1-D operands are a row and a column, as in NumPy."""
     if a.ndim == 0 or b.ndim == 0:
         raise ShapeError("a scalar operand; use Mul")
     row = a if a.ndim > 1 else a[None, :]
@@ -23,7 +23,7 @@ def matmul(a: Array, b: Array) -> Array:
 
 
 def chain(a: Array, b: Array) -> Array:
-    """`a` [..., M, K] times `b` [..., K, N] -> [..., M, N] in the operands' own type: `acc = +0; acc = fma(a_mk, b_kn, acc)`."""
+    """`a` [..., M, K] times `b` [..., K, N] -> [..., M, N], in their own type: `acc = +0; acc = fma(a_mk, b_kn, acc)`."""
     if a.shape[-1] != b.shape[-2]:
         raise ShapeError(f"shapes {list(a.shape)} and {list(b.shape)}: {a.shape[-1]} columns times {b.shape[-2]} rows")
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
@@ -67,7 +67,7 @@ def scaled(factor: float, x: Array) -> Array:
     if factor == 1:
         return x
     if is_float(x.dtype):
-        return x.dtype.type(factor) * x
+        return np.asarray(x.dtype.type(factor) * x)
     return to_integer(np.float64(factor) * x.astype(np.float64), x.dtype)
 
 
@@ -91,10 +91,11 @@ def gemm_1(
 
 
 @operator("MatMulInteger", since=10)
-def matmul_integer(
-    a: Array, b: Array, a_zero_point: Array | None = None, b_zero_point: Array | None = None
-) -> Array:
-    """`(a - a_zero_point) @ (b - b_zero_point)` in wrapping int32. Zero points are scalars, one a row of `a`, one a column of `b`."""
+def matmul_integer(a: Array, b: Array, a_zero_point: Array | None = None, b_zero_point: Array | None = None) -> Array:
+    """`(a - a_zero_point) @ (b - b_zero_point)` in wrapping int32.
+
+    Zero points are scalars, or one for each row of `a` and each column of `b`.
+    """
     left, right = a.astype(np.int32), b.astype(np.int32)
     if a_zero_point is not None:
         rows = a_zero_point[:, None] if a_zero_point.ndim == 1 and a_zero_point.size > 1 else a_zero_point
@@ -104,5 +105,3 @@ def matmul_integer(
     if left.ndim != max(a.ndim, 1) or right.ndim != max(b.ndim, 1):
         raise ShapeError("a zero point has more axes than its matrix")
     return matmul(left, right)
-
-

@@ -28,7 +28,7 @@ def batch_normalization(
     momentum: float = 0.9,
     training_mode: int = 0,
 ) -> tuple[Array, ...]:
-    """`fma(x, s, t)` for each channel (axis 1), with `s` and `t` from the given statistics, or in training from the batch's.
+    """`fma(x, s, t)` for each channel (axis 1); `s` and `t` from the given statistics, in training from the batch's.
 
     Training also returns the running mean and variance: `rn(rn(input * momentum) + rn(current * rn(1 - momentum)))`.
     """
@@ -47,7 +47,7 @@ def normalize(x: Array, scale: Array, b: Array, mean: Array, variance: Array, ep
     shape = x.shape[1 : 1 + scale.ndim]
     for name, value in (("scale", scale), ("B", b), ("mean", mean), ("var", variance)):
         if value.shape != shape or x.ndim < 2:
-            raise ShapeError(f"{name} has shape {list(value.shape)}, expected {list(shape)} for X of shape {list(x.shape)}")
+            raise ShapeError(f"{name} has shape {list(value.shape)}, expected {list(shape)} for X {list(x.shape)}")
     wide = widen(x)
     s = scale.astype(np.float64) / np.sqrt(variance.astype(np.float64) + epsilon)
     t = b.astype(np.float64) - mean.astype(np.float64) * s
@@ -151,9 +151,9 @@ def trained_or_not(
 def layer_normalization(
     x: Array, scale: Array, b: Array | None = None, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1
 ) -> tuple[Array, Array, Array]:
-    """Over all axes from `axis` on. Statistics in the stash type, scale and bias in the type of `x`, rounded after each.
+    """Over all axes from `axis` on. Statistics in the stash type, scale and bias in the type of `x`, each rounded.
 
-    Returns Y, the mean and the inverse standard deviation, the last two in the stash type and with the reduced axes kept as 1.
+    Returns Y, the mean and the inverse standard deviation; the last two in the stash type, with the reduced axes kept.
     """
     stash = dtype_of(stash_type)
     if not is_float(stash):
@@ -175,8 +175,9 @@ def layer_normalization(
 
 @operator("LRN", since=(1, 13))
 def lrn(x: Array, *, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0, size: int) -> Array:
-    """Across channels (axis 1): `q` the sequential sum of `rn(x * x)` over `size` channels around each, cut off at the ends;
-    `y = rn(x / pow(rn(bias + rn(rn(alpha / size) * q)), beta))`.
+    """Across channels (axis 1): `y = rn(x / pow(rn(bias + rn(rn(alpha / size) * q)), beta))`.
+
+    `q` is the sequential sum of `rn(x * x)` over `size` channels around each, cut off at the ends.
     """
     if x.ndim < 2 or size < 1:
         raise ShapeError(f"size {size} and X of shape {list(x.shape)}: expected a positive size and channels on axis 1")
@@ -195,4 +196,4 @@ def local_response(x: Array, alpha: float, beta: float, bias: float, size: int) 
         for other in range(first + 1, last):
             total[:, channel] += squares[:, other]
     base = one(bias) + one(alpha) / one(size) * total
-    return x / numerics.power(base, np.asarray(one(beta)))
+    return np.divide(x, numerics.power(base, np.asarray(one(beta))))

@@ -132,8 +132,8 @@ def max_pool(
 ) -> tuple[Array, Array]:
     """The maximum of a window's input positions and its index in all of `x`, the first one in row-major order.
 
-    -0 is below +0; a NaN is above everything. Indices are flat over [N, C, size…], with storage_order=1 column-major over
-    size…. A window without any input position gives -infinity (the least integer) and index -1.
+    -0 is below +0; a NaN is above everything. Indices are flat over [N, C, size…], with storage_order=1 column-major
+    over size…. A window without any input position gives -infinity (the least integer) and index -1.
     """
     view = pool_windows(x, kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
     lowest = -math.inf if is_float(x.dtype) else np.iinfo(x.dtype).min
@@ -152,7 +152,7 @@ def above(a: Array, b: Array) -> Array:
     if not is_float(a.dtype):
         return np.asarray(a > b)
     zeros = (a == 0) & (b == 0) & np.signbit(b) & ~np.signbit(a)
-    return (a > b) | (np.isnan(a) & ~np.isnan(b)) | zeros
+    return np.asarray((a > b) | (np.isnan(a) & ~np.isnan(b)) | zeros)
 
 
 def flat_indices(shape: tuple[int, ...], storage_order: int) -> Array:
@@ -216,4 +216,3 @@ def spatial_axes(x: Array) -> tuple[int, ...]:
     if x.ndim < 2:
         raise ShapeError(f"X has shape {list(x.shape)}, expected a rank of at least 2")
     return tuple(range(2, x.ndim))
-

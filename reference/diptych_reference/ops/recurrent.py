@@ -79,13 +79,13 @@ class Cell:
     input_forget: bool
 
     def inputs(self, x: Array) -> Array:
-        """`x` [T, N, I] -> [T, N, 4H]: the part of each gate's chain that runs over the inputs, for all steps at once."""
+        """`x` [T, N, I] -> [T, N, 4H]: the part of the gates' chains over the inputs, for all steps at once."""
         rows = x.reshape(-1, x.shape[2])
         acc = np.zeros((len(rows), len(self.w)), x.dtype)
         return fma_chain(rows.T[:, :, None], self.w.T[:, None, :], acc).reshape(*x.shape[:2], len(self.w))
 
     def gates(self, acc: Array, h: Array) -> list[Array]:
-        """The chains [N, 4H] continued over the hidden values `h` [N, H], then the bias: a_i, a_o, a_f, a_c, each [N, H]."""
+        """The chains [N, 4H] continued over the hidden values `h` [N, H], then the bias: a_i, a_o, a_f, a_c."""
         acc = fma_chain(h.T[:, :, None], self.r.T[:, None, :], acc)
         a = acc if self.bias is None else acc + self.bias
         return np.split(a, 4, axis=1)
@@ -101,7 +101,10 @@ class Cell:
         return function(a)
 
     def step(self, acc: Array, h: Array, c: Array) -> tuple[Array, Array]:
-        """From the inputs' part of the chains [N, 4H]: the next `h` and `c`, each [N, H]: `c' = rn(f*c) + rn(i*g)`, `h' = rn(o * h_act(c'))`."""
+        """From the inputs' part of the chains [N, 4H] the next `h` and `c`, each [N, H].
+
+        `c' = rn(f*c) + rn(i*g)`, `h' = rn(o * h_act(c'))`.
+        """
         f_act, g_act, h_act = self.functions
         a_i, a_o, a_f, a_c = self.gates(acc, h)
         i = self.activate(f_act, a_i, 0, c)
@@ -158,7 +161,7 @@ def lstm(
     if lengths.shape != (batch,) or (lengths > steps).any() or (lengths < 0).any():
         raise ShapeError(f"sequence_lens {lengths.tolist()}: expected {batch} values in 0 .. {steps}")
     functions = resolve_activations(activations, activation_alpha, activation_beta, directions)
-    ys, hs, cs = [], [], []
+    collected: tuple[list[Array], ...] = ([], [], [])
     for d in range(directions):
         wide_b = None if b is None else widen(b)[d]
         cell = Cell(
@@ -171,10 +174,10 @@ def lstm(
             input_forget=bool(input_forget),
         )
         start = [initial_state(s, d, (directions, batch, hidden), widen(x).dtype) for s in (initial_h, initial_c)]
-        y, h, c = cell.run(widen(x), lengths, *start, reverse=direction == "reverse" or d == 1)
-        for collected, value in ((ys, y), (hs, h), (cs, c)):
-            collected.append(value)
-    y, y_h, y_c = (round_to(np.stack(s, axis), x.dtype) for s, axis in ((ys, 1), (hs, 0), (cs, 0)))
+        results = cell.run(widen(x), lengths, start[0], start[1], reverse=direction == "reverse" or d == 1)
+        for values, value in zip(collected, results, strict=True):
+            values.append(value)
+    y, y_h, y_c = (round_to(np.stack(s, axis), x.dtype) for s, axis in zip(collected, (1, 0, 0), strict=True))
     if layout:
         return np.transpose(y, (2, 0, 1, 3)), np.swapaxes(y_h, 0, 1), np.swapaxes(y_c, 0, 1)
     return y, y_h, y_c
@@ -186,7 +189,7 @@ def initial_state(state: Array | None, d: int, shape: tuple[int, int, int], dtyp
         return np.zeros(shape[1:], dtype)
     if state.shape != shape:
         raise ShapeError(f"initial state of shape {list(state.shape)}, expected {list(shape)}")
-    return state[d].astype(dtype)
+    return np.array(state[d], dtype)
 
 
 def check_shapes(

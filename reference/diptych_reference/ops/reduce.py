@@ -42,7 +42,7 @@ def product(data: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
 
 
 def mean(data: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
-    """The lane sum divided by the count; integers: the wrapping sum, divided toward zero. Of nothing: NaN, integers 0."""
+    """The lane sum divided by the count; integers: the wrapping sum, divided toward zero. Of nothing: NaN, or 0."""
     count = math.prod(data.shape[axis] for axis in axes)
     summed = lane_sum(data, axes, keepdims)
     if is_float(data.dtype):
@@ -94,9 +94,7 @@ def reduce_over(
     return reduction(data, chosen, bool(keepdims))
 
 
-def register(
-    op_type: str, reduction: Reduction, attribute_axes: tuple[int, ...], input_axes: tuple[int, ...]
-) -> None:
+def register(op_type: str, reduction: Reduction, attribute_axes: tuple[int, ...], input_axes: tuple[int, ...]) -> None:
     """Both signatures of a reduction: axes as an attribute in the older versions, as an input in the newer ones."""
 
     def with_attribute(data: Array, *, axes: Sequence[int] | None = None, keepdims: int = 1) -> Array:
@@ -173,8 +171,8 @@ def cum_sum(x: Array, axis: Array, *, exclusive: int = 0, reverse: int = 0) -> A
 def top_k(x: Array, k: Array, *, axis: int = -1, largest: int = 1, sorted: int = 1) -> tuple[Array, Array]:
     """The `k` greatest (or least) elements along `axis` in order, and their indices.
 
-    Equal elements: the lower index first. NaN is above every number; -0 equals +0. `sorted=0` leaves the order open: it is
-    the same here.
+    Equal elements: the lower index first. NaN is above every number; -0 equals +0. `sorted=0` leaves the order open: it
+    is the same here.
     """
     along = normal_axis(axis, x.ndim)
     if k.size != 1 or not 0 <= int(k.reshape(())) <= x.shape[along]:

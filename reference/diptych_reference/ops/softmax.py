@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
+
 from diptych_reference import numerics
 from diptych_reference.axes import normal_axis
 from diptych_reference.errors import ShapeError
@@ -25,7 +27,7 @@ def softmax_over(x: Array, axes: tuple[int, ...]) -> Array:
     if x.size == 0:
         return x
     e = numerics.exp(x - maximum_over(x, axes, keepdims=True))
-    return e * (x.dtype.type(1) / lane_sum(e, axes, keepdims=True))
+    return np.asarray(e * (x.dtype.type(1) / lane_sum(e, axes, keepdims=True)))
 
 
 @operator("LogSoftmax", since=13)
@@ -40,11 +42,11 @@ def log_softmax_over(x: Array, axes: tuple[int, ...]) -> Array:
     if x.size == 0:
         return x
     d = x - maximum_over(x, axes, keepdims=True)
-    return d - numerics.log(lane_sum(numerics.exp(d), axes, keepdims=True))
+    return np.asarray(d - numerics.log(lane_sum(numerics.exp(d), axes, keepdims=True)))
 
 
 def coerced(program: Callable[[Array, tuple[int, ...]], Array], input: Array, axis: int) -> Array:
-    """`program` on the input seen as [product of the axes before `axis`, product of the others], over all of the second."""
+    """`program` on the input seen as a matrix, [axes before `axis`, the others], over all of the second axis."""
     if not -input.ndim <= axis <= input.ndim:
         raise ShapeError(f"axis {axis} is outside [{-input.ndim}, {input.ndim}]")
     split = axis % input.ndim if axis < 0 else axis
