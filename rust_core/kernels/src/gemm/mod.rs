@@ -10,8 +10,8 @@ pub mod half;
 mod matrix;
 mod pack;
 #[cfg(test)]
-mod tests;
-mod tile;
+pub(crate) mod tests;
+pub(crate) mod tile;
 
 pub(crate) use matrix::extent;
 pub use matrix::{MatMut, MatRef};
@@ -105,7 +105,7 @@ impl<'a, T: Scalar> Gemm<'a, T> {
 }
 
 /// Rows of a k block of `k` rows in all: blocks of nearly equal depth, at most `DEPTH_BYTES` a column.
-fn k_block<T>(k: usize) -> usize {
+pub(crate) fn k_block<T>(k: usize) -> usize {
     let deepest = DEPTH_BYTES / size_of::<T>();
     k.div_ceil(k.div_ceil(deepest).max(1)).max(1)
 }
@@ -202,7 +202,7 @@ fn check<T: Scalar>(isa: Isa, g: &Gemm<'_, T>, rows: &Range<usize>, cols: &Range
 }
 
 /// A block of C and how it is blocked further.
-struct Block<'a, T: Scalar> {
+pub(crate) struct Block<'a, T: Scalar> {
     isa: Isa,
     g: Gemm<'a, T>,
     rows: Range<usize>,
@@ -223,7 +223,7 @@ impl<'a, T: Scalar> Block<'a, T> {
     }
 
     /// As [`Block::new`], in other arithmetic than the type's own.
-    fn with_tiles(
+    pub(crate) fn with_tiles(
         isa: Isa,
         tiles: &'static TileSet<T>,
         g: &Gemm<'a, T>,
@@ -245,7 +245,7 @@ impl<'a, T: Scalar> Block<'a, T> {
         Block { isa, g: *g, rows, cols, c, tiles, depth, pack_a, direct_b }
     }
 
-    fn run(&self, scratch: &mut [T]) {
+    pub(crate) fn run(&self, scratch: &mut [T]) {
         let k = self.g.k();
         // K = 0 still writes C: one block without a step.
         for k0 in (0..k.max(1)).step_by(self.depth) {

@@ -4,7 +4,7 @@ use super::*;
 use crate::lanes::Isa;
 
 /// xorshift64: enough for test data.
-pub(super) struct Random(pub u64);
+pub(crate) struct Random(pub u64);
 
 impl Random {
     pub fn next(&mut self) -> u64 {
