@@ -6,7 +6,7 @@ QuantizeLinear: in the type P of the scale (or of `precision`): `q = rn(x / scal
 scales of int32 and float8e8m0 mean P = float. Integers: `y = clamp(rint(q) + zero_point)` to the output type, `rint` to
 nearest even, the sum exact (q saturates at int32, NaN counts as 0). Small floats: `rn(q + zero_point)` in binary32,
 rounded once more to the type; with `saturate` (always for float4 and float6) values beyond the greatest finite one,
-infinities too, become it; NaN stays.
+infinities too, become it; NaN stays, in float4 and float6 it is -0.
 
 DequantizeLinear: in binary32 `rn(rn(x - zero_point) * scale)`, the difference of integers exact before its rounding;
 the product is rounded once more to the output type.

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -52,14 +53,30 @@ class Settings:
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis to be resized: `scale` = output length / input length before the output length became an integer."""
+    """One axis to be resized.
+
+    Its scale is a fraction, so that sizes need no rounding: output size / input length, or the given scale / 1.
+    """
 
     axis: int
     length: int
-    scale: float
-    extent: float  # the output length before it became an integer
+    ratio: tuple[float, float]
     resized: int  # the output length
     roi: tuple[float, float]
+
+    @property
+    def scale(self) -> float:
+        """The scale, rounded once."""
+        return self.ratio[0] / self.ratio[1]
+
+    @property
+    def extent(self) -> float:
+        """The output length before it became an integer."""
+        return self.length * self.ratio[0] / self.ratio[1]
+
+    def unscale(self, x: Array) -> Array:
+        """`x / scale`."""
+        return x * self.ratio[1] / self.ratio[0]
 
 
 @operator("Resize", since=10)
@@ -144,11 +161,8 @@ def plan(
         raise InvalidModelError(f"keep_aspect_ratio_policy is {policy!r}, expected one of {POLICIES}")
     crop = crops(roi, len(along), settings)
     lengths = [x.shape[axis] for axis in along]
-    if scales is not None:
-        triples = from_scales(lengths, scales, crop, settings)
-    else:
-        triples = from_sizes(lengths, sizes, policy)
-    planned = [Axis(a, n, *t, c) for a, n, t, c in zip(along, lengths, triples, crop, strict=True)]
+    outcomes = from_sizes(lengths, sizes, policy) if scales is None else from_scales(lengths, scales, crop)
+    planned = [Axis(a, n, *o, c) for a, n, o, c in zip(along, lengths, outcomes, crop, strict=True)]
     changing = [p for p in planned if p.scale != 1.0 or p.resized != p.length or p.roi != (0.0, 1.0)]
     return sorted(changing, key=lambda p: p.axis)
 
@@ -165,34 +179,34 @@ def crops(roi: Array | None, count: int, settings: Settings) -> list[tuple[float
 
 
 def from_scales(
-    lengths: list[int], scales: Array, crop: list[tuple[float, float]], settings: Settings
-) -> list[tuple[float, float, int]]:
-    """Scale, extent, output length: `floor(length * (roi_end - roi_start) * scale)` in binary32, as ONNX infers it."""
+    lengths: list[int], scales: Array, crop: list[tuple[float, float]]
+) -> list[tuple[tuple[float, float], int]]:
+    """Ratio and output length: `floor(length * (roi_end - roi_start) * scale)` in binary32, as ONNX infers it."""
     if scales.shape != (len(lengths),):
         raise ShapeError(f"scales have shape {list(scales.shape)}, expected [{len(lengths)}]")
-    triples = []
+    outcomes = []
     for length, scale, (start, end) in zip(lengths, scales, crop, strict=True):
         if not (scale > 0 and math.isfinite(scale)):
             raise InvalidInputError(f"a scale is {scale}, expected a positive number")
         size = np.float32(length) * np.float32(end - start) * scale
         if not 0 <= size < 2.0**63:
             raise InvalidInputError(f"length {length}, region {start} to {end} and scale {scale} give no output length")
-        triples.append((float(scale), float(scale) * length, int(np.floor(size))))
-    return triples
+        outcomes.append(((float(scale), 1.0), int(np.floor(size))))
+    return outcomes
 
 
-def from_sizes(lengths: list[int], sizes: Array | None, policy: str) -> list[tuple[float, float, int]]:
-    """Scale, extent and output length. With an aspect ratio to keep, all axes get the least or the greatest scale."""
+def from_sizes(lengths: list[int], sizes: Array | None, policy: str) -> list[tuple[tuple[float, float], int]]:
+    """Ratio and output length. With an aspect ratio to keep, all axes get the least or the greatest ratio."""
     wanted = integers([] if sizes is None else sizes, "sizes")
     if len(wanted) != len(lengths) or any(n < 0 for n in wanted):
         raise ShapeError(f"sizes are {wanted}, expected {len(lengths)} lengths >= 0")
     if any(n == 0 < size for n, size in zip(lengths, wanted, strict=True)):
         raise ShapeError(f"lengths {lengths} cannot become {wanted}: an empty axis has nothing to sample")
-    scales = [size / n if n else 1.0 for n, size in zip(lengths, wanted, strict=True)]
-    if policy == "stretch" or not scales:
-        return [(scale, float(size), size) for scale, size in zip(scales, wanted, strict=True)]
-    common = min(scales) if policy == "not_larger" else max(scales)
-    return [(common, common * n, math.floor(common * n + 0.5)) for n in lengths]
+    ratios = [(size, n) if n else (1, 1) for n, size in zip(lengths, wanted, strict=True)]
+    if policy == "stretch" or not ratios:
+        return list(zip(ratios, wanted, strict=True))
+    size, n = (min if policy == "not_larger" else max)(ratios, key=lambda ratio: Fraction(*ratio))
+    return [((size, n), (2 * size * length + n) // (2 * n)) for length in lengths]  # halves go up
 
 
 def source(axis: Axis, settings: Settings) -> Array:
@@ -201,9 +215,9 @@ def source(axis: Axis, settings: Settings) -> Array:
     start, end = axis.roi
     match settings.coordinates:
         case "asymmetric":
-            return x / axis.scale
+            return axis.unscale(x)
         case "tf_half_pixel_for_nn":
-            return (x + 0.5) / axis.scale
+            return axis.unscale(x + 0.5)
         case "align_corners" | "pytorch_half_pixel" if axis.resized <= 1:
             return np.zeros_like(x)
         case "align_corners":
@@ -214,8 +228,8 @@ def source(axis: Axis, settings: Settings) -> Array:
             return np.full_like(x, 0.5 * (start + end) * (axis.length - 1))
         case "half_pixel_symmetric":
             offset = axis.length / 2 * (1 - axis.resized / axis.extent)
-            return offset + (x + 0.5) / axis.scale - 0.5
-    return (x + 0.5) / axis.scale - 0.5  # half_pixel, pytorch_half_pixel
+            return offset + axis.unscale(x + 0.5) - 0.5
+    return axis.unscale(x + 0.5) - 0.5  # half_pixel, pytorch_half_pixel
 
 
 def nearest(x: Array, mode: str) -> Array:
