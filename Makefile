@@ -1,0 +1,85 @@
+# Two commands do all set-up: `make demo` and `make test`. Both need Python >= 3.11 and a Rust toolchain, nothing else.
+# What was done is remembered by stamps inside .venv, so a second run starts at once and removing .venv forgets everything.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(CURDIR)/$(VENV)/bin
+PY     := $(BIN)/python
+STAMP  := $(VENV)/.stamp
+
+# One target directory for maturin, cargo test and clippy; one interpreter for PyO3, or its crates rebuild at every turn.
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+export PYO3_PYTHON      := $(PY)
+export VIRTUAL_ENV      := $(CURDIR)/$(VENV)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+PIP      := $(PY) -m pip install --quiet
+RUST     := Cargo.toml Cargo.lock .cargo/config.toml $(shell find rust_core -name '*.rs' -o -name Cargo.toml)
+WORKERS  ?= 2
+PYTEST_ARGS ?=
+BENCH_ARGS  ?= examples/digits/digits.onnx --against onnxruntime
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-rust test-python lint format bench wheel sdist clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: $(STAMP)-engine ## Build, then classify held-out digits on both panels
+	$(PY) examples/digits/demo.py
+
+test: test-rust test-python ## Run the Rust tests, then the Python tests
+
+test-rust:
+	cargo test --release --workspace --exclude diptych-bindings
+
+test-python: $(STAMP)-engine $(STAMP)-test
+	$(PY) -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+lint: $(STAMP)-engine $(STAMP)-lint $(STAMP)-test ## Check style, types, import contracts and Rust lints
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict -p diptych -p diptych_reference
+	$(BIN)/lint-imports --no-cache
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets -- -D warnings
+
+format: $(STAMP)-lint ## Rewrite Python and Rust files in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	cargo fmt --all
+
+bench: $(STAMP)-engine $(STAMP)-bench ## Time the engine beside its peers (BENCH_ARGS="model.onnx --against onnxruntime,openvino")
+	$(PY) -m diptych bench $(BENCH_ARGS)
+
+wheel: $(STAMP)-venv ## Build the wheels of both distributions into dist/
+	$(BIN)/maturin build --release --out dist
+	$(PY) -m pip wheel --quiet --no-deps --wheel-dir dist ./reference
+
+sdist: $(STAMP)-venv ## Build the source distribution into dist/
+	$(BIN)/maturin sdist --out dist
+
+clean: ## Remove what the build made: .venv, target, dist, caches
+	rm -rf $(VENV) target dist .pytest_cache .mypy_cache .ruff_cache .hypothesis python/diptych/_core*.so
+
+$(STAMP)-venv: Makefile
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Diptych needs Python 3.11 or newer; set PYTHON=")'
+	@command -v cargo >/dev/null || { echo "Diptych needs a Rust toolchain: https://rustup.rs" >&2; exit 1; }
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PIP) 'maturin>=1.9.4,<2'
+	@touch $@
+
+$(STAMP)-reference: $(STAMP)-venv reference/pyproject.toml
+	$(PIP) --editable ./reference
+	@touch $@
+
+$(STAMP)-engine: $(STAMP)-reference pyproject.toml $(RUST)
+	$(BIN)/maturin develop --release --extras reference
+	@touch $@
+
+# The tools of one activity, at the versions that pyproject.toml's extra of the same name allows.
+$(STAMP)-test $(STAMP)-lint $(STAMP)-bench: $(STAMP)-%: $(STAMP)-reference pyproject.toml
+	$(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["$*"], sep="\n")' \
+	    > $(VENV)/requirements-$*.txt
+	$(PIP) --requirement $(VENV)/requirements-$*.txt
+	@touch $@
