@@ -130,18 +130,26 @@ def operator(op_type: str, *, since: Iterable[int] | int, domain: str = "") -> C
 
 
 def describe(domain: str, op_type: str, since: int, function: Callable[..., Any]) -> Operator:
-    """Read arity and attributes from the function's signature."""
+    """Read arity and attributes from the function's signature.
+
+    A function may serve several versions, so ONNX's schema of this one says which of the attributes it has and which of the
+    optional inputs it still demands.
+    """
     parameters = inspect.signature(function).parameters.values()
     inputs = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     attributes = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "n_outputs"]
-    variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    min_inputs = sum(p.default is p.empty for p in inputs)
+    schema = find_schema(domain, op_type, since)
+    if schema is not None and schema.since_version == since:
+        attributes = [p for p in attributes if p.name in schema.attributes]
+        min_inputs = schema.min_input
     return Operator(
         domain=domain,
         op_type=op_type,
         since=since,
         function=function,
-        min_inputs=sum(p.default is p.empty for p in inputs),
-        max_inputs=None if variadic else len(inputs),
+        min_inputs=min_inputs,
+        max_inputs=None if any(p.kind is p.VAR_POSITIONAL for p in parameters) else len(inputs),
         defaults={p.name: as_attribute(p.default) for p in attributes if p.default is not p.empty},
         required=frozenset(p.name for p in attributes if p.default is p.empty),
         wants_n_outputs=any(p.name == "n_outputs" for p in parameters),

@@ -156,8 +156,8 @@ def scattered(data: Array, targets: Array, updates: Array, reduction: str) -> Ar
     first = np.searchsorted(grouped, grouped, side="left")
     turn = np.arange(len(order)) - first  # how many updates of the same target come before
     by_turn = order[np.argsort(turn, kind="stable")]
-    ends = np.cumsum(np.bincount(turn)) if len(turn) else ()
-    for chosen in np.split(by_turn, ends[:-1]):
+    ends = np.flatnonzero(np.diff(np.sort(turn))) + 1
+    for chosen in np.split(by_turn, ends):
         place = targets[chosen]
         flat[place] = reduce(flat[place], updates[chosen])
     result = flat.reshape(data.shape)

@@ -1,0 +1,78 @@
+"""The reference computes with IEEE 754 operations alone: no NumPy function whose bits depend on the machine."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import diptych_reference
+import pytest
+
+# NumPy functions whose rounding depends on the CPU, on NumPy's version or on the memory layout.
+FORBIDDEN = {
+    *("sum", "nansum", "cumsum", "add.reduce", "add.accumulate", "mean", "average", "var", "std", "prod", "cumprod"),
+    *("multiply.reduce", "multiply.accumulate", "trapezoid", "convolve", "correlate", "interp", "gradient"),
+    *("dot", "vdot", "inner", "outer", "matmul", "tensordot", "einsum", "kron", "vecdot", "matvec", "vecmat", "linalg"),
+    *("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "logaddexp", "power", "float_power", "cbrt", "hypot"),
+    *("sin", "cos", "tan", "arcsin", "arccos", "arctan", "arctan2", "sinh", "cosh", "tanh", "arcsinh", "arccosh"),
+    *("arctanh", "sinc", "i0", "fft", "round", "around", "reciprocal", "erf", "gamma", "norm", "maximum.accumulate"),
+}
+MODULES = {"math": {"exp", "log", "log2", "log10", "pow", "sin", "cos", "tan", "tanh", "erf", "fsum", "sumprod"}}
+METHODS = {"sum", "mean", "std", "var", "prod", "dot", "cumsum", "cumprod", "round"}
+FILES = sorted(Path(diptych_reference.__file__).parent.rglob("*.py"))
+
+
+def dotted(node: ast.expr) -> str:
+    """`np.add.reduce` of an attribute chain, "" where it does not start from a name."""
+    if isinstance(node, ast.Attribute):
+        prefix = dotted(node.value)
+        return f"{prefix}.{node.attr}" if prefix else ""
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def violations(source: str) -> list[str]:
+    """Line and name of each forbidden function and of each matrix product `@`."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute):
+            module, _, name = dotted(node).partition(".")
+            if module in ("np", "numpy") and (name in FORBIDDEN or name.split(".")[0] in ("linalg", "fft")):
+                found.append(f"{node.lineno}: {module}.{name}")
+            if name in MODULES.get(module, ()):
+                found.append(f"{node.lineno}: {module}.{name}")
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in METHODS:
+            if dotted(node.func).partition(".")[0] not in ("math", "np", "numpy", "numerics"):
+                found.append(f"{node.lineno}: .{node.func.attr}()")
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
+            found.append(f"{node.lineno}: @")
+        if isinstance(node, ast.ImportFrom) and node.module in ("numpy", "math"):
+            banned = FORBIDDEN if node.module == "numpy" else MODULES["math"]
+            found += [f"{node.lineno}: from {node.module} import {a.name}" for a in node.names if a.name in banned]
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_only_exact_operations(path: Path) -> None:
+    assert violations(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["np.exp(x)", "np.add.reduce(x)", "x.sum()", "a @ b", "np.linalg.norm(x)", "math.exp(x)", "from numpy import dot"],
+)
+def test_the_check_finds(source: str) -> None:
+    assert violations(source)
+
+
+def test_the_reference_depends_on_numpy_and_onnx_alone() -> None:
+    """No import of the engine, and nothing beyond the standard library, NumPy, ml_dtypes and onnx with its protobuf."""
+    allowed = {"numpy", "onnx", "ml_dtypes", "diptych_reference", "google"}
+    import sys
+
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
+            for name in names:
+                top = name.partition(".")[0]
+                assert top in allowed or top in sys.stdlib_module_names, f"{path.name}: {name}"
