@@ -2,6 +2,7 @@
 //!
 //! `read -> graph -> lower -> passes -> plan -> run`: see the modules of those names.
 
+pub mod broadcast;
 pub mod dtype;
 pub mod error;
 pub mod graph;
