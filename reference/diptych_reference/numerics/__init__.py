@@ -15,22 +15,32 @@ from diptych_reference.numerics.conversion import (
     to_integer,
     widen,
 )
+from diptych_reference.numerics.functions import cos, erf, exp, log, power, sigmoid, sin, softplus, tanh
 from diptych_reference.numerics.multiply_add import fma, fma_chain
 from diptych_reference.numerics.sums import lane_product, lane_sum, sequential_sum
 
 __all__ = [
     "accumulator",
+    "cos",
+    "erf",
+    "exp",
     "fma",
     "fma_chain",
     "is_float",
     "lane_product",
     "lane_sum",
+    "log",
     "maximum",
     "maximum_over",
     "minimum",
     "minimum_over",
+    "power",
     "round_to",
     "sequential_sum",
+    "sigmoid",
+    "sin",
+    "softplus",
+    "tanh",
     "to_integer",
     "widen",
 ]
