@@ -1,9 +1,10 @@
-//! GFLOP/s of the matrix product, one thread: the median of repeated runs for each shape and instruction set.
+//! GFLOP/s of the matrix products, f32 and 8-bit, one thread: the median of repeated runs for each shape and instruction set.
 //!
 //! `cargo run --release -p diptych-kernels --example gemm_bench [isa]`
 
 use diptych_kernels::Isa;
 use diptych_kernels::gemm::{Gemm, MatMut, MatRef, Right, gemm, pack_b, packed_b_len, scratch_len};
+use diptych_kernels::qgemm::{ByteGemm, Bytes, ZeroPoint, byte_scratch_len, gemm_bytes, pack_bytes, packed_bytes_len};
 use std::time::Instant;
 
 /// m, n, k: square, BERT, ViT, attention heads, matrix-vector, vector-matrix.
@@ -54,14 +55,33 @@ fn time(isa: Isa, (m, n, k): (usize, usize, usize), form: Form) -> f64 {
     let product = Gemm::new(MatRef::row_major(&a, m, k), right);
     let (mut c, mut scratch) = (vec![0.0; m * n], Vec::new());
     let scratch = aligned(&mut scratch, scratch_len::<f32>(isa, m, n, k));
-    let per_batch = (2e6 / (m * n * k) as f64).ceil() as usize;
+    median(m * n * k, || gemm(isa, &product, 0..m, 0..n, MatMut::new(&mut c, m, n, n), scratch))
+}
+
+/// Median seconds of one u8 x s8 product with packed B.
+fn time_bytes(isa: Isa, (m, n, k): (usize, usize, usize)) -> f64 {
+    let a: Vec<u8> = (0..m * k).map(|i| i as u8).collect();
+    let b: Vec<u8> = (0..k * n).map(|i| (i * 7) as u8).collect();
+    let b = Bytes { values: MatRef::row_major(&b, k, n), signed: true };
+    let mut packed = vec![0; packed_bytes_len(isa, k, n).expect("the shapes are small")];
+    let product = ByteGemm {
+        a: Bytes { values: MatRef::row_major(&a, m, k), signed: false },
+        b: pack_bytes(isa, &b, &mut packed),
+        a_zero: ZeroPoint::Scalar(128),
+        b_zero: ZeroPoint::Scalar(0),
+    };
+    let (mut c, mut scratch) = (vec![0; m * n], vec![0; byte_scratch_len(isa, m, k)]);
+    median(m * n * k, || gemm_bytes(isa, &product, 0..m, 0..n, MatMut::new(&mut c, m, n, n), &mut scratch))
+}
+
+/// Median seconds of a call that does `work` multiply-adds, timed in batches of some microseconds.
+fn median(work: usize, mut call: impl FnMut()) -> f64 {
+    let per_batch = (2e6 / work as f64).ceil() as usize;
     let mut times = Vec::new();
     let begin = Instant::now();
     while times.len() < 9 || begin.elapsed().as_secs_f64() < 0.2 {
         let start = Instant::now();
-        for _ in 0..per_batch {
-            gemm(isa, &product, 0..m, 0..n, MatMut::new(&mut c, m, n, n), scratch);
-        }
+        (0..per_batch).for_each(|_| call());
         times.push(start.elapsed().as_secs_f64() / per_batch as f64);
     }
     times.sort_by(f64::total_cmp);
@@ -71,11 +91,14 @@ fn time(isa: Isa, (m, n, k): (usize, usize, usize), form: Form) -> f64 {
 fn main() {
     let wanted = std::env::args().nth(1);
     for &isa in Isa::available().iter().filter(|isa| wanted.as_deref().is_none_or(|name| name == isa.name())) {
-        println!("{:>8} {:>16} {:>9} {:>9} {:>10}  GFLOP/s", isa.name(), "m x n x k", "packed", "row-major", "transposed");
+        let [packed, row_major, transposed, bytes] = ["packed", "row-major", "transposed", "u8 x s8"];
+        println!("{:>8} {:>16} {packed:>9} {row_major:>9} {transposed:>10} {bytes:>9}  Gop/s", isa.name(), "m x n x k");
         for shape @ (m, n, k) in SHAPES {
             let rate = |form| 2.0 * (m * n * k) as f64 / time(isa, shape, form) / 1e9;
             let rates = [Form::Packed, Form::RowMajor, Form::Transposed].map(rate);
-            println!("{:>25} {:>9.1} {:>9.1} {:>10.1}", format!("{m}x{n}x{k}"), rates[0], rates[1], rates[2]);
+            let bytes = 2.0 * (m * n * k) as f64 / time_bytes(isa, shape) / 1e9;
+            let name = format!("{m}x{n}x{k}");
+            println!("{name:>25} {:>9.1} {:>9.1} {:>10.1} {bytes:>9.1}", rates[0], rates[1], rates[2]);
         }
     }
 }

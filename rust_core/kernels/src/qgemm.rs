@@ -71,6 +71,16 @@ pub struct ByteGemm<'a> {
     pub b_zero: ZeroPoint<'a>,
 }
 
+impl ByteGemm<'_> {
+    /// The one zero point of B as flipped to signed.
+    fn scalar_b_zero(&self) -> Option<i32> {
+        match self.b_zero {
+            ZeroPoint::Scalar(zero) => Some(i32::from((zero ^ self.b.flip()) as i8)),
+            ZeroPoint::PerChannel(_) => None,
+        }
+    }
+}
+
 /// Four products of an unsigned byte of `a` and a signed byte of `b`.
 #[derive(Debug)]
 struct Dot4;
@@ -101,7 +111,8 @@ impl Step<i32> for Dot2 {
         #[cfg(target_arch = "x86_64")]
         if const { A::ISA as u8 == Isa::Avx2 as u8 && W == 8 } {
             // SAFETY: code for `Avx2` runs where AVX2 is.
-            let pairs = unsafe { std::arch::x86_64::_mm256_madd_epi16(a.resize::<8>(0).into(), b.resize::<8>(0).into()) };
+            let pairs =
+                unsafe { std::arch::x86_64::_mm256_madd_epi16(a.resize::<8>(0).into(), b.resize::<8>(0).into()) };
             return c + Simd::<i32, 8>::from(pairs).resize::<W>(0);
         }
         #[cfg(target_arch = "x86_64")]
@@ -116,7 +127,7 @@ impl Step<i32> for Dot2 {
     }
 }
 
-/// Values of k in a group on `isa`.
+/// Values of k in a group on `isa`: the layout is little-endian, like every architecture of [`Isa`].
 fn group(isa: Isa) -> usize {
     if isa == Isa::Avx512 { 4 } else { 2 }
 }
@@ -181,6 +192,11 @@ impl<'a> PackedBytes<'a> {
         let padded = n.next_multiple_of(tiles.lanes);
         let (packed, sums) = data.split_at(groups * padded);
         PackedBytes { groups: PackedB::of_tiles(isa, tiles, packed, groups, n), sums: &sums[..padded], k, signed }
+    }
+
+    /// As [`Bytes::flip`] to signed.
+    fn flip(&self) -> u8 {
+        if self.signed { 0 } else { 0x80 }
     }
 
     pub fn k(&self) -> usize {
@@ -262,54 +278,89 @@ impl Kernel for ColumnSums<'_> {
     }
 }
 
-/// Rows of A in groups, flipped to unsigned: `[row][group]`, zeros past K, and the sum of each row.
+/// Rows of A in groups, flipped to unsigned: `[row][group]`, zeros past K; and the sum of each row, where it is asked for.
 struct PackRows<'a> {
     a: Bytes<'a>,
     rows: Range<usize>,
     packed: &'a mut [i32],
-    sums: &'a mut [i32],
+    sums: Option<&'a mut [i32]>,
 }
 
 impl Kernel for PackRows<'_> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch, const L: usize>(self) {
-        let a = &self.a.values;
-        let k = a.cols();
-        let flip = self.a.flip(false);
-        if k == 0 {
-            self.sums.fill(0);
-            return;
+        let groups = self.a.values.cols().div_ceil(group(A::ISA));
+        for (at, i) in self.rows.clone().enumerate() {
+            pack_row::<A, L>(&self.a, i, &mut self.packed[at * groups..(at + 1) * groups]);
         }
-        let groups = k.div_ceil(group(A::ISA));
-        for ((i, out), sum) in self.rows.zip(self.packed.chunks_exact_mut(groups)).zip(self.sums) {
-            *sum = 0;
-            // Blocks of the row, gathered where its bytes lie apart or end.
-            const BLOCK: usize = 64;
-            for k0 in (0..k).step_by(BLOCK) {
-                let n = BLOCK.min(k - k0);
-                let mut bytes = [0u8; BLOCK];
-                if a.col_stride() == 1 {
-                    // SAFETY: n bytes of the row are left from k0.
-                    bytes[..n].copy_from_slice(unsafe { std::slice::from_raw_parts(a.ptr(i, k0), n) });
-                } else {
-                    bytes[..n].iter_mut().enumerate().for_each(|(t, byte)| *byte = a.at(i, k0 + t));
-                }
-                bytes[..n].iter_mut().for_each(|byte| *byte ^= flip);
-                *sum = sum.wrapping_add(bytes.iter().map(|&byte| i32::from(byte)).sum::<i32>());
-                let out = &mut out[k0 / group(A::ISA)..][..n.div_ceil(group(A::ISA))];
-                if group(A::ISA) == 4 {
-                    for (g, four) in out.iter_mut().zip(bytes.chunks_exact(4)) {
-                        *g = i32::from_le_bytes([four[0], four[1], four[2], four[3]]);
-                    }
-                } else {
-                    for (g, two) in out.iter_mut().zip(bytes.chunks_exact(2)) {
-                        *g = i32::from(two[0]) | i32::from(two[1]) << 16;
-                    }
-                }
-            }
+        let Some(sums) = self.sums else { return };
+        for (at, sum) in sums.iter_mut().enumerate() {
+            *sum = sum_groups::<A, L>(&self.packed[at * groups..(at + 1) * groups]);
         }
     }
+}
+
+#[inline(always)]
+fn pack_row<A: Arch, const L: usize>(a: &Bytes<'_>, i: usize, out: &mut [i32]) {
+    let (k, group, flip) = (a.values.cols(), group(A::ISA), a.flip(false));
+    if a.values.col_stride() != 1 {
+        for (g, out) in out.iter_mut().enumerate() {
+            let byte = |t| i32::from(a.values.at(i, g * group + t) ^ flip) << (32 / group * t);
+            *out = (0..group.min(k - g * group)).map(byte).fold(0, |packed, byte| packed | byte);
+        }
+        return;
+    }
+    let groups = out.len();
+    for g in (0..groups).step_by(L) {
+        // What is left of a row is copied first; bytes past its end become 0.
+        let mut rest = [flip; 64];
+        let mut from = a.values.ptr(i, g * group);
+        let left = k - g * group;
+        if left < L * group {
+            // SAFETY: `left` bytes of the row remain, fewer than 64.
+            unsafe { std::ptr::copy_nonoverlapping(from, rest.as_mut_ptr(), left) };
+            from = rest.as_ptr();
+        }
+        // SAFETY: L * group bytes are readable at `from`, whatever their alignment; groups from g on are left in `out`.
+        unsafe {
+            let packed = flipped_groups::<A, L>(from, flip);
+            store_first(out[g..].as_mut_ptr(), packed, groups - g);
+        }
+    }
+}
+
+/// `L` groups of bytes at `p`, each xor `flip`.
+///
+/// # Safety
+/// `L` groups of bytes are readable.
+#[inline(always)]
+unsafe fn flipped_groups<A: Arch, const L: usize>(p: *const u8, flip: u8) -> Simd<i32, L> {
+    if group(A::ISA) == 4 {
+        // SAFETY: the caller's promise; vectors are read unaligned.
+        unsafe { load::<i32, L>(p.cast()) ^ Simd::splat(i32::from_ne_bytes([flip; 4])) }
+    } else {
+        // SAFETY: as above.
+        let pairs = unsafe { load::<u16, L>(p.cast()) } ^ Simd::splat(u16::from_ne_bytes([flip; 2]));
+        let pairs: Simd<i32, L> = pairs.cast();
+        (pairs | (pairs << Simd::splat(8))) & Simd::splat(0x00ff_00ff)
+    }
+}
+
+/// The sum of all values in unsigned groups.
+#[inline(always)]
+fn sum_groups<A: Arch, const L: usize>(groups: &[i32]) -> i32 {
+    let mut sum = Simd::<i32, L>::splat(0);
+    for at in (0..groups.len()).step_by(L) {
+        // SAFETY: the mask ends with the slice.
+        let x: Simd<i32, L> = unsafe { load_first(groups[at..].as_ptr(), groups.len() - at) };
+        sum = if group(A::ISA) == 4 {
+            Dot4::step::<A, L>(x, Simd::splat(0x0101_0101), sum)
+        } else {
+            Dot2::step::<A, L>(x, Simd::splat(0x0001_0001), sum)
+        };
+    }
+    sum.reduce_sum()
 }
 
 /// Elements of scratch that [`gemm_bytes`] needs for an `m` x `n` x `k` product or any part of it.
@@ -333,11 +384,13 @@ pub fn gemm_bytes(
     check(isa, g, &rows, &cols, &c);
     assert!(scratch.len() >= byte_scratch_len(isa, rows.len(), g.b.k), "{} elements of scratch", scratch.len());
     let groups = g.b.groups.k();
+    let b_zero = g.scalar_b_zero();
     let (packed, sums) = scratch.split_at_mut(ROWS.min(rows.len()) * groups);
     for r0 in rows.clone().step_by(ROWS) {
         let band = r0..rows.end.min(r0 + ROWS);
         let (packed, sums) = (&mut packed[..band.len() * groups], &mut sums[..band.len()]);
-        dispatch(isa, PackRows { a: g.a, rows: band.clone(), packed, sums });
+        let wanted = b_zero.is_none_or(|zero| zero != 0);
+        dispatch(isa, PackRows { a: g.a, rows: band.clone(), packed, sums: wanted.then_some(&mut *sums) });
         let product = Gemm::new(MatRef::row_major(packed, band.len(), groups), Right::Packed(g.b.groups));
         let at = band.start - rows.start;
         let mut part = c.block(at..at + band.len(), 0..cols.len());
@@ -368,53 +421,48 @@ struct Correct<'a> {
     g: &'a ByteGemm<'a>,
     rows: Range<usize>,
     cols: Range<usize>,
+    /// Meaningful unless B's zero point is one 0.
     row_sums: &'a [i32],
     c: MatMut<'a, i32>,
-}
-
-/// The value of a zero point byte after `flip`, as the flipped operand has it.
-fn flipped_zero(zero: u8, flip: u8, signed: bool) -> i32 {
-    if signed { i32::from((zero ^ flip) as i8) } else { i32::from(zero ^ flip) }
 }
 
 impl Kernel for Correct<'_> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch, const L: usize>(self) {
-        let g = self.g;
-        let (a_flip, b_flip) = (g.a.flip(false), if g.b.signed { 0 } else { 0x80 });
-        let scalar_b = match g.b_zero {
-            ZeroPoint::Scalar(zero) => Some(flipped_zero(zero, b_flip, true)),
-            ZeroPoint::PerChannel(_) => None,
-        };
-        for (i, (row, &row_sum)) in self.rows.clone().zip(self.row_sums).enumerate() {
-            let a_zero = flipped_zero(g.a_zero.at(row), a_flip, false);
-            if a_zero == 0 && scalar_b == Some(0) {
-                continue;
-            }
+        let (g, b_zero) = (self.g, self.g.scalar_b_zero());
+        for (at, &row_sum) in self.row_sums.iter().enumerate() {
+            let a_zero = i32::from(g.a_zero.at(self.rows.start + at) ^ g.a.flip(false));
             // acc - a_zero * colsum - b_zero * (rowsum - k * a_zero)
-            let rest = row_sum.wrapping_sub((g.b.k as i32).wrapping_mul(a_zero));
+            let rest = match b_zero {
+                Some(0) if a_zero == 0 => continue,
+                Some(0) => 0,
+                _ => row_sum.wrapping_sub((g.b.k as i32).wrapping_mul(a_zero)),
+            };
             for j in (0..self.cols.len()).step_by(L) {
                 let n = L.min(self.cols.len() - j);
-                let col = self.cols.start + j;
-                let b_zero: Simd<i32, L> = match (scalar_b, g.b_zero) {
-                    (None, ZeroPoint::PerChannel(zeros)) => {
-                        // SAFETY: `n` zero points are left from this column.
-                        let bytes: Simd<u8, L> = unsafe { load_first(zeros.as_ptr().wrapping_add(col), n) };
-                        (bytes ^ Simd::splat(b_flip)).cast::<i8>().cast()
-                    }
-                    _ => Simd::splat(scalar_b.unwrap_or(0)),
-                };
-                let p = self.c.ptr(i, j);
+                let zeros = b_zeros::<L>(g, self.cols.start + j, n);
+                let p = self.c.ptr(at, j);
                 // SAFETY: `n` columns of this row of C are left; the sums are padded to whole vectors of columns.
                 unsafe {
                     let acc: Simd<i32, L> = load_first(p, n);
-                    let sums: Simd<i32, L> = load(g.b.sums.as_ptr().wrapping_add(col));
-                    store_first(p, acc - Simd::splat(a_zero) * sums - b_zero * Simd::splat(rest), n);
+                    let sums: Simd<i32, L> = load(g.b.sums.as_ptr().wrapping_add(self.cols.start + j));
+                    store_first(p, acc - Simd::splat(a_zero) * sums - zeros * Simd::splat(rest), n);
                 }
             }
         }
     }
+}
+
+/// B's zero points for `n` columns from `col`, as flipped to signed.
+#[inline(always)]
+fn b_zeros<const L: usize>(g: &ByteGemm<'_>, col: usize, n: usize) -> Simd<i32, L> {
+    let bytes: Simd<u8, L> = match g.b_zero {
+        ZeroPoint::Scalar(zero) => Simd::splat(zero),
+        // SAFETY: `check` saw one zero point a column.
+        ZeroPoint::PerChannel(zeros) => unsafe { load_first(zeros[col..].as_ptr(), n) },
+    };
+    (bytes ^ Simd::splat(g.b.flip())).cast::<i8>().cast()
 }
 
 #[cfg(test)]
@@ -438,7 +486,8 @@ mod tests {
     fn stored(rows: usize, cols: usize, layout: usize, extreme: bool, random: &mut Random) -> (Vec<u8>, usize, usize) {
         let (row_stride, col_stride) = [(cols, 1), (1, rows), (2 * cols + 1, 2)][layout];
         let len = crate::gemm::extent(rows, cols, row_stride, col_stride).unwrap();
-        let byte = |random: &mut Random| if extreme { [0, 127, 128, 255][random.below(4)] } else { random.next() as u8 };
+        let byte =
+            |random: &mut Random| if extreme { [0, 127, 128, 255][random.below(4)] } else { random.next() as u8 };
         ((0..len).map(|_| byte(random)).collect(), row_stride, col_stride)
     }
 
@@ -513,7 +562,17 @@ mod tests {
         for k in [2047, 2049, 4096, 4100] {
             let per_channel = [true, true];
             run_case(
-                &Case { m: 3, n: 70, k, a_signed: true, b_signed: false, a_layout: 0, b_layout: 1, per_channel, extreme: true },
+                &Case {
+                    m: 3,
+                    n: 70,
+                    k,
+                    a_signed: true,
+                    b_signed: false,
+                    a_layout: 0,
+                    b_layout: 1,
+                    per_channel,
+                    extreme: true,
+                },
                 &mut random,
             );
         }
@@ -527,11 +586,11 @@ mod tests {
             let (a, b, c) = (random.next() as i32, random.next() as i32, random.next() as i32);
             let one = |x| Simd::<i32, 1>::from_array([x]);
             let two = |x: i32| [i32::from(x as i16), x >> 16];
-            let want = c.wrapping_add(two(a)[0].wrapping_mul(two(b)[0]).wrapping_add(two(a)[1].wrapping_mul(two(b)[1])));
+            let want =
+                c.wrapping_add(two(a)[0].wrapping_mul(two(b)[0]).wrapping_add(two(a)[1].wrapping_mul(two(b)[1])));
             assert_eq!(Dot2::step::<Baseline, 1>(one(a), one(b), one(c))[0], want);
-            let want = (0..4).fold(c, |c, t| {
-                c.wrapping_add(i32::from(a.to_le_bytes()[t]) * i32::from(b.to_le_bytes()[t] as i8))
-            });
+            let want = (0..4)
+                .fold(c, |c, t| c.wrapping_add(i32::from(a.to_le_bytes()[t]) * i32::from(b.to_le_bytes()[t] as i8)));
             assert_eq!(Dot4::step::<Baseline, 1>(one(a), one(b), one(c))[0], want);
         }
     }

@@ -149,19 +149,17 @@ pub fn gemm_half<H: Half>(
                 let acc = &wide_c[(i - band.start) * part.len()..][..part.len()];
                 let out = c.ptr(i - rows.start, part.start - cols.start);
                 let addend = g.addend.as_ref().map(|d| (d.ptr(i, part.start), d.col_stride()));
-                dispatch(isa, Round::<H> { acc, out, alpha: g.alpha, beta: g.beta, addend, half: std::marker::PhantomData });
+                dispatch(
+                    isa,
+                    Round::<H> { acc, out, alpha: g.alpha, beta: g.beta, addend, half: std::marker::PhantomData },
+                );
             }
         }
     }
 }
 
 /// The rows `band` of `a` in f32, dense.
-fn widen_rows<'w, H: Half>(
-    isa: Isa,
-    a: &MatRef<'_, u16>,
-    band: &Range<usize>,
-    wide: &'w mut [f32],
-) -> MatRef<'w, f32> {
+fn widen_rows<'w, H: Half>(isa: Isa, a: &MatRef<'_, u16>, band: &Range<usize>, wide: &'w mut [f32]) -> MatRef<'w, f32> {
     let k = a.cols();
     let source =
         Source { ptr: a.ptr(band.start, 0), k_stride: a.row_stride(), n_stride: a.col_stride(), k: band.len(), n: k };
@@ -242,7 +240,10 @@ mod tests {
         });
         for x in near.chain((0..1u32 << 20).map(|i| f32::from_bits(i.wrapping_mul(4099)))) {
             let (got, want) = (Float16::narrow(Simd::from_array([x]))[0], f16::from_f32(x));
-            assert!(same16(got, want.to_bits(), x.is_nan() && f16::from_bits(got).is_nan()), "{x:e}: {got:#x} {want:?}");
+            assert!(
+                same16(got, want.to_bits(), x.is_nan() && f16::from_bits(got).is_nan()),
+                "{x:e}: {got:#x} {want:?}"
+            );
             let (got, want) = (BFloat16::narrow(Simd::from_array([x]))[0], bf16::from_f32(x));
             assert!(same16(got, want.to_bits(), x.is_nan() && bf16::from_bits(got).is_nan()), "{x:e}: {got:#x}");
         }

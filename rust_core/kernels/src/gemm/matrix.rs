@@ -28,7 +28,11 @@ impl<'a, T: Copy> MatRef<'a, T> {
     /// If the last element lies beyond `data`.
     pub fn new(data: &'a [T], rows: usize, cols: usize, row_stride: usize, col_stride: usize) -> Self {
         let reach = extent(rows, cols, row_stride, col_stride);
-        assert!(reach.is_some_and(|n| n <= data.len()), "matrix {rows}x{cols} reaches beyond its {} elements", data.len());
+        assert!(
+            reach.is_some_and(|n| n <= data.len()),
+            "matrix {rows}x{cols} reaches beyond its {} elements",
+            data.len()
+        );
         MatRef { data, rows, cols, row_stride, col_stride }
     }
 
@@ -38,13 +42,7 @@ impl<'a, T: Copy> MatRef<'a, T> {
     }
 
     pub fn transposed(self) -> Self {
-        MatRef {
-            rows: self.cols,
-            cols: self.rows,
-            row_stride: self.col_stride,
-            col_stride: self.row_stride,
-            ..self
-        }
+        MatRef { rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride, ..self }
     }
 
     pub fn rows(&self) -> usize {
@@ -116,7 +114,11 @@ impl<'a, T> MatMut<'a, T> {
     /// If the last element lies beyond `data`, or rows overlap.
     pub fn new(data: &'a mut [T], rows: usize, cols: usize, row_stride: usize) -> Self {
         let reach = extent(rows, cols, row_stride, 1);
-        assert!(reach.is_some_and(|n| n <= data.len()), "matrix {rows}x{cols} reaches beyond its {} elements", data.len());
+        assert!(
+            reach.is_some_and(|n| n <= data.len()),
+            "matrix {rows}x{cols} reaches beyond its {} elements",
+            data.len()
+        );
         assert!(rows <= 1 || row_stride >= cols, "rows of {cols} elements overlap at stride {row_stride}");
         MatMut { ptr: data.as_mut_ptr(), rows, cols, row_stride, borrow: PhantomData }
     }

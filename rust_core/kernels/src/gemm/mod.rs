@@ -13,6 +13,7 @@ mod pack;
 pub(crate) mod tests;
 pub(crate) mod tile;
 
+#[cfg(test)]
 pub(crate) use matrix::extent;
 pub use matrix::{MatMut, MatRef};
 pub use pack::{PackedB, pack_b, packed_b_len, panel_width};
@@ -197,7 +198,7 @@ fn check<T: Scalar>(isa: Isa, g: &Gemm<'_, T>, rows: &Range<usize>, cols: &Range
     }
     if let Right::Packed(b) = &g.b {
         assert!(b.isa() == isa, "B is packed for {}, not {}", b.isa().name(), isa.name());
-        assert!(cols.start % panel_width::<T>(isa) == 0, "columns {cols:?} start inside a panel");
+        assert!(cols.start.is_multiple_of(panel_width::<T>(isa)), "columns {cols:?} start inside a panel");
     }
 }
 
@@ -326,13 +327,8 @@ impl<'a, T: Scalar> Block<'a, T> {
             return (b.ptr(ks.start, j), b.row_stride());
         }
         let width = n.next_multiple_of(self.tiles.lanes);
-        let source = Source {
-            ptr: b.ptr(ks.start, j),
-            k_stride: b.row_stride(),
-            n_stride: b.col_stride(),
-            k: ks.len(),
-            n,
-        };
+        let source =
+            Source { ptr: b.ptr(ks.start, j), k_stride: b.row_stride(), n_stride: b.col_stride(), k: ks.len(), n };
         let dst = &mut scratch[..ks.len() * width];
         // SAFETY: the block lies in B; dst has k * width elements.
         unsafe { pack_panel::<Same<T>>(self.isa, source, dst.as_mut_ptr(), width) };

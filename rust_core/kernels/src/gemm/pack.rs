@@ -54,7 +54,8 @@ pub(super) fn pack_b_as<'a, F: Format>(
         for j in (0..n).step_by(tiles.panel()) {
             let cols = tiles.panel().min(n - j);
             let width = cols.next_multiple_of(tiles.lanes);
-            let source = Source { ptr: b.ptr(k0, j), k_stride: b.row_stride(), n_stride: b.col_stride(), k: kc, n: cols };
+            let source =
+                Source { ptr: b.ptr(k0, j), k_stride: b.row_stride(), n_stride: b.col_stride(), k: kc, n: cols };
             // SAFETY: the source block lies in `b`; blocks follow each other and fill `packed_b_len` elements.
             unsafe { pack_panel::<F>(isa, source, out, width) };
             out = out.wrapping_add(kc * width);
@@ -249,7 +250,8 @@ unsafe fn gather<F: Format>(s: Source<F::Stored>, dst: *mut F::Value, width: usi
         for j in 0..width {
             // SAFETY: (k, j) lies in the block where it is read, and in the panel.
             unsafe {
-                let stored = if j < s.n { *s.ptr.wrapping_add(k * s.k_stride + j * s.n_stride) } else { Default::default() };
+                let stored =
+                    if j < s.n { *s.ptr.wrapping_add(k * s.k_stride + j * s.n_stride) } else { Default::default() };
                 *dst.wrapping_add(k * width + j) = F::widen::<1>(Simd::from_array([stored]))[0];
             }
         }

@@ -254,7 +254,9 @@ fn i64_edges() {
 #[test]
 fn k_and_row_blocks() {
     let mut random = Random(0xbf58_476d_1ce4_e5b9);
-    for (m, n, k) in [(7, 70, 1023), (7, 70, 1024), (7, 70, 1025), (13, 33, 2100), (1, 130, 3000), (300, 1, 1100), (400, 65, 33)] {
+    for (m, n, k) in
+        [(7, 70, 1023), (7, 70, 1024), (7, 70, 1025), (13, 33, 2100), (1, 130, 3000), (300, 1, 1100), (400, 65, 33)]
+    {
         for (a_layout, b_layout) in [(0, 0), (2, 0), (0, 2), (4, 4)] {
             let (addend, resume) = (random.below(6), random.below(2) == 0);
             run_case::<f32>(
@@ -284,10 +286,7 @@ fn unsigned_views_are_the_same_bits() {
     let b = [5u32, u32::MAX];
     let mut c = [0u32; 1];
     let isa = Isa::best();
-    let g = Gemm::new(
-        MatRef::row_major(&a, 1, 2).as_signed(),
-        Right::Strided(MatRef::row_major(&b, 2, 1).as_signed()),
-    );
+    let g = Gemm::new(MatRef::row_major(&a, 1, 2).as_signed(), Right::Strided(MatRef::row_major(&b, 2, 1).as_signed()));
     let mut scratch = vec![0; scratch_len::<i32>(isa, 1, 1, 2)];
     gemm(isa, &g, 0..1, 0..1, MatMut::new(&mut c, 1, 1, 1).as_signed(), &mut scratch);
     assert_eq!(c[0], u32::MAX.wrapping_mul(5).wrapping_add(u32::MAX.wrapping_mul(3)));

@@ -189,10 +189,10 @@ unsafe fn chains<A: Arch, S: Step<T>, T: Scalar, const W: usize, const MR: usize
 /// `(NV - 1) * W + tail` elements at `p` are readable.
 #[inline(always)]
 unsafe fn load_row<T: Scalar, const W: usize, const NV: usize>(p: *const T, tail: usize, row: &mut [Simd<T, W>; NV]) {
-    for v in 0..NV {
+    for (v, x) in row.iter_mut().enumerate() {
         let q = p.wrapping_add(v * W);
         // SAFETY: the caller's promise.
-        row[v] = unsafe { if v + 1 < NV || tail == W { load(q) } else { load_first(q, tail) } };
+        *x = unsafe { if v + 1 < NV || tail == W { load(q) } else { load_first(q, tail) } };
     }
 }
 
@@ -224,10 +224,10 @@ unsafe fn finish<T: Scalar, const W: usize, const MR: usize, const NV: usize>(
         }
     }
     for (i, row) in acc.iter().enumerate() {
-        for v in 0..NV {
+        for (v, &x) in row.iter().enumerate() {
             let p = args.c.wrapping_add(i * args.c_row + v * W);
             // SAFETY: the caller's promise.
-            unsafe { if v + 1 < NV || tail == W { store(p, row[v]) } else { store_first(p, row[v], tail) } };
+            unsafe { if v + 1 < NV || tail == W { store(p, x) } else { store_first(p, x, tail) } };
         }
     }
 }
