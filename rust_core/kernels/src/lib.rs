@@ -8,6 +8,8 @@
 pub mod conv;
 pub mod gemm;
 pub mod lanes;
+pub mod pool;
 pub mod qgemm;
+pub mod resize;
 
 pub use lanes::Isa;
