@@ -1,10 +1,10 @@
-"""Prints the counts of the backend suite at the end of a run."""
+"""Prints the counts of the backend suite at the end of a run, in one process or many."""
 
 from __future__ import annotations
 
 import pytest
 
-from .suite import TALLIES
+from .suite import table
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -13,8 +13,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """One table a panel."""
-    for panel, tally in TALLIES.items():
-        if tally.results:
-            terminalreporter.section(f"ONNX backend suite on {panel}")
-            terminalreporter.write_line(str(tally))
+    """One table a panel, from the properties that the cases recorded."""
+    panels: dict[str, list[dict[str, str]]] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            properties = {str(k): str(v) for k, v in getattr(report, "user_properties", ())}
+            if getattr(report, "when", None) == "call" and {"panel", "must_pass"} <= properties.keys():
+                panels.setdefault(properties["panel"], []).append(properties)
+    for panel, results in sorted(panels.items()):
+        terminalreporter.section(f"ONNX backend suite on {panel}")
+        terminalreporter.write_line(table(results))

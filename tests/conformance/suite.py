@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,9 +27,7 @@ Operators = frozenset[tuple[str, str]]
 KINDS = ("node", "expanded", "simple", "real", "pytorch-converted", "pytorch-operator")
 MANIFEST = Path(__file__).with_name("manifest.toml")
 
-LISTED: Operators = frozenset(
-    ("", name)
-    for name in """
+NAMES = """
     Abs Add And ArgMax ArgMin AveragePool BatchNormalization Cast Ceil Clip Concat Constant ConstantOfShape Conv
     ConvInteger ConvTranspose Cos CumSum DequantizeLinear Div Dropout DynamicQuantizeLinear Equal Erf Exp Expand
     Flatten Floor Gather GatherElements GatherND Gemm GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual
@@ -38,8 +36,8 @@ LISTED: Operators = frozenset(
     ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum Relu Reshape Resize Round ScatterElements ScatterND Shape
     Sigmoid Sign Sin Size Slice Softmax Softplus Split Sqrt Squeeze Sub Sum Tanh Tile TopK Transpose Unsqueeze Where
     Xor
-    """.split()
-)
+"""
+LISTED: Operators = frozenset(("", name) for name in NAMES.split())  # the operators every panel must have
 
 
 @dataclass(frozen=True)
@@ -183,13 +181,15 @@ def cases() -> tuple[Case, ...]:
     """All CPU cases, by kind and name. Kind "expanded": node cases with the node replaced by its function body."""
     found = []
     for kind in ("node", "simple", "real", "pytorch-converted", "pytorch-operator"):
-        for source in sorted(load_model_tests(kind=kind), key=lambda source: source.name):
+        with np.errstate(all="ignore"):  # the suite computes its expected values while it is loaded
+            sources = sorted(load_model_tests(kind=kind), key=lambda source: source.name)
+        for source in sources:
             expanded = kind == "node" and "_expanded" in source.name
             found.append(Case(source.name, "expanded" if expanded else kind, source))
     return tuple(found)
 
 
-class Mismatch(AssertionError):
+class MismatchError(AssertionError):
     """An output is not what the suite expects."""
 
 
@@ -197,20 +197,20 @@ def compare(actual: Any, expected: Any, rtol: float, atol: float, where: str) ->
     """Type, dtype, shape and classes (NaN, infinities) exactly, then values within the case's tolerance."""
     if isinstance(expected, list):
         if not isinstance(actual, list) or len(actual) != len(expected):
-            raise Mismatch(f"{where}: got {type(actual).__name__}, expected a sequence of {len(expected)}")
+            raise MismatchError(f"{where}: got {type(actual).__name__}, expected a sequence of {len(expected)}")
         for index, (a, e) in enumerate(zip(actual, expected, strict=True)):
             compare(a, e, rtol, atol, f"{where}[{index}]")
         return
     if expected is None or not isinstance(actual, np.ndarray):
         if actual is not expected:
-            raise Mismatch(f"{where}: got {type(actual).__name__}, expected {type(expected).__name__}")
+            raise MismatchError(f"{where}: got {type(actual).__name__}, expected {type(expected).__name__}")
         return
     if (actual.dtype, actual.shape) != (expected.dtype, expected.shape):
-        raise Mismatch(f"{where}: got {actual.dtype}{actual.shape}, expected {expected.dtype}{expected.shape}")
+        raise MismatchError(f"{where}: got {actual.dtype}{actual.shape}, expected {expected.dtype}{expected.shape}")
     wrong = differing(actual, expected, rtol, atol)
     if wrong.any():
         first = tuple(int(i) for i in np.argwhere(wrong)[0])
-        raise Mismatch(
+        raise MismatchError(
             f"{where}: {int(wrong.sum())} of {wrong.size} differ, first at {list(first)}: "
             f"got {actual[first]!r}, expected {expected[first]!r}"
         )
@@ -243,41 +243,31 @@ def judge(panel: Panel, case: Case) -> Result:
             names = [value.name for value in case.fed]
             outputs = run(dict(zip(names, data.inputs, strict=False)))
             if len(outputs) != len(data.outputs):
-                raise Mismatch(f"got {len(outputs)} outputs, expected {len(data.outputs)}")
+                raise MismatchError(f"got {len(outputs)} outputs, expected {len(data.outputs)}")
             for index, (actual, expected) in enumerate(zip(outputs, data.outputs, strict=True)):
                 compare(actual, expected, case.source.rtol, case.source.atol, f"data set {number}, output {index}")
     except panel.unsupported as error:
         return Result(case, "failed" if case.must_pass else "unsupported", f"{type(error).__name__}: {error}")
-    except Exception as error:  # noqa: BLE001  whatever a panel raises is this case's result
+    except Exception as error:  # whatever a panel raises is this case's result
         return Result(case, "failed", f"{type(error).__name__}: {error}")
     return Result(case, "passed")
 
 
-@dataclass
-class Tally:
-    """The results of one panel so far."""
-
-    results: list[Result] = field(default_factory=list)
-    known: dict[str, str] = field(default_factory=dict)  # manifest: case name -> reason
-
-    def __str__(self) -> str:
-        """The counts by kind, with the failures the manifest names apart."""
-        rows = [f"{'':18}{'passed':>8}{'failed':>8}{'known':>8}{'unsupported':>13}{'run':>7}{'of':>7}"]
-        total = Counter(case.kind for case in cases())
-        for kind in (*KINDS, "all"):
-            chosen = [r for r in self.results if kind in (r.case.kind, "all")]
-            known = sum(r.outcome == "failed" and r.case.name in self.known for r in chosen)
-            count = Counter(r.outcome for r in chosen)
-            of = total.total() if kind == "all" else total[kind]
-            row = f"{kind:18}{count['passed']:>8}{count['failed'] - known:>8}{known:>8}{count['unsupported']:>13}"
-            rows.append(f"{row}{len(chosen):>7}{of:>7}")
-        listed = [r for r in self.results if r.case.must_pass]
-        passed = sum(r.outcome == "passed" for r in listed)
-        rows.append(f"of listed operators only: {passed} of {len(listed)} passed")
-        return "\n".join(rows)
-
-
-TALLIES: dict[str, Tally] = {}
+def table(results: Sequence[Mapping[str, str]]) -> str:
+    """Counts by kind; `results` are the properties `test_case` records. "known" are the failures the manifest names."""
+    columns = ("passed", "failed", "known", "unsupported")
+    rows = [f"{'':18}" + "".join(f"{column:>13}" for column in (*columns, "run", "of"))]
+    total = Counter(case.kind for case in cases())
+    for kind in KINDS:
+        count = Counter(result["outcome"] for result in results if result["kind"] == kind)
+        numbers = (*(count[column] for column in columns), count.total(), total[kind])
+        rows.append(f"{kind:18}" + "".join(f"{number:>13}" for number in numbers))
+    count = Counter(result["outcome"] for result in results)
+    numbers = (*(count[column] for column in columns), count.total(), total.total())
+    rows.append(f"{'all':18}" + "".join(f"{number:>13}" for number in numbers))
+    listed = Counter(result["outcome"] for result in results if result["must_pass"] == "True")
+    rows.append(f"cases of listed operators only: {listed['passed']} of {listed.total()} passed")
+    return "\n".join(rows)
 
 
 @cache
@@ -292,18 +282,20 @@ def manifest(panel: str) -> tuple[dict[str, str], dict[str, str]]:
     return known, slow
 
 
-def on_panel(panel: Panel) -> Callable[[Case], None]:
+def on_panel(panel: Panel) -> Callable[..., None]:
     """A pytest function over all cases. Skips unsupported ones; those of the manifest, and only those, must fail."""
     known, slow = manifest(panel.name)
     parameters = [
         pytest.param(case, id=case.name, marks=[pytest.mark.slow] if case.name in slow else []) for case in cases()
     ]
-    tally = TALLIES.setdefault(panel.name, Tally(known=known))
 
     @pytest.mark.parametrize("case", parameters)
-    def test_case(case: Case) -> None:
+    def test_case(case: Case, record_property: Callable[[str, str], None]) -> None:
         result = judge(panel, case)
-        tally.results.append(result)
+        outcome = "known" if result.outcome == "failed" and case.name in known else result.outcome
+        properties = {"panel": panel.name, "kind": case.kind, "outcome": outcome, "must_pass": str(case.must_pass)}
+        for name, value in properties.items():  # they travel with the report, from other processes too
+            record_property(name, value)
         if result.outcome == "unsupported":
             pytest.skip(result.detail)
         if result.outcome == "failed" and case.name in known:

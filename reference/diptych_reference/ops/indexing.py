@@ -165,6 +165,6 @@ def scattered(data: Array, targets: Array, updates: Array, reduction: str) -> Ar
 
 
 @operator("NonZero", since=(9, 13))
-def non_zero(X: Array) -> Array:
+def non_zero(x: Array) -> Array:
     """Coordinates of the elements that are not zero (nor an empty string), row-major: int64 [rank, n]."""
-    return np.stack(np.nonzero(X.astype(bool))) if X.ndim else np.zeros((0, int(bool(X))), dtype=np.int64)
+    return np.stack(np.nonzero(x.astype(bool))) if x.ndim else np.zeros((0, int(bool(x))), dtype=np.int64)

@@ -80,16 +80,16 @@ class Axis:
 
 
 @operator("Resize", since=10)
-def resize_10(X: Array, scales: Array, *, mode: str = "nearest") -> Array:
-    """`X` sampled at `x_resized / scale`; nearest takes the element below (left open by the spec; so did Upsample)."""
+def resize_10(x: Array, scales: Array, *, mode: str = "nearest") -> Array:
+    """`x` sampled at `x_resized / scale`; nearest takes the element below (left open by the spec; so did Upsample)."""
     settings = Settings(mode, "asymmetric", "floor")
     settings.check(COORDINATES)
-    return resized(X, plan(X, None, scales, None, None, "stretch", settings), settings)
+    return resized(x, plan(x, None, scales, None, None, "stretch", settings), settings)
 
 
 @operator("Resize", since=(11, 13))
 def resize_11(
-    X: Array,
+    x: Array,
     roi: Array | None = None,
     scales: Array | None = None,
     sizes: Array | None = None,
@@ -106,12 +106,12 @@ def resize_11(
         mode, coordinate_transformation_mode, nearest_mode, cubic_coeff_a, bool(exclude_outside), extrapolation_value
     )
     settings.check((*COORDINATES, "tf_half_pixel_for_nn"))
-    return resized(X, plan(X, roi, scales, sizes, None, "stretch", settings), settings)
+    return resized(x, plan(x, roi, scales, sizes, None, "stretch", settings), settings)
 
 
 @operator("Resize", since=(18, 19))
 def resize(
-    X: Array,
+    x: Array,
     roi: Array | None = None,
     scales: Array | None = None,
     sizes: Array | None = None,
@@ -126,7 +126,7 @@ def resize(
     axes: Sequence[int] | None = None,
     keep_aspect_ratio_policy: str = "stretch",
 ) -> Array:
-    """`X` sampled anew along `axes` (default: all), to `scales` times its lengths or to `sizes`.
+    """`x` sampled anew along `axes` (default: all), to `scales` times its lengths or to `sizes`.
 
     Modes: nearest, linear, cubic. `antialias` widens the filter of axes that shrink. `half_pixel_symmetric` came in 19.
     """
@@ -140,7 +140,7 @@ def resize(
         bool(antialias),
     )
     settings.check((*COORDINATES, "half_pixel_symmetric"))
-    return resized(X, plan(X, roi, scales, sizes, axes, keep_aspect_ratio_policy, settings), settings)
+    return resized(x, plan(x, roi, scales, sizes, axes, keep_aspect_ratio_policy, settings), settings)
 
 
 def plan(
