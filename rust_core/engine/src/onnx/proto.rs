@@ -2,8 +2,8 @@
 //! protocol buffers is needed to build.
 //!
 //! Left out, and skipped on reading: training, device placement, quantisation annotations, denotations, and the
-//! documentation and metadata of everything below the model. `tests/reading.rs` holds every field number here against
-//! the descriptor of the onnx package.
+//! documentation and metadata of everything below the model. `tests/robustness/test_protobuf_fields.py` holds every
+//! field number here against the descriptors of the onnx package.
 
 use bytes::Bytes;
 use prost::{Message, Oneof};
