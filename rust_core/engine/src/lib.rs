@@ -10,6 +10,7 @@ pub mod onnx;
 pub mod operator;
 pub mod ops;
 pub mod packed;
+pub mod plan;
 pub mod pool;
 pub mod run;
 pub mod tensor;

@@ -170,6 +170,11 @@ impl<'a> BuildCx<'a> {
 pub trait Operator: Send + Sync {
     /// What to do for inputs of these types; see [`PlanCx`].
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step>;
+
+    /// Whether equal inputs give equal outputs, so that the node may be folded away.
+    fn deterministic(&self) -> bool {
+        true
+    }
 }
 
 /// Why planning stopped.
@@ -214,6 +219,8 @@ pub struct KernelStep {
     /// `(input, output)`: the output may be given the input's bytes. The closure must then use
     /// [`KernelCx::input_ptr`] and [`KernelCx::output_ptr`] for the two.
     pub in_place: SmallVec<[(usize, usize); 2]>,
+    /// Inputs the closure does not read, because it holds them packed.
+    pub packed: SmallVec<[usize; 2]>,
     /// Rough work in nanoseconds of one core, for priorities and splitting.
     pub cost: u64,
 }
@@ -234,7 +241,7 @@ impl KernelStep {
     ) -> KernelStep {
         let outputs: SmallVec<[OutputType; 2]> = outputs.into_iter().collect();
         let elements: usize = outputs.iter().map(|output| output.shape.iter().product::<usize>()).sum();
-        KernelStep { outputs, run: Box::new(run), scratch: 0, in_place: SmallVec::new(), cost: elements as u64 / 4 + 100 }
+        KernelStep { outputs, run: Box::new(run), scratch: 0, in_place: SmallVec::new(), packed: SmallVec::new(), cost: elements as u64 / 4 + 100 }
     }
 
     pub fn scratch(mut self, bytes: usize) -> KernelStep {
@@ -244,6 +251,11 @@ impl KernelStep {
 
     pub fn in_place(mut self, pairs: &[(usize, usize)]) -> KernelStep {
         self.in_place = pairs.into();
+        self
+    }
+
+    pub fn packed(mut self, inputs: &[usize]) -> KernelStep {
+        self.packed = inputs.into();
         self
     }
 

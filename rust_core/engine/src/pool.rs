@@ -30,6 +30,8 @@ struct Job {
     /// First worker and number of workers that may join.
     first: AtomicUsize,
     workers: AtomicUsize,
+    /// Whose loop it is, for idle members of the same team; 0 if they may not join.
+    team: AtomicUsize,
     /// The two words of a `*const Body`; valid while the ticket's epoch is.
     body: [AtomicUsize; 2],
 }
@@ -43,13 +45,20 @@ impl Job {
             failed: AtomicBool::new(false),
             first: AtomicUsize::new(0),
             workers: AtomicUsize::new(0),
+            team: AtomicUsize::new(0),
             body: [AtomicUsize::new(0), AtomicUsize::new(0)],
         }
     }
 
-    /// Claims and runs chunks of the job's present epoch until none is left. `rank` is the thread's place in the team.
-    fn work(&self, rank: usize) {
-        let epoch = self.ticket.load(Ordering::Acquire) >> 32;
+    /// The epoch if a chunk is left to claim. Fields read after this belong to that epoch or a later one, and then no
+    /// claim of this epoch succeeds.
+    fn open_epoch(&self) -> Option<u64> {
+        let ticket = self.ticket.load(Ordering::Acquire);
+        (ticket & 0xffff < (ticket >> 16) & 0xffff).then_some(ticket >> 32)
+    }
+
+    /// Claims and runs chunks of `epoch` until none is left. `rank` is the thread's place in the team.
+    fn work(&self, epoch: u64, rank: usize) {
         loop {
             let ticket = self.ticket.load(Ordering::Acquire);
             let (chunks, next) = ((ticket >> 16) & 0xffff, ticket & 0xffff);
@@ -158,27 +167,39 @@ impl Pool {
 
     fn work_once(&self, index: usize) {
         for job in &self.jobs {
-            if !job.taken.load(Ordering::Acquire) {
-                continue;
-            }
+            let Some(epoch) = job.open_epoch() else { continue };
             // The worker's place in the job's team: workers first, first + 1, … have ranks 1, 2, …
             let first = job.first.load(Ordering::Relaxed);
             let rank = (index + self.workers - first % self.workers) % self.workers + 1;
             if rank <= job.workers.load(Ordering::Relaxed) {
-                job.work(rank);
+                job.work(epoch, rank);
             }
         }
     }
 
-    /// Runs `body(chunk, rank)` for every chunk with up to `threads` threads.
-    fn run(&self, threads: usize, first: usize, chunks: usize, body: &Body<'_>) -> Result<()> {
-        let helpers = threads.min(self.max_threads()).saturating_sub(1);
+    /// Works on open loops of `team` as its member `rank`; tells whether there was one.
+    fn help(&self, team: usize, rank: usize) -> bool {
+        let mut helped = false;
+        for job in &self.jobs {
+            let Some(epoch) = job.open_epoch() else { continue };
+            if job.team.load(Ordering::Relaxed) == team {
+                job.work(epoch, rank);
+                helped = true;
+            }
+        }
+        helped
+    }
+
+    /// Runs `body(chunk, rank)` for every chunk with the team's threads; the caller is its member `rank`.
+    fn run(&self, team: &Team<'_>, helpable: bool, rank: usize, chunks: usize, body: &Body<'_>) -> Result<()> {
+        let helpers = team.threads.saturating_sub(1);
         let free = || self.jobs.iter().find(|job| !job.taken.swap(true, Ordering::AcqRel));
         let job = if helpers == 0 || chunks < 2 || chunks > MAX_CHUNKS { None } else { free() };
         let Some(job) = job else {
-            return guarded(|| (0..chunks).for_each(|chunk| body(chunk, 0)));
+            return guarded(|| (0..chunks).for_each(|chunk| body(chunk, rank)));
         };
-        job.first.store(first, Ordering::Relaxed);
+        job.team.store(if helpable { team.id() } else { 0 }, Ordering::Relaxed);
+        job.first.store(team.first, Ordering::Relaxed);
         job.workers.store(helpers, Ordering::Relaxed);
         job.done.store(0, Ordering::Relaxed);
         job.failed.store(false, Ordering::Relaxed);
@@ -193,7 +214,7 @@ impl Pool {
             let _guard = self.lock.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             self.wake.notify_all();
         }
-        job.work(0);
+        job.work(epoch, rank);
         let mut spins = 0;
         while job.done.load(Ordering::Acquire) < chunks {
             spins += 1;
@@ -351,8 +372,7 @@ impl<'a> Team<'a> {
             return guarded(|| body(0, self.window(RANK.get())));
         }
         let stopped = AtomicBool::new(false);
-        let outer = RANK.get();
-        self.ranks(chunks, &|chunk, rank| {
+        self.ranks(true, chunks, &|chunk, rank| {
             if stopped.load(Ordering::Relaxed) {
                 return;
             }
@@ -360,21 +380,27 @@ impl<'a> Team<'a> {
                 stopped.store(true, Ordering::Relaxed);
                 return;
             }
-            // A loop inside a task that itself runs on a worker: the caller keeps its own window, helpers use theirs.
-            let rank = if rank == 0 { outer } else { rank };
-            let before = RANK.replace(rank);
-            body(chunk, self.window(rank));
-            RANK.set(before);
+            Team::as_rank(rank, || body(chunk, self.window(rank)));
         })?;
         if stopped.load(Ordering::Relaxed) { self.check() } else { Ok(()) }
     }
 
-    /// Runs `body(chunk, rank)` on the team, without scratch.
-    pub(crate) fn ranks(&self, chunks: usize, body: &Body<'_>) -> Result<()> {
+    /// Runs `body(chunk, rank)` on the team, without scratch. Idle members join by [`Team::help`] if `helpable`.
+    pub(crate) fn ranks(&self, helpable: bool, chunks: usize, body: &Body<'_>) -> Result<()> {
+        let rank = RANK.get();
         match self.pool {
-            Some(pool) => pool.run(self.threads, self.first, chunks, body),
-            None => guarded(|| (0..chunks).for_each(|chunk| body(chunk, 0))),
+            Some(pool) => pool.run(self, helpable, rank, chunks, body),
+            None => guarded(|| (0..chunks).for_each(|chunk| body(chunk, rank))),
         }
+    }
+
+    /// Joins an open loop of this team, if there is one, as the thread's rank.
+    pub(crate) fn help(&self) -> bool {
+        self.pool.is_some_and(|pool| pool.help(self.id(), RANK.get()))
+    }
+
+    fn id(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     /// Runs `body` as the thread of that rank.

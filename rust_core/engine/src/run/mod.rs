@@ -1,20 +1,259 @@
-//! Running a planned graph.
+//! Running planned graphs.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
-use crate::error::Result;
+use diptych_kernels::Isa;
+
+use crate::error::{Context, Error, Result};
+use crate::graph::{Graph, ValueId};
+use crate::operator::{InputInfo, KernelStep, Operator, Registry};
+use crate::packed::PackedWeights;
+use crate::plan::{Arrival, Planner, Segment, Successors};
 use crate::pool::Team;
-use crate::tensor::Value;
+use crate::tensor::{Tensor, Value};
 
+mod context;
 mod kernel_cx;
+mod schedule;
 
+pub use context::RunContext;
 pub use kernel_cx::{Disjoint, KernelCx, RawSlot, ValueCx};
 
-/// A compiled graph.
-pub struct Executable {}
+/// What every graph and subgraph of a session is compiled with.
+#[derive(Clone)]
+pub struct CompileOptions {
+    pub isa: Isa,
+    /// Bytes that one run may take for temporaries, scratch and outputs.
+    pub memory_limit: Option<usize>,
+    /// Runs tasks in a random legal order, poisoning freed memory: for tests of the planner.
+    pub schedule_seed: Option<u64>,
+    pub packed: Arc<PackedWeights>,
+}
+
+/// A graph with its operators built: plans are made for the input shapes that come.
+pub struct Executable {
+    graph: Arc<Graph>,
+    operators: Vec<Box<dyn Operator>>,
+    options: CompileOptions,
+    constant_infos: Vec<Option<InputInfo>>,
+    /// Aligned copies of constants whose bytes in the file are not.
+    aligned: Mutex<HashMap<ValueId, Tensor>>,
+    root: Successors,
+    contexts: Mutex<Vec<RunContext>>,
+}
+
+/// Bytes held by idle contexts and plans.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ContextBytes {
+    pub temporary: usize,
+    pub scratch: usize,
+    pub contexts: usize,
+    pub plans: usize,
+}
 
 impl Executable {
-    pub(crate) fn run_nested(self: &Arc<Self>, _inputs: Vec<Value>, _captures: Vec<Value>, _team: &Team<'_>) -> Result<Vec<Value>> {
-        unimplemented!()
+    pub fn compile(graph: Arc<Graph>, options: &CompileOptions) -> Result<Arc<Executable>> {
+        let compile = |subgraph: &Arc<Graph>| {
+            Executable::compile(subgraph.clone(), options).at(|| format!("subgraph '{}'", subgraph.name))
+        };
+        let registry = Registry::builtin();
+        let operators = graph.nodes.iter().map(|node| registry.build(node, &compile)).collect::<Result<_>>()?;
+        let constant_infos = graph.values.iter().map(|value| value.constant.as_ref().map(constant_info)).collect();
+        Ok(Arc::new(Executable {
+            graph,
+            operators,
+            options: options.clone(),
+            constant_infos,
+            aligned: Mutex::default(),
+            root: Successors::default(),
+            contexts: Mutex::default(),
+        }))
+    }
+
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    pub fn isa(&self) -> Isa {
+        self.options.isa
+    }
+
+    pub(crate) fn operator(&self, node: usize) -> &dyn Operator {
+        &*self.operators[node]
+    }
+
+    pub(crate) fn packed(&self) -> &PackedWeights {
+        &self.options.packed
+    }
+
+    pub(crate) fn constant_infos(&self) -> &[Option<InputInfo>] {
+        &self.constant_infos
+    }
+
+    /// The constant behind a value with bytes a kernel can read, if it is one.
+    pub(crate) fn aligned_constant(&self, id: ValueId) -> Result<Option<Tensor>> {
+        let Some(Value::Dense(tensor)) = self.graph.constant(id).map(|value| &**value) else { return Ok(None) };
+        if tensor.is_aligned() {
+            return Ok(Some(tensor.clone()));
+        }
+        let mut aligned = self.aligned.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(copy) = aligned.get(&id) {
+            return Ok(Some(copy.clone()));
+        }
+        let copy = tensor.deep_clone()?;
+        aligned.insert(id, copy.clone());
+        Ok(Some(copy))
+    }
+
+    /// Runs the graph. `inputs` pairs value ids (inputs, overridden initialisers, captures) with values, in a fixed order.
+    pub fn run(&self, inputs: &mut Vec<(ValueId, Value)>, team: &Team<'_>) -> Result<Vec<Value>> {
+        let mut context = self.take_context()?;
+        let result = self.run_in(&mut context, inputs, team);
+        context.clear();
+        self.contexts.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(context);
+        result
+    }
+
+    /// Runs as the subgraph of a node: inputs by position, then captures by position.
+    pub(crate) fn run_nested(&self, inputs: Vec<Value>, captures: Vec<Value>, team: &Team<'_>) -> Result<Vec<Value>> {
+        if inputs.len() != self.graph.inputs.len() || captures.len() != self.graph.captures.len() {
+            return Err(Error::invalid_model(format!(
+                "subgraph '{}' takes {} inputs, got {}",
+                self.graph.name,
+                self.graph.inputs.len(),
+                inputs.len()
+            )));
+        }
+        let ids = self.graph.inputs.iter().chain(&self.graph.captures).copied();
+        let mut pairs = ids.zip(inputs.into_iter().chain(captures)).collect();
+        // The subgraph has a context, and so a scratch, of its own; the caller's comes back afterwards.
+        let (base, stride) = team.scratch();
+        let result = self.run(&mut pairs, team).at(|| format!("subgraph '{}'", self.graph.name));
+        team.set_scratch(base, stride);
+        result
+    }
+
+    fn take_context(&self) -> Result<RunContext> {
+        let idle = self.contexts.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).pop();
+        idle.map_or_else(|| RunContext::new(self.graph.values.len()), Ok)
+    }
+
+    fn run_in(&self, context: &mut RunContext, inputs: &mut Vec<(ValueId, Value)>, team: &Team<'_>) -> Result<Vec<Value>> {
+        let mut arrived: smallvec::SmallVec<[ValueId; 16]> = smallvec::SmallVec::new();
+        for (id, value) in inputs.drain(..) {
+            arrived.push(id);
+            context.store(id, value);
+        }
+        let mut segment = self.next_segment(None, &arrived, context, team)?;
+        loop {
+            self.run_segment(&segment, context, team)?;
+            if segment.finished {
+                break;
+            }
+            arrived.clear();
+            arrived.extend(segment.dynamic.iter().flat_map(|dynamic| self.graph.nodes[dynamic.node].outputs.iter().flatten().copied()));
+            segment = self.next_segment(Some(&segment), &arrived, context, team)?;
+        }
+        self.graph.outputs.iter().map(|&id| self.value(context, id).ok_or_else(|| self.missing(id))).collect()
+    }
+
+    fn missing(&self, id: ValueId) -> Error {
+        Error::internal(format!("value '{}' was never computed", self.graph.value_name(id)))
+    }
+
+    fn value(&self, context: &RunContext, id: ValueId) -> Option<Value> {
+        context.values[id].clone().or_else(|| self.graph.constant(id).map(|value| (**value).clone()))
+    }
+
+    /// The plan of the next segment: from the cache, or made now.
+    fn next_segment(
+        &self,
+        before: Option<&Arc<Segment>>,
+        arrived: &[ValueId],
+        context: &RunContext,
+        team: &Team<'_>,
+    ) -> Result<Arc<Segment>> {
+        let cache = before.map_or(&self.root, |segment| &segment.next);
+        let value = |id: ValueId| self.value(context, id);
+        if let Some(plan) = cache.find(arrived, &value) {
+            return Ok(plan);
+        }
+        let arrivals = arrived.iter().map(|&id| value(id).map(|value| Arrival::of(id, &value)).ok_or_else(|| self.missing(id)));
+        let arrivals: Vec<Arrival> = arrivals.collect::<Result<_>>()?;
+        let planner = Planner::new(self, team.threads(), before.map(|segment| &**segment), &arrivals);
+        let plan = Arc::new(planner.plan(arrivals, &value)?);
+        self.check_budget(&plan, team)?;
+        cache.insert(plan.clone());
+        Ok(plan)
+    }
+
+    fn check_budget(&self, plan: &Segment, team: &Team<'_>) -> Result<()> {
+        let Some(limit) = self.options.memory_limit else { return Ok(()) };
+        let scratch = plan.scratch_bytes.saturating_mul(team.threads());
+        let need = plan.arena_bytes.saturating_add(scratch).saturating_add(plan.output_bytes);
+        if need > limit {
+            return Err(Error::resource_limit(format!(
+                "a run with these input shapes needs {need} bytes ({} temporary, {scratch} scratch, {} outputs), \
+                 more than memory_limit={limit}; raise the limit or give smaller inputs",
+                plan.arena_bytes, plan.output_bytes
+            )));
+        }
+        Ok(())
+    }
+
+    /// Frees idle contexts; running ones are freed when they come back and the next shrink sees them.
+    pub fn shrink(&self) {
+        self.contexts.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clear();
+    }
+
+    pub fn context_bytes(&self) -> ContextBytes {
+        let contexts = self.contexts.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut total = ContextBytes { contexts: contexts.len(), plans: self.root.len(), ..Default::default() };
+        for context in contexts.iter() {
+            let (temporary, scratch) = context.bytes();
+            total.temporary += temporary;
+            total.scratch += scratch;
+        }
+        total
     }
 }
+
+fn constant_info(value: &Arc<Value>) -> InputInfo {
+    InputInfo {
+        dtype: value.dtype(),
+        shape: value.shape().unwrap_or_default().into(),
+        value: Some((**value).clone()),
+        weight: Some(Arc::as_ptr(value).addr()),
+    }
+}
+
+/// Runs one step alone on one thread: constant folding, and operators called directly.
+pub fn evaluate_step(step: &KernelStep, operands: &[Option<Value>], isa: Isa, team: &Team<'_>) -> Result<Vec<Tensor>> {
+    let operands: Vec<Option<Tensor>> = operands
+        .iter()
+        .map(|operand| match operand {
+            Some(Value::Dense(tensor)) => tensor.aligned().map(Some),
+            Some(other) => Err(Error::internal(format!("a dense step was given {}", other.describe()))),
+            None => Ok(None),
+        })
+        .collect::<Result<_>>()?;
+    let slot = |tensor: &Tensor| context::slot_of(&Value::Dense(tensor.clone()));
+    let inputs: Vec<RawSlot> = operands.iter().map(|operand| operand.as_ref().map_or(RawSlot::ABSENT, slot)).collect();
+    let results: Vec<Tensor> =
+        step.outputs.iter().map(|ty| Tensor::zeros(ty.dtype, &ty.shape)).collect::<Result<_>>()?;
+    let outputs: Vec<RawSlot> = results.iter().map(slot).collect();
+    let stride = step.scratch.next_multiple_of(crate::tensor::ALIGN);
+    let scratch = crate::tensor::AlignedBytes::zeroed(stride * team.threads())?;
+    let before = team.scratch();
+    team.set_scratch(scratch.as_ptr(), stride);
+    let result = (step.run)(&KernelCx::new(&inputs, &outputs, isa, team));
+    team.set_scratch(before.0, before.1);
+    result.map(|()| results)
+}
+
+/// Every executable is shared between threads that run it at once.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Executable>();
+};
