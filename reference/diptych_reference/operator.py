@@ -1,8 +1,8 @@
 """The registry: which plain Python function defines which version of which ONNX operator.
 
 A function's signature *is* the ONNX signature. Inputs are positional in ONNX's order (optional ones default to None, a
-variadic tail is `*inputs`); attributes are keyword-only, with ONNX's names and defaults. It returns one value or a tuple of
-them. A function that needs to know how many outputs the node asks for declares the keyword-only parameter `n_outputs`.
+variadic tail is `*inputs`), attributes keyword-only with ONNX's names and defaults. It returns one value or a tuple.
+A function that needs to know how many outputs the node asks for declares the keyword-only parameter `n_outputs`.
 
 Values are NumPy arrays (strings: dtype object), lists for sequences, None for an absent optional. Attributes arrive as
 int, float (the binary32 value), str, list, array (tensor attributes) or callable (graph attributes).
@@ -132,8 +132,8 @@ def operator(op_type: str, *, since: Iterable[int] | int, domain: str = "") -> C
 def describe(domain: str, op_type: str, since: int, function: Callable[..., Any]) -> Operator:
     """Read arity and attributes from the function's signature.
 
-    A function may serve several versions, so ONNX's schema of this one says which of the attributes it has and which of the
-    optional inputs it still demands.
+    A function may serve several versions, so ONNX's schema of this one says which of the attributes it has and how many
+    inputs it demands.
     """
     parameters = inspect.signature(function).parameters.values()
     inputs = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]

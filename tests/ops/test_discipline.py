@@ -30,6 +30,12 @@ def dotted(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
+def is_reducing_method(node: ast.expr) -> bool:
+    """Whether a call of `node` is `array.sum()` or the like, not a function of a module."""
+    modules = ("math", "np", "numpy", "numerics")
+    return isinstance(node, ast.Attribute) and node.attr in METHODS and dotted(node).partition(".")[0] not in modules
+
+
 def violations(source: str) -> list[str]:
     """Line and name of each forbidden function and of each matrix product `@`."""
     found = []
@@ -40,9 +46,8 @@ def violations(source: str) -> list[str]:
                 found.append(f"{node.lineno}: {module}.{name}")
             if name in MODULES.get(module, ()):
                 found.append(f"{node.lineno}: {module}.{name}")
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in METHODS:
-            if dotted(node.func).partition(".")[0] not in ("math", "np", "numpy", "numerics"):
-                found.append(f"{node.lineno}: .{node.func.attr}()")
+        if isinstance(node, ast.Call) and is_reducing_method(node.func):
+            found.append(f"{node.lineno}: .{node.func.attr}()")  # type: ignore[attr-defined]
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
             found.append(f"{node.lineno}: @")
         if isinstance(node, ast.ImportFrom) and node.module in ("numpy", "math"):

@@ -107,9 +107,12 @@ def test_loop_without_trips_gives_empty_scans() -> None:
     """
     run = session(text).run
     state, scan = run(None, {"x": X, "m": np.array(0)})
-    assert state.tolist() == [1, 2] and scan.shape == (0, 2) and scan.dtype == np.float32
+    assert state.tolist() == [1, 2]
+    assert scan.shape == (0, 2)
+    assert scan.dtype == np.float32
     state, scan = run(None, {"x": X, "m": np.array(2)})
-    assert state.tolist() == [3, 6] and scan.tolist() == [[1, 2], [2, 4]]
+    assert state.tolist() == [3, 6]
+    assert scan.tolist() == [[1, 2], [2, 4]]
 
 
 def test_run_nodes_shows_every_node() -> None:

@@ -47,16 +47,16 @@ def cast(input: Array, *, to: int, saturate: int = 1, round_mode: str = "up") ->
         raise InvalidModelError(f"round_mode {round_mode!r}: expected up, down or nearest")
     if input.dtype == dtype:
         return input.copy()
-    if input.dtype == object:
+    if input.dtype.kind == "O":
         return from_strings(input, dtype, saturate, round_mode)
-    if dtype == object:
+    if dtype.kind == "O":
         return to_strings(input)
     return cast_numbers(input, dtype, saturate, round_mode)
 
 
 def cast_numbers(x: Array, dtype: np.dtype[Any], saturate: int, round_mode: str) -> Array:
     """Between types of numbers."""
-    if dtype == bool:
+    if dtype.kind == "b":
         return np.asarray(exact(x) != 0)
     if dtype.kind in "iu" or dtype in SMALL_INTEGERS or dtype in SMALL_UNSIGNED:
         return to_integers(exact(x), dtype)
@@ -98,7 +98,7 @@ def to_floats(x: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def odd_float64(x: Array) -> Array:
-    """64-bit integers in binary64, rounded to odd where 53 bits are too few, so that a later rounding acts as the only one."""
+    """64-bit integers in binary64, rounded to odd where 53 bits are too few: a later rounding acts as the only one."""
     wide = (x >> 53 != 0) & (x >> 53 != -1) if x.dtype == np.int64 else x >> np.uint64(53) != 0
     one, eleven = x.dtype.type(1), x.dtype.type(11)
     sticky = ((x & x.dtype.type(0x7FF)) != 0).astype(x.dtype)
@@ -119,8 +119,8 @@ def odd_float32(x: Array) -> Array:
 def to_small_floats(x: Array, dtype: np.dtype[Any], saturate: int) -> Array:
     """`rn(x)` in a float of 4, 6 or 8 bits. Saturating, infinity and all that is too great become the greatest number.
 
-    Not saturating, they become what the type has for them: infinity, else NaN. The 4- and 6-bit types have neither: they
-    always saturate, and NaN gives -0.
+    Not saturating, they become what the type has for them: infinity, else NaN. The 4- and 6-bit types have neither:
+    they always saturate, and NaN gives -0.
     """
     near = odd_float32(x)
     if not dtype.name.startswith("float8"):
@@ -196,7 +196,7 @@ def cast_6(input: Array, *, to: int) -> Array:
 
 @operator("Cast", since=1)
 def cast_1(input: Array, *, to: str) -> Array:
-    """Cast whose `to` is the name of the type, as in TensorProto: FLOAT, INT64, …"""
+    """Cast whose `to` is the name of the type as TensorProto has it, like FLOAT or INT64."""
     if to.upper() not in ELEMENT_NUMBERS:
         raise InvalidModelError(f"to = {to!r}: expected the name of a TensorProto.DataType")
     return cast(input, to=ELEMENT_NUMBERS[to.upper()])

@@ -1,7 +1,7 @@
 """Convolutions: one chain of fused multiply-adds for each output element (docs/numerics.md, section 4).
 
-The order of a chain: input channels of the group in blocks of 16; in a block the kernel positions in row-major order; in
-a position the channels of the block. So a block of 16 channels at one position is one vector of the right panel.
+The order of a chain: input channels of the group in blocks of 16; in a block the kernel positions in row-major order;
+in a position the channels of the block. So a block of 16 channels at one position is one vector of the right panel.
 """
 
 from __future__ import annotations

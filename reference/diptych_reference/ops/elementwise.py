@@ -25,7 +25,7 @@ def rounded(program: Callable[..., Array], *operands: Array) -> Array:
 
 
 def aligned(a: Array, b: Array, axis: int | None, broadcast: int) -> Array:
-    """`b` reshaped to broadcast into `a` as opsets 1 to 6 have it: its axes are `a`'s from `axis` on (default: the last)."""
+    """`b` reshaped to broadcast into `a` as opsets 1 to 6 have it: its axes are `a`'s from `axis` on (or the last)."""
     if not broadcast:
         if a.shape != b.shape:
             raise ShapeError(f"shapes {list(a.shape)} and {list(b.shape)} differ and broadcast=0")
@@ -100,7 +100,7 @@ def integer_quotient(a: Array, b: Array) -> Array:
 
 @operator("Abs", since=(6, 13))
 def abs_(x: Array) -> Array:
-    """`|x|`: the sign bit cleared; the least integer is its own absolute value."""
+    """The absolute value: the sign bit cleared; the least integer is its own absolute value."""
     return rounded(np.abs, x)
 
 
@@ -148,23 +148,8 @@ def reciprocal_1(x: Array, *, consumed_inputs: Any = None) -> Array:
 
 @operator("Pow", since=(7, 12, 13, 15))
 def pow_(x: Array, y: Array) -> Array:
-    """`x ** y` in the type of `x` (docs/numerics.md, section 3).
-
-    An exponent of another type is converted to the base's. Integer bases: integer exponents by wrapping multiplication;
-    floating exponents in binary64, then toward zero.
-    """
-    if is_float(x.dtype):
-        exponent = y if y.dtype == x.dtype else to_float(y, x.dtype)
-        return rounded(numerics.power, x, exponent)
-    if is_float(y.dtype):
-        power = numerics.power(x.astype(np.float64), widen(y).astype(np.float64))
-        return numerics.to_integer(power, x.dtype)
-    return np.asarray(numerics.power(x, y))
-
-
-def to_float(x: Array, dtype: np.dtype[Any]) -> Array:
-    """Any number in the floating type `dtype`, through binary64 where it is a float already."""
-    return round_to(widen(x).astype(np.float64), dtype)
+    """`x ** y` in the type of `x` (docs/numerics.md, section 3). Integers with an integer exponent wrap."""
+    return np.asarray(numerics.power(x, y)).reshape(np.broadcast_shapes(x.shape, y.shape))
 
 
 @operator("Pow", since=1)
@@ -211,7 +196,7 @@ def sign(x: Array) -> Array:
     """1, -1, or +0 for both zeros; NaN stays NaN."""
     if is_float(x.dtype):
         return rounded(lambda w: np.where(w > 0, 1, np.where(w < 0, -1, np.where(w == 0, 0, w))).astype(w.dtype), x)
-    return np.subtract((x > 0).astype(x.dtype), (x < 0).astype(x.dtype))
+    return np.asarray((x > 0).astype(x.dtype) - (x < 0).astype(x.dtype))
 
 
 # Elementary functions: numerics.py defines them
@@ -219,7 +204,7 @@ def sign(x: Array) -> Array:
 
 @operator("Exp", since=(6, 13))
 def exp(x: Array) -> Array:
-    """e to the power `x`."""
+    """The exponential, e to the power `x`."""
     return rounded(numerics.exp, x)
 
 

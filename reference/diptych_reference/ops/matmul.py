@@ -23,7 +23,7 @@ def matmul(a: Array, b: Array) -> Array:
 
 
 def chain(a: Array, b: Array) -> Array:
-    """`a` [..., M, K] times `b` [..., K, N] -> [..., M, N], in their own type: `acc = +0; acc = fma(a_mk, b_kn, acc)`."""
+    """`a` [..., M, K] times `b` [..., K, N] -> [..., M, N] in their type: `acc = +0; acc = fma(a_mk, b_kn, acc)`."""
     if a.shape[-1] != b.shape[-2]:
         raise ShapeError(f"shapes {list(a.shape)} and {list(b.shape)}: {a.shape[-1]} columns times {b.shape[-2]} rows")
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])

@@ -34,10 +34,10 @@ def elu(x: Array, alpha: float) -> Array:
 
 # name -> (defaults of alpha and beta, as many as the function takes, function)
 ACTIVATIONS: dict[str, tuple[tuple[float, ...], Callable[..., Array]]] = {
-    "sigmoid": ((), lambda x: numerics.sigmoid(x)),
-    "tanh": ((), lambda x: numerics.tanh(x)),
+    "sigmoid": ((), numerics.sigmoid),
+    "tanh": ((), numerics.tanh),
     "relu": ((), lambda x: maximum(x, np.zeros((), x.dtype))),
-    "softplus": ((), lambda x: numerics.softplus(x)),
+    "softplus": ((), numerics.softplus),
     "softsign": ((), lambda x: x / (constant(x, 1) + np.abs(x))),
     "affine": ((1.0, 0.0), lambda x, alpha, beta: constant(x, alpha) * x + constant(x, beta)),
     "leakyrelu": ((0.01,), lambda x, alpha: np.where(x < 0, constant(x, alpha) * x, x)),
