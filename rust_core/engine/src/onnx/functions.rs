@@ -158,10 +158,8 @@ impl<'a> Builder<'a> {
         }
         let given = self.attributes(call)?;
         let opsets = self.functions.enter(function)?;
-        let mut names: HashMap<&str, Option<ValueId>> = HashMap::with_capacity(most_in);
-        for (index, formal) in function.input.iter().enumerate() {
-            names.insert(formal, inputs.get(index).copied().flatten());
-        }
+        let given_inputs = inputs.into_iter().chain(std::iter::repeat(None));
+        let names = function.input.iter().map(String::as_str).zip(given_inputs);
         self.scopes.open_function(names, format!("{name}/").into(), opsets)?;
         let formals = most_in + most_out + function.attribute.len() + function.attribute_proto.len();
         self.scopes.charge(0, 64 * formals + name.len())?;

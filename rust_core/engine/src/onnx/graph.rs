@@ -99,6 +99,7 @@ impl<'a> Builder<'a> {
     /// Nodes of a graph or of a function: names first, for files may list nodes in any order.
     pub(super) fn nodes(&mut self, nodes: &'a [NodeProto], value_info: &'a [ValueInfoProto]) -> Result<()> {
         for (index, node) in nodes.iter().enumerate() {
+            self.scopes.frame_mut().at = index + 1;
             for output in node.output.iter().filter(|name| !name.is_empty()) {
                 self.scopes.define(output).at(|| self.place(node, index))?;
             }
@@ -110,6 +111,7 @@ impl<'a> Builder<'a> {
             }
         }
         for (index, node) in nodes.iter().enumerate() {
+            self.scopes.frame_mut().at = index + 1;
             self.node(node, index).at(|| self.place(node, index))?;
         }
         Ok(())

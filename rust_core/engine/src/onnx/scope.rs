@@ -57,9 +57,19 @@ impl Level {
     }
 }
 
-/// The names of a graph or of a function being inlined. `None` stands for an input the caller left out.
+/// What a name stands for.
+struct Name {
+    /// `None` for an input that the caller of a function left out.
+    id: Option<ValueId>,
+    /// Where in the file the name is defined: 0 for inputs and initialisers, then the nodes from 1.
+    defined_at: usize,
+}
+
+/// The names of a graph or of a function being inlined.
 pub(super) struct Frame<'a> {
-    names: HashMap<&'a str, Option<ValueId>>,
+    names: HashMap<&'a str, Name>,
+    /// The node at hand, counted from 1; 0 before the first.
+    pub at: usize,
     /// Values of the caller that the function's outputs of these names are to be.
     wanted: HashMap<&'a str, ValueId>,
     level: usize,
@@ -95,6 +105,7 @@ impl<'a> Scopes<'a> {
         self.levels.push(Level::default());
         self.push(Frame {
             names: HashMap::new(),
+            at: 0,
             wanted: HashMap::new(),
             level: 0,
             sees_outer,
@@ -114,12 +125,13 @@ impl<'a> Scopes<'a> {
     /// Opens a function's body, whose nodes go into the innermost graph.
     pub fn open_function(
         &mut self,
-        names: HashMap<&'a str, Option<ValueId>>,
+        inputs: impl Iterator<Item = (&'a str, Option<ValueId>)>,
         prefix: Rc<str>,
         opsets: Rc<Opsets>,
     ) -> Result<()> {
         let bindings = Some(Rc::default());
-        self.push(Frame { names, wanted: HashMap::new(), level: 0, sees_outer: false, prefix, opsets, bindings })
+        let names = inputs.map(|(name, id)| (name, Name { id, defined_at: 0 })).collect();
+        self.push(Frame { names, at: 0, wanted: HashMap::new(), level: 0, sees_outer: false, prefix, opsets, bindings })
     }
 
     /// Makes the function's outputs of these names values of its caller.
@@ -170,37 +182,52 @@ impl<'a> Scopes<'a> {
 
     /// Whether the innermost frame itself defines the name.
     pub fn local(&self, name: &str) -> Option<ValueId> {
-        self.frame().names.get(name).copied().flatten()
+        self.frame().names.get(name)?.id
     }
 
     /// A new value of the innermost graph, under a name of the innermost frame.
     ///
     /// # Errors
-    /// `InvalidModel` where the name is empty, defined before, or defined in an enclosing graph.
+    /// `InvalidModel` where the name is empty, defined before, or that of a value of an enclosing graph which a node here
+    /// could read (ONNX IR, names within a graph). What the enclosing graph defines later, the outputs of the node that
+    /// holds this graph among them, does no harm and exists in the wild.
     pub fn define(&mut self, name: &'a str) -> Result<ValueId> {
         if name.is_empty() {
             return Err(Error::invalid_model("a value without a name"));
         }
-        for frame in self.frames.iter().rev() {
-            if frame.names.contains_key(name) {
-                let own = std::ptr::eq(frame, self.frame());
-                let why = if own { "is defined twice" } else { "hides a value of an enclosing graph" };
-                return Err(Error::invalid_model(format!("value '{name}' {why}")));
-            }
-            if !frame.sees_outer {
-                break;
-            }
+        if self.frame().names.contains_key(name) {
+            return Err(Error::invalid_model(format!("value '{name}' is defined twice")));
         }
+        if self.is_visible_outside(name) {
+            return Err(Error::invalid_model(format!("value '{name}' hides a value of an enclosing graph")));
+        }
+        let defined_at = self.frame().at;
         if let Some(id) = self.frame_mut().wanted.remove(name) {
-            self.frame_mut().names.insert(name, Some(id));
+            self.frame_mut().names.insert(name, Name { id: Some(id), defined_at });
             return Ok(id);
         }
         let prefix = self.frame().prefix.clone();
         self.charge(0, 128 + 2 * (prefix.len() + name.len()))?;
         let last = self.levels.len() - 1;
         let id = self.levels[last].add(format!("{prefix}{name}"));
-        self.frame_mut().names.insert(name, Some(id));
+        self.frame_mut().names.insert(name, Name { id: Some(id), defined_at });
         Ok(id)
+    }
+
+    /// Whether an enclosing graph has defined the name before the node that holds this one.
+    fn is_visible_outside(&self, name: &str) -> bool {
+        let mut sees_outer = true;
+        for frame in self.frames.iter().rev() {
+            if !sees_outer {
+                break;
+            }
+            // In the innermost frame itself the name is new.
+            if frame.names.get(name).is_some_and(|found| found.defined_at < frame.at.max(1)) {
+                return true;
+            }
+            sees_outer = frame.sees_outer;
+        }
+        false
     }
 
     /// The value of a name seen from the innermost frame, as a value of the innermost graph. `None` stands for an input
@@ -211,9 +238,9 @@ impl<'a> Scopes<'a> {
     pub fn resolve(&mut self, name: &str) -> Result<Option<ValueId>> {
         for index in (0..self.frames.len()).rev() {
             let frame = &self.frames[index];
-            if let Some(&found) = frame.names.get(name) {
-                let level = frame.level;
-                return found.map(|id| self.bring(id, level)).transpose();
+            if let Some(found) = frame.names.get(name) {
+                let (id, level) = (found.id, frame.level);
+                return id.map(|id| self.bring(id, level)).transpose();
             }
             if !frame.sees_outer {
                 break;

@@ -152,16 +152,22 @@ fn a_captured_value_orders_the_nodes() {
 }
 
 #[test]
-fn a_subgraph_may_not_hide_names_around_it() {
+fn a_subgraph_may_not_hide_names_it_could_read() {
     let hides = |inner: GraphProto| {
-        let body = with(node("Loop", &["x"], &["y"]), subgraph("body", inner));
-        read_graph(graph(&["x"], vec![body], &["y"]))
+        let body = with(node("Loop", &["e"], &["y"]), subgraph("body", inner));
+        read_graph(graph(&["x"], vec![node("Abs", &["x"], &["e"]), body, node("Neg", &["y"], &["late"])], &["late"]))
     };
-    invalid(hides(graph(&["x"], vec![], &["x"])), &["'x' hides", "Loop_0", "attribute 'body'"]);
-    invalid(hides(graph(&[], vec![node("Neg", &["x"], &["y"])], &["y"])), &["'y' hides"]);
+    invalid(hides(graph(&["x"], vec![], &["x"])), &["'x' hides", "Loop_1", "attribute 'body'"]);
+    invalid(hides(graph(&[], vec![node("Neg", &["x"], &["e"])], &["e"])), &["'e' hides"]);
     let mut shadow = graph(&[], vec![], &["x"]);
     shadow.initializer = vec![floats("x", &[1], &[1.0])];
     invalid(hides(shadow), &["'x' hides"]);
+    // The outputs of the node itself and of later ones cannot be read there.
+    for name in ["y", "late"] {
+        let graph = hides(graph(&[], vec![node("Neg", &["x"], &[name])], &[name])).unwrap().graph;
+        let (_, inner) = graph.nodes[1].subgraphs()[0];
+        assert_eq!((listing(inner), names(inner, &inner.captures)), (vec![format!("Neg(x) -> {name}")], vec!["x"]));
+    }
 }
 
 #[test]

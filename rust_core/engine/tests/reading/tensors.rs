@@ -67,7 +67,7 @@ fn typed_fields_of_every_type() {
     }
     for dtype in [F6E2M3, F6E3M2] {
         // 000001, 000010, 000011, 100000, 111111: four in three bytes, the first lowest.
-        check(ints(dtype, 5, &[1, 2, 3, 32, 63]), &[0b10_000001, 0b0011_0000, 0b100000_00, 0b111111]);
+        check(ints(dtype, 5, &[1, 2, 3, 32, 63]), &[0x81, 0x30, 0x80, 0x3f]);
     }
     let floats = |dtype, count| TensorProto { float_data: vec![1.5, -2.0], ..shaped(dtype, &[count]) };
     let float_bytes = [1.5f32.to_le_bytes(), (-2f32).to_le_bytes()].concat();
