@@ -2,7 +2,8 @@
 
     python examples/digits/train.py        # needs NumPy, onnx and scikit-learn (for its 1797 handwritten digits)
 
-The network: pixels 0..16 -> /16 -> Conv 3x3 (16) -> Relu -> MaxPool 2x2 -> Conv 3x3 (32) -> Relu -> MaxPool 2x2 -> Gemm (10) -> Softmax.
+The network: pixels 0..16 -> /16 -> Conv 3x3 (16) -> Relu -> MaxPool 2x2 -> Conv 3x3 (32) -> Relu -> MaxPool 2x2
+-> Gemm (10) -> Softmax.
 The trainer is the textbook: cross-entropy, back-propagation by hand, Adam, mini-batches.
 Everything random comes from SEED, so a given NumPy build writes the same weights every time; another BLAS may differ in
 the last digits, which is why `digits.onnx` is checked in.
@@ -28,7 +29,7 @@ Parameters = dict[str, np.ndarray]
 
 
 def split(seed: int = SEED) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return (train images, train labels, held-out images, held-out labels); images are float32 [n, 1, 8, 8], values 0..16."""
+    """Return (train images, train labels, held-out images, held-out labels); images: float32 [n, 1, 8, 8], 0..16."""
     digits = load_digits()
     images = digits.images.astype(np.float32)[:, None]
     order = np.random.default_rng(seed).permutation(len(images))
@@ -68,7 +69,7 @@ def convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> tuple[np.nd
 
 
 def convolve_gradient(dy: np.ndarray, columns: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Gradients of `convolve`: (with respect to x, weight, bias). The one for x is a convolution by the flipped kernel."""
+    """Gradients of `convolve` by (x, weight, bias). The one for x is a convolution with the flipped kernel."""
     m, c = weight.shape[:2]
     flat = dy.transpose(0, 2, 3, 1).reshape(-1, m)
     dw = (flat.T @ columns.reshape(len(flat), -1)).reshape(weight.shape)
@@ -182,7 +183,7 @@ def export(p: Parameters, accuracy: float) -> onnx.ModelProto:
 
 
 def save_samples(images: np.ndarray, labels: np.ndarray) -> None:
-    """Save the first held-out image of each digit as `images/<digit>.npy`, float32 [1, 1, 8, 8]; no picking by result."""
+    """Save the first held-out image of each digit, whatever the result, as `images/<digit>.npy`, float32 [1, 1, 8, 8]."""
     folder = FOLDER / "images"
     folder.mkdir(exist_ok=True)
     for digit in range(10):

@@ -1,0 +1,56 @@
+"""Diptych: an ONNX inference engine on two hinged panels.
+
+    import diptych
+    session = diptych.InferenceSession("model.onnx")
+    outputs = session.run(None, {"input": array})
+
+This package is the right panel, the fast engine. The left panel, `diptych_reference`, defines the same operators
+readably in NumPy; both give the same bits.
+"""
+
+from diptych._core import __version__, available_isas, numerics_version, usable_cpus
+from diptych.errors import (
+    CancelledError,
+    DeadlineExceededError,
+    Error,
+    InternalError,
+    InvalidInputError,
+    InvalidModelError,
+    MissingInputError,
+    ModelFileError,
+    ResourceLimitError,
+    ShapeError,
+    UnsupportedOperatorError,
+)
+from diptych.operator import operators, run_operator
+from diptych.options import ExecutionMode, ExecutionOrder, GraphOptimizationLevel, RunOptions, SessionOptions
+from diptych.session import InferenceSession, ModelMetadata
+from diptych.values import NodeArg
+
+__all__ = [
+    "CancelledError",
+    "DeadlineExceededError",
+    "Error",
+    "ExecutionMode",
+    "ExecutionOrder",
+    "GraphOptimizationLevel",
+    "InferenceSession",
+    "InternalError",
+    "InvalidInputError",
+    "InvalidModelError",
+    "MissingInputError",
+    "ModelFileError",
+    "ModelMetadata",
+    "NodeArg",
+    "ResourceLimitError",
+    "RunOptions",
+    "SessionOptions",
+    "ShapeError",
+    "UnsupportedOperatorError",
+    "__version__",
+    "available_isas",
+    "numerics_version",
+    "operators",
+    "run_operator",
+    "usable_cpus",
+]

@@ -1,0 +1,227 @@
+"""Options of a session and of one run, with ONNX Runtime's names where it has one."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from enum import IntEnum
+from typing import Any
+
+from diptych._core import CancelToken
+from diptych.errors import InvalidInputError
+
+__all__ = ["ExecutionMode", "ExecutionOrder", "GraphOptimizationLevel", "RunOptions", "SessionOptions"]
+
+
+class GraphOptimizationLevel(IntEnum):
+    """How much a session may rearrange the graph. No level changes a bit; from basic up, all passes run."""
+
+    ORT_DISABLE_ALL = 0
+    ORT_ENABLE_BASIC = 1
+    ORT_ENABLE_EXTENDED = 2
+    ORT_ENABLE_LAYOUT = 3
+    ORT_ENABLE_ALL = 99
+
+
+class ExecutionMode(IntEnum):
+    """Whether independent nodes may run at once. Diptych's scheduler decides; the value is kept for those who read it."""
+
+    ORT_SEQUENTIAL = 0
+    ORT_PARALLEL = 1
+
+
+class ExecutionOrder(IntEnum):
+    """Order of ready nodes. Diptych's scheduler decides; the value is kept for those who read it."""
+
+    DEFAULT = 0
+    PRIORITY_BASED = 1
+    MEMORY_EFFICIENT = 2
+
+
+class SessionOptions:
+    """How a session prepares and runs its model.
+
+    Attributes:
+        isa: instruction set of the kernels, one of `diptych.available_isas()`; None: DIPTYCH_ISA, or else the widest.
+        intra_op_num_threads: threads that a run may use; 0: DIPTYCH_THREADS, or else all CPUs this process may use.
+        graph_optimization_level: `ORT_DISABLE_ALL` switches every pass off.
+        disabled_passes: names of passes to leave out, for `ORT_ENABLE_*` levels.
+        memory_limit: bytes that weights, intermediates and scratch of the session may take together; None: no limit.
+        quantized: "integer" turns Q/DQ around an operator into an integer operator, "float" keeps floating point.
+        schedule_seed: None for priorities, a number for a random legal schedule drawn from it (for tests).
+
+    Attributes of ONNX Runtime that concern its own allocators, logs and thread pools are kept and have no effect.
+    An attribute that neither engine knows is an AttributeError.
+
+    """
+
+    __slots__ = (
+        "_config_entries",
+        "_free_dimensions",
+        "disabled_passes",
+        "enable_cpu_mem_arena",
+        "enable_mem_pattern",
+        "enable_mem_reuse",
+        "enable_profiling",
+        "execution_mode",
+        "execution_order",
+        "graph_optimization_level",
+        "inter_op_num_threads",
+        "intra_op_num_threads",
+        "isa",
+        "log_severity_level",
+        "log_verbosity_level",
+        "logid",
+        "memory_limit",
+        "optimized_model_filepath",
+        "profile_file_prefix",
+        "quantized",
+        "schedule_seed",
+        "use_deterministic_compute",
+        "use_per_session_threads",
+    )
+
+    def __init__(
+        self,
+        *,
+        isa: str | None = None,
+        threads: int = 0,
+        memory_limit: int | None = None,
+        disabled_passes: list[str] | tuple[str, ...] = (),
+        quantized: str = "integer",
+        schedule_seed: int | None = None,
+    ) -> None:
+        self.isa = isa
+        self.intra_op_num_threads = threads
+        self.memory_limit = memory_limit
+        self.disabled_passes = list(disabled_passes)
+        self.quantized = quantized
+        self.schedule_seed = schedule_seed
+        self.graph_optimization_level = GraphOptimizationLevel.ORT_ENABLE_ALL
+        self.execution_mode = ExecutionMode.ORT_SEQUENTIAL
+        self.execution_order = ExecutionOrder.DEFAULT
+        self.inter_op_num_threads = 0
+        self.enable_cpu_mem_arena = True
+        self.enable_mem_pattern = True
+        self.enable_mem_reuse = True
+        self.enable_profiling = False
+        self.profile_file_prefix = "onnxruntime_profile_"
+        self.optimized_model_filepath = ""
+        self.log_severity_level = -1
+        self.log_verbosity_level = 0
+        self.logid = ""
+        self.use_deterministic_compute = True
+        self.use_per_session_threads = True
+        self._config_entries: dict[str, str] = {}
+        self._free_dimensions: dict[str, int] = {}
+
+    def add_session_config_entry(self, key: str, value: str) -> None:
+        """Keep an entry; none changes what Diptych computes."""
+        self._config_entries[key] = value
+
+    def get_session_config_entry(self, key: str) -> str:
+        """Return the entry that was added under `key`; RuntimeError without one."""
+        if key not in self._config_entries:
+            raise RuntimeError(f"SessionOptions does not have configuration with key: {key}")
+        return self._config_entries[key]
+
+    def add_free_dimension_override_by_name(self, name: str, value: int) -> None:
+        """Fix the symbolic dimension `name` of the model's inputs to `value`."""
+        self._free_dimensions[name] = int(value)
+
+    def register_custom_ops_library(self, path: str) -> None:
+        """Refuse: libraries written against ONNX Runtime's C API cannot be loaded."""
+        raise NotImplementedError(f"custom operator library {path!r}: Diptych does not load ONNX Runtime's libraries")
+
+    def core_arguments(self) -> dict[str, Any]:
+        """Keyword arguments of `_core.Session`, with the environment's defaults filled in."""
+        if self.optimized_model_filepath:
+            warnings.warn("optimized_model_filepath: Diptych writes no optimized model", stacklevel=4)
+        if self.enable_profiling:
+            warnings.warn("enable_profiling: Diptych writes no profile of a session", stacklevel=4)
+        disable_all = self.graph_optimization_level == GraphOptimizationLevel.ORT_DISABLE_ALL
+        return {
+            "isa": self.isa or default_isa(),
+            "threads": _threads(self.intra_op_num_threads),
+            "memory_limit": self.memory_limit,
+            "disabled_passes": ["all"] if disable_all else list(self.disabled_passes),
+            "quantized": self.quantized,
+            "schedule_seed": self.schedule_seed,
+        }
+
+
+class RunOptions:
+    """Options of one run. Setting `terminate` from another thread ends the run with CancelledError.
+
+    Attributes:
+        timeout: seconds after which the run ends with DeadlineExceededError; None: never.
+
+    """
+
+    __slots__ = (
+        "_cancel",
+        "_config_entries",
+        "_terminate",
+        "log_severity_level",
+        "log_verbosity_level",
+        "logid",
+        "only_execute_path_to_fetches",
+        "timeout",
+    )
+
+    def __init__(self, *, timeout: float | None = None) -> None:
+        self.timeout = timeout
+        self.log_severity_level = -1
+        self.log_verbosity_level = 0
+        self.logid = ""
+        self.only_execute_path_to_fetches = False
+        self._terminate = False
+        self._cancel = CancelToken()
+        self._config_entries: dict[str, str] = {}
+
+    @property
+    def terminate(self) -> bool:
+        """Whether the runs that use these options are to end."""
+        return self._terminate
+
+    @terminate.setter
+    def terminate(self, value: bool) -> None:
+        if value:
+            self._cancel.cancel()
+        elif self._terminate:
+            self._cancel = CancelToken()
+        self._terminate = bool(value)
+
+    def add_run_config_entry(self, key: str, value: str) -> None:
+        """Keep an entry; none changes what Diptych computes."""
+        self._config_entries[key] = value
+
+    def get_run_config_entry(self, key: str) -> str:
+        """Return the entry that was added under `key`; RuntimeError without one."""
+        if key not in self._config_entries:
+            raise RuntimeError(f"RunOptions does not have configuration with key: {key}")
+        return self._config_entries[key]
+
+    def core_arguments(self) -> dict[str, Any]:
+        """Keyword arguments of `_core.Session.run`."""
+        return {"timeout": self.timeout, "cancel": self._cancel}
+
+
+def default_isa() -> str | None:
+    """Return the instruction set that DIPTYCH_ISA names, None where it is unset or empty."""
+    return os.environ.get("DIPTYCH_ISA") or None
+
+
+def default_threads() -> int:
+    """Return the thread count that DIPTYCH_THREADS gives; 0, all usable CPUs, where it is unset or empty."""
+    text = os.environ.get("DIPTYCH_THREADS") or "0"
+    if not text.isascii() or not text.isdigit():
+        raise InvalidInputError(f"DIPTYCH_THREADS is {text!r}; expected a whole number, 0 for all usable CPUs")
+    return int(text)
+
+
+def _threads(requested: int) -> int:
+    """Threads of a session: `requested`, or the environment's default for 0."""
+    if isinstance(requested, bool) or not isinstance(requested, int) or requested < 0:
+        raise InvalidInputError(f"intra_op_num_threads is {requested!r}; expected a whole number (0: all usable CPUs)")
+    return requested or default_threads()
