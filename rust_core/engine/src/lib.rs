@@ -10,9 +10,11 @@ pub mod onnx;
 pub mod operator;
 pub mod ops;
 pub mod packed;
+pub mod passes;
 pub mod plan;
 pub mod pool;
 pub mod run;
+pub mod session;
 pub mod tensor;
 
 pub use dtype::{Bool, DType, Element};

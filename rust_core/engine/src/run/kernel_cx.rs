@@ -48,6 +48,11 @@ impl<'a> KernelCx<'a> {
         self.isa
     }
 
+    /// All inputs as bare bytes, which any thread of the step may read: for operators that move elements of any type.
+    pub(crate) fn slots(&self) -> &'a [RawSlot] {
+        self.inputs
+    }
+
     pub fn has(&self, input: usize) -> bool {
         self.inputs.get(input).is_some_and(|slot| !slot.ptr.is_null())
     }

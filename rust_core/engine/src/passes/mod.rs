@@ -1,0 +1,75 @@
+//! Graph passes: each removes work without changing a bit, and can be switched off by name.
+
+mod constant_folding;
+mod dead_code;
+mod identity;
+
+use std::sync::Arc;
+
+use diptych_kernels::Isa;
+
+use crate::error::{Error, Result};
+use crate::graph::{Attribute, Graph, Node};
+
+/// One pass: its public name and what it does to a graph (not to subgraphs: [`run`] descends).
+struct Pass {
+    name: &'static str,
+    apply: fn(&mut Graph, &PassCx) -> Result<bool>,
+}
+
+/// What passes may know.
+pub struct PassCx {
+    pub isa: Isa,
+}
+
+/// In the order they run. The sequence repeats until nothing changes.
+const PASSES: &[Pass] = &[
+    Pass { name: "identity_elimination", apply: identity::apply },
+    Pass { name: "constant_folding", apply: constant_folding::apply },
+    Pass { name: "dead_code_elimination", apply: dead_code::apply },
+];
+
+/// Rounds after which a graph that still changes is left as it is; two suffice for the passes above.
+const MAX_ROUNDS: usize = 8;
+
+/// Names of all passes.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    PASSES.iter().map(|pass| pass.name)
+}
+
+/// Runs the passes on a graph and its subgraphs, except those named in `disabled`.
+pub fn run(graph: &mut Graph, disabled: &[String], cx: &PassCx) -> Result<()> {
+    if let Some(unknown) = disabled.iter().find(|name| !names().any(|known| known == name.as_str())) {
+        let known: Vec<&str> = names().collect();
+        return Err(Error::invalid_input(format!("no pass is named '{unknown}'; there are: {}", known.join(", "))));
+    }
+    run_on(graph, disabled, cx)
+}
+
+fn run_on(graph: &mut Graph, disabled: &[String], cx: &PassCx) -> Result<()> {
+    for node in &mut graph.nodes {
+        run_on_subgraphs(node, disabled, cx)?;
+    }
+    for _ in 0..MAX_ROUNDS {
+        let mut changed = false;
+        for pass in PASSES.iter().filter(|pass| !disabled.iter().any(|name| name == pass.name)) {
+            changed |= (pass.apply)(graph, cx)?;
+        }
+        if !changed {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn run_on_subgraphs(node: &mut Node, disabled: &[String], cx: &PassCx) -> Result<()> {
+    let optimise = |graph: &mut Arc<Graph>| run_on(Arc::make_mut(graph), disabled, cx);
+    for attribute in node.attributes.values_mut() {
+        match attribute {
+            Attribute::Graph(graph) => optimise(graph)?,
+            Attribute::Graphs(graphs) => graphs.iter_mut().try_for_each(optimise)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}

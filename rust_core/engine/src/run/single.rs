@@ -1,0 +1,79 @@
+//! One operator alone, outside any graph: for constant folding, and for calling operators directly.
+
+use diptych_kernels::Isa;
+
+use super::{ValueCx, evaluate_step};
+use crate::error::{Error, Result};
+use crate::graph::Node;
+use crate::operator::{InputInfo, Operator, PlanCx, Planned, Step, Stop};
+use crate::packed::PackedWeights;
+use crate::pool::Team;
+use crate::tensor::{Value, byte_len};
+
+fn plan(
+    operator: &dyn Operator,
+    node: &Node,
+    inputs: &[Option<Value>],
+    isa: Isa,
+    threads: usize,
+    packed: &PackedWeights,
+) -> Planned<Step> {
+    let infos: Vec<Option<InputInfo>> = inputs.iter().map(|input| input.as_ref().map(info)).collect();
+    let wanted: Vec<bool> = node.outputs.iter().map(Option::is_some).collect();
+    operator.plan(&PlanCx { inputs: &infos, wanted: &wanted, isa, threads, packed })
+}
+
+fn info(value: &Value) -> InputInfo {
+    InputInfo {
+        dtype: value.dtype(),
+        shape: value.shape().unwrap_or_default().into(),
+        value: Some(value.clone()),
+        weight: None,
+    }
+}
+
+fn stopped(stop: Stop) -> Error {
+    match stop {
+        Stop::Error(error) => error,
+        Stop::NeedsValue(input) => Error::internal(format!("input {input} has a value and yet it was asked for")),
+    }
+}
+
+/// Bytes of the dense outputs an operator would give; `None` if it cannot be planned or its outputs show only when run.
+pub fn planned_bytes(operator: &dyn Operator, node: &Node, inputs: &[Option<Value>], isa: Isa) -> Option<usize> {
+    match plan(operator, node, inputs, isa, 1, &PackedWeights::default()).ok()? {
+        Step::Kernel(step) => {
+            step.outputs.iter().map(|ty| byte_len(ty.dtype, &ty.shape).ok()).try_fold(0usize, |sum, n| sum.checked_add(n?))
+        }
+        Step::View { .. } => Some(0),
+        Step::Values(_) => None,
+    }
+}
+
+/// Runs one operator on values, on one thread.
+pub fn evaluate(operator: &dyn Operator, node: &Node, inputs: &[Option<Value>], isa: Isa) -> Result<Vec<Value>> {
+    evaluate_on(operator, node, inputs, isa, &Team::new(1, None, None))
+}
+
+/// Runs one operator on values with a team of threads.
+pub fn evaluate_on(
+    operator: &dyn Operator,
+    node: &Node,
+    inputs: &[Option<Value>],
+    isa: Isa,
+    team: &Team<'_>,
+) -> Result<Vec<Value>> {
+    let packed = PackedWeights::default();
+    match plan(operator, node, inputs, isa, team.threads(), &packed).map_err(stopped)? {
+        Step::Kernel(step) => Ok(evaluate_step(&step, inputs, isa, team)?.into_iter().map(Value::Dense).collect()),
+        Step::View { input, shape } => match inputs.get(input).and_then(Option::as_ref) {
+            Some(Value::Dense(tensor)) => Ok(vec![tensor.reshaped(&shape)?.into()]),
+            Some(Value::Strings(strings)) => {
+                Ok(vec![Value::Strings(crate::Strings { shape, data: strings.data.clone() })])
+            }
+            Some(other) => Ok(vec![other.clone()]),
+            None => Err(Error::internal("a view of an absent value")),
+        },
+        Step::Values(run) => run(&mut ValueCx { inputs, captures: &[], isa, team }),
+    }
+}

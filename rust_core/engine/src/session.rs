@@ -1,0 +1,224 @@
+//! A session: one model, read, optimised and compiled, ready for any number of runs at once.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use diptych_kernels::Isa;
+
+use crate::error::{Context, Error, Result};
+use crate::graph::{Graph, Model, Type, ValueId};
+use crate::packed::PackedWeights;
+use crate::passes::{self, PassCx};
+use crate::pool::{CancelToken, FloatEnvironment, Pool, Team, usable_cpus};
+use crate::run::{CompileOptions, Executable};
+use crate::tensor::Value;
+
+/// Where a model comes from.
+pub enum Source {
+    Path(PathBuf),
+    Bytes(Bytes),
+}
+
+#[derive(Clone, Debug)]
+pub struct SessionOptions {
+    pub isa: Isa,
+    /// Threads of one run, the caller included; 0 for all the process may use.
+    pub threads: usize,
+    /// Bytes that one run may take.
+    pub memory_limit: Option<usize>,
+    /// Names of passes not to run.
+    pub disabled_passes: Vec<String>,
+    /// Runs tasks in a random legal order over poisoned memory: a test of the planner.
+    pub schedule_seed: Option<u64>,
+}
+
+impl Default for SessionOptions {
+    fn default() -> SessionOptions {
+        SessionOptions {
+            isa: Isa::best(),
+            threads: 0,
+            memory_limit: None,
+            disabled_passes: Vec::new(),
+            schedule_seed: None,
+        }
+    }
+}
+
+/// How one run may end before it is done.
+#[derive(Clone, Copy, Default)]
+pub struct RunOptions<'a> {
+    pub timeout: Option<Duration>,
+    pub cancel: Option<&'a CancelToken>,
+}
+
+/// Bytes by arena.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MemoryStatistics {
+    /// Permanent: windows of the model's file.
+    pub mapped: usize,
+    /// Permanent: weights held in memory of the session.
+    pub constants: usize,
+    /// Permanent: weights packed for kernels.
+    pub packed: usize,
+    /// Temporary arenas of idle run contexts.
+    pub temporary: usize,
+    /// Scratch of idle run contexts.
+    pub scratch: usize,
+    /// Idle run contexts.
+    pub contexts: usize,
+    /// Cached plans of the main graph.
+    pub plans: usize,
+}
+
+pub struct Session {
+    /// The model as read, without its graph: that is in `executable`, optimised.
+    model: Model,
+    executable: Arc<Executable>,
+    packed: Arc<PackedWeights>,
+    options: SessionOptions,
+}
+
+/// A named, typed place where values enter or leave.
+pub struct Port<'a> {
+    pub name: &'a str,
+    pub declared: Option<&'a Type>,
+}
+
+impl Session {
+    pub fn new(source: Source, mut options: SessionOptions) -> Result<Session> {
+        if !Isa::available().contains(&options.isa) {
+            let have: Vec<&str> = Isa::available().iter().map(|isa| isa.name()).collect();
+            return Err(Error::invalid_input(format!(
+                "this CPU does not have the instruction set '{}'; it has: {}",
+                options.isa.name(),
+                have.join(", ")
+            )));
+        }
+        options.threads = match options.threads {
+            0 => usable_cpus(),
+            threads => threads.min(Pool::global().max_threads()),
+        };
+        let place = match &source {
+            Source::Path(path) => format!("model '{}'", path.display()),
+            Source::Bytes(_) => "model".into(),
+        };
+        let mut model = match source {
+            Source::Path(path) => crate::onnx::read_path(&path)?,
+            Source::Bytes(bytes) => crate::onnx::read_bytes(bytes, None)?,
+        };
+        let _environment = FloatEnvironment::enter();
+        let mut graph = std::mem::take(&mut model.graph);
+        let packed = Arc::new(PackedWeights::default());
+        let compile = || {
+            passes::run(&mut graph, &options.disabled_passes, &PassCx { isa: options.isa })?;
+            let options = CompileOptions {
+                isa: options.isa,
+                memory_limit: options.memory_limit,
+                schedule_seed: options.schedule_seed,
+                packed: packed.clone(),
+            };
+            Executable::compile(Arc::new(graph), &options)
+        };
+        let executable = compile().at(|| place)?;
+        Ok(Session { model, executable, packed, options })
+    }
+
+    /// The model's header: versions, producer, metadata. Its graph is empty; see [`Session::graph`].
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The graph as compiled, after the passes.
+    pub fn graph(&self) -> &Graph {
+        self.executable.graph()
+    }
+
+    pub fn options(&self) -> &SessionOptions {
+        &self.options
+    }
+
+    fn port(&self, id: ValueId) -> Port<'_> {
+        let value = &self.graph().values[id];
+        Port { name: &value.name, declared: value.declared.as_ref() }
+    }
+
+    pub fn inputs(&self) -> Vec<Port<'_>> {
+        self.graph().inputs.iter().map(|&id| self.port(id)).collect()
+    }
+
+    /// Inputs that have an initialiser as default.
+    pub fn overridable(&self) -> Vec<Port<'_>> {
+        self.graph().overridable.iter().map(|&id| self.port(id)).collect()
+    }
+
+    pub fn outputs(&self) -> Vec<Port<'_>> {
+        self.graph().outputs.iter().map(|&id| self.port(id)).collect()
+    }
+
+    /// Runs the model on named inputs; gives every output, in the model's order.
+    pub fn run(&self, feeds: Vec<(&str, Value)>, options: RunOptions<'_>) -> Result<Vec<Value>> {
+        let graph = self.graph();
+        let mut pairs = Vec::with_capacity(feeds.len());
+        for (name, value) in feeds {
+            let id = graph.inputs.iter().chain(&graph.overridable).copied().find(|&id| graph.value_name(id) == name);
+            let id = id.ok_or_else(|| {
+                let known: Vec<&str> = graph.inputs.iter().map(|&id| graph.value_name(id)).collect();
+                Error::invalid_input(format!("the model has no input '{name}'; its inputs are: {}", known.join(", ")))
+            })?;
+            self.check_input(id, &value)?;
+            pairs.push((id, value));
+        }
+        pairs.sort_by_key(|(id, _)| *id);
+        if let Some(pair) = pairs.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(Error::invalid_input(format!("input '{}' is given twice", graph.value_name(pair[0].0))));
+        }
+        if let Some(&missing) = graph.inputs.iter().find(|id| pairs.binary_search_by_key(*id, |(id, _)| *id).is_err()) {
+            return Err(Error::invalid_input(format!("input '{}' is missing", graph.value_name(missing))));
+        }
+        let _environment = FloatEnvironment::enter();
+        let team = Team::new(self.options.threads, options.cancel, options.timeout);
+        self.executable.run(&mut pairs, &team)
+    }
+
+    /// Holds a value to the declared element type; shapes are the operators' business.
+    fn check_input(&self, id: ValueId, value: &Value) -> Result<()> {
+        let Some(declared) = &self.graph().values[id].declared else { return Ok(()) };
+        let fits = match (declared, value) {
+            (Type::Tensor { dtype, .. }, value) => value.dtype() == Some(*dtype),
+            (Type::Sequence(_), Value::Sequence(_)) => true,
+            (Type::Optional(inner), value) => {
+                matches!(value, Value::Optional(_)) || matches!((&**inner, value.dtype()), (Type::Tensor { dtype, .. }, Some(d)) if d == *dtype)
+            }
+            _ => false,
+        };
+        if fits {
+            return Ok(());
+        }
+        let name = self.graph().value_name(id);
+        Err(Error::invalid_input(format!("input '{name}' must be {declared}, got {}", value.describe())))
+    }
+
+    pub fn memory(&self) -> MemoryStatistics {
+        let idle = self.executable.context_bytes();
+        let (mut mapped, mut constants) = (0, 0);
+        for tensor in self.graph().values.iter().filter_map(|value| value.constant.as_ref()?.as_dense()) {
+            *(if tensor.is_mapped() { &mut mapped } else { &mut constants }) += tensor.byte_len();
+        }
+        MemoryStatistics {
+            mapped,
+            constants,
+            packed: self.packed.bytes(),
+            temporary: idle.temporary,
+            scratch: idle.scratch,
+            contexts: idle.contexts,
+            plans: idle.plans,
+        }
+    }
+
+    /// Frees the arenas of idle run contexts.
+    pub fn shrink(&self) {
+        self.executable.shrink();
+    }
+}
