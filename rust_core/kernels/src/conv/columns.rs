@@ -28,53 +28,59 @@ pub(super) struct Rectangle<'a, O: Sink> {
 }
 
 impl<O: Sink> Rectangle<'_, O> {
-    /// Bands of four, two and one rows.
+    /// Strips of four, two or one vectors of columns, as many as there are registers for.
     ///
     /// # Safety
     /// As the type says.
     #[inline(always)]
     pub(super) unsafe fn run<A: Arch, const L: usize>(&self) {
-        let mut row = 0;
-        // SAFETY: row + band <= self.rows.
-        unsafe {
-            while self.rows - row >= 4 {
-                self.band::<A, L, 4>(row);
-                row += 4;
-            }
-            if self.rows - row >= 2 {
-                self.band::<A, L, 2>(row);
-                row += 2;
-            }
-            if self.rows > row {
-                self.band::<A, L, 1>(row);
-            }
-        }
-    }
-
-    /// `R` rows: four vectors of columns at a time where there are registers for them, then two, then one.
-    #[inline(always)]
-    unsafe fn band<A: Arch, const L: usize, const R: usize>(&self, row: usize) {
         let wide = matches!(A::ISA, Isa::Avx512 | Isa::Neon) && O::Element::VECTORS == 2;
         let mut column = 0;
         while column < self.columns {
             let left = (self.columns - column).div_ceil(L);
             // SAFETY: the first vector starts inside the row; what it reads beyond lies in the slack, what it stores is cut off.
-            let used = unsafe {
+            unsafe {
                 if wide && left > 2 {
-                    self.tile::<A, L, R, 4>(row, column)
+                    self.strip::<A, L, 4>(column);
+                    column += 4 * L;
                 } else if left > 1 {
-                    self.tile::<A, L, R, 2>(row, column)
+                    self.strip::<A, L, 2>(column);
+                    column += 2 * L;
                 } else {
-                    self.tile::<A, L, R, 1>(row, column)
+                    self.strip::<A, L, 1>(column);
+                    column += L;
                 }
-            };
-            column += used;
+            }
         }
     }
 
-    /// `R` rows by `V` vectors of columns; returns the columns done.
+    /// `V` vectors of columns, in bands of eight rows (narrow strips), four, two and one.
     #[inline(always)]
-    unsafe fn tile<A: Arch, const L: usize, const R: usize, const V: usize>(&self, row: usize, column: usize) -> usize {
+    unsafe fn strip<A: Arch, const L: usize, const V: usize>(&self, column: usize) {
+        let mut row = 0;
+        // SAFETY: row + band <= self.rows.
+        unsafe {
+            while V == 1 && self.rows - row >= 8 {
+                self.tile::<A, L, 8, V>(row, column);
+                row += 8;
+            }
+            while self.rows - row >= 4 {
+                self.tile::<A, L, 4, V>(row, column);
+                row += 4;
+            }
+            if self.rows - row >= 2 {
+                self.tile::<A, L, 2, V>(row, column);
+                row += 2;
+            }
+            if self.rows > row {
+                self.tile::<A, L, 1, V>(row, column);
+            }
+        }
+    }
+
+    /// `R` rows by `V` vectors of columns.
+    #[inline(always)]
+    unsafe fn tile<A: Arch, const L: usize, const R: usize, const V: usize>(&self, row: usize, column: usize) {
         let mut acc = [[Simd::<O::Element, L>::splat(O::Element::default()); V]; R];
         let x = self.x.wrapping_add(row * self.x_row + column);
         let mut x_block = x;
@@ -103,15 +109,15 @@ impl<O: Sink> Rectangle<'_, O> {
             w_block = w_block.wrapping_add(self.kernel_taps * n);
             left -= n;
         }
-        for (r, vectors) in acc.iter().enumerate() {
-            for (v, &sum) in vectors.iter().enumerate() {
+        for r in 0..R {
+            for v in 0..V {
                 let at = column + v * L;
+                let sum = acc[r][v];
                 let sum = self.bias.map_or(sum, |b| O::Element::add(sum, Simd::splat(b)));
                 let n = self.columns.saturating_sub(at).min(L);
                 // SAFETY: n columns of the row from `at` on exist.
                 unsafe { O::store(sum, self.y.wrapping_add((row + r) * self.y_row + at), n) }
             }
         }
-        V * L
     }
 }

@@ -153,16 +153,15 @@ impl<O: Sink, const Q: usize, const PIXEL: usize> Run<'_, O, Q, PIXEL> {
             w_block = w_block.wrapping_add(self.kernel_taps * n * (Q * L));
             left -= n;
         }
-        if !self.bias.is_empty() {
-            for q in 0..Q {
-                let b = Simd::load_or_default(self.bias.get(q * L..).unwrap_or(&[]));
-                for row in &mut acc {
-                    row[q] = O::Element::add(row[q], b);
-                }
-            }
-        }
+        // A copy, so that the accumulators are never addressed and stay in registers.
+        let sums: [[Simd<O::Element, L>; Q]; P] = if self.bias.is_empty() {
+            std::array::from_fn(|p| std::array::from_fn(|q| acc[p][q]))
+        } else {
+            let bias: [_; Q] = std::array::from_fn(|q| Simd::load_or_default(self.bias.get(q * L..).unwrap_or(&[])));
+            std::array::from_fn(|p| std::array::from_fn(|q| O::Element::add(acc[p][q], bias[q])))
+        };
         // SAFETY: the caller's promise.
-        unsafe { self.store::<L, P>(pixel, &acc) }
+        unsafe { self.store::<L, P>(pixel, &sums) }
     }
 
     #[inline(always)]

@@ -105,6 +105,7 @@ impl<S: Source> Lines<S> {
         unsafe {
             match (second, self.step) {
                 (None, 1) => (0..n).for_each(|i| to.add(i).write(S::element(*first.add(i), None, self.zero))),
+                (None, 2) => (0..n).for_each(|i| to.add(i).write(S::element(*first.add(2 * i), None, self.zero))),
                 (None, s) => (0..n).for_each(|i| to.add(i).write(S::element(*first.add(i * s), None, self.zero))),
                 (Some(b), s) => {
                     (0..n).for_each(|i| to.add(i).write(S::element(*first.add(i * s), Some(*b.add(i * s)), self.zero)))
