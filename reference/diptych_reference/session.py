@@ -13,7 +13,7 @@ import diptych_reference.ops  # noqa: F401  fills the registry
 from diptych_reference.errors import Error, InvalidInputError, InvalidModelError
 from diptych_reference.model import AttributeReference, FunctionBody, Graph, Model, Node, load
 from diptych_reference.operator import find_schema, lookup
-from diptych_reference.signature import as_input, check_feed, check_inputs
+from diptych_reference.signature import as_input, check_attributes, check_feed, check_inputs
 
 Step = tuple[Node, list[Any], list[Any]]  # a node, its inputs (None: absent), its outputs
 
@@ -163,6 +163,7 @@ def evaluate(
     schema = find_schema(domain, op_type, opset)
     if schema is not None:
         check_inputs(schema, inputs)
+        check_attributes(schema, attributes)
     return list(row(inputs, attributes, n_outputs)[:n_outputs])
 
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from diptych_reference.errors import InvalidInputError, InvalidTypeError, ShapeError
+from diptych_reference.errors import InvalidInputError, InvalidModelError, InvalidTypeError, ShapeError
 from diptych_reference.model import ELEMENT_NAMES, ValueInfo
 
 DTYPE_NAMES: dict[np.dtype[Any], str] = {
     helper.tensor_dtype_to_np_dtype(number): name for number, name in ELEMENT_NAMES.items()
 }
-BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 
 def as_input(value: Any) -> Any:
@@ -60,6 +58,30 @@ def check_inputs(schema: onnx.defs.OpSchema, inputs: Sequence[Any]) -> None:
             where = f"{schema.name}-{schema.since_version}, input {name!r}"
             raise InvalidTypeError(f"{where}: got {actual}, expected {wanted}")
         bound.setdefault(variable, actual)
+
+
+ATTRIBUTE_TYPES: dict[str, tuple[type, ...]] = {
+    "INT": (int,),
+    "FLOAT": (float, int),
+    "STRING": (str, bytes),
+    "TENSOR": (np.ndarray,),
+    "SPARSE_TENSOR": (np.ndarray,),
+    "TYPE_PROTO": (str,),
+}
+
+
+def check_attributes(schema: onnx.defs.OpSchema, attributes: Mapping[str, Any]) -> None:
+    """Every attribute that the schema knows must have the Python type its values arrive in."""
+    for name, value in attributes.items():
+        if name not in schema.attributes:
+            continue  # the operator's own signature refuses it
+        kind = str(schema.attributes[name].type).rpartition(".")[2]
+        items = value if kind.endswith("S") and isinstance(value, (list, tuple)) else [value]
+        allowed = ATTRIBUTE_TYPES.get(kind.removesuffix("S"))
+        wrong = not all(map(callable, items)) if allowed is None else not all(isinstance(v, allowed) for v in items)
+        if wrong or (kind.endswith("S") and not isinstance(value, (list, tuple))):
+            where = f"{schema.name}-{schema.since_version}, attribute {name!r}"
+            raise InvalidModelError(f"{where}: got {type(value).__name__}, expected {kind}")
 
 
 def check_feed(declared: ValueInfo, value: Any) -> Any:

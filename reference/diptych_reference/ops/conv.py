@@ -40,7 +40,7 @@ def conv(
     padded = view.pad(widen(x), 0).reshape(n, group, per_group, *padded_size(view.pads, x.shape[2:], view.overhang))
     weights = widen(w).reshape(group, m // group, per_group, *view.kernel)
     acc = np.zeros((n, group, m // group, *view.output), padded.dtype)
-    for block in blocks(per_group):
+    for block in blocks(per_group if acc.size else 0):
         terms, factors = [], []
         for position in view.positions():
             seen = view.at(padded[:, :, block], position)  # [N, G, block, output…]
@@ -150,7 +150,7 @@ def conv_transpose(
     inputs = widen(x).reshape(n, group, per_group, *size)
     weights = widen(w).reshape(group, per_group, m, *kernel)
     acc = np.zeros((n, group, m, *output), inputs.dtype)
-    for block in blocks(per_group):
+    for block in blocks(per_group if acc.size else 0):
         for position in np.ndindex(*kernel):
             offsets = [p * d - begin for p, d, begin in zip(position, dilation, begins, strict=True)]
             hits = [hit(*axis) for axis in zip(size, output, stride, offsets, strict=True)]

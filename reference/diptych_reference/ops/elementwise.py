@@ -124,7 +124,7 @@ def neg_1(x: Array, *, consumed_inputs: Any = None) -> Array:
 
 @operator("Sqrt", since=(6, 13))
 def sqrt(x: Array) -> Array:
-    """`rn(sqrt(x))`; NaN below zero, sqrt(-0) = -0."""
+    """`rn(sqrt(x))`; NaN below zero; -0 stays -0."""
     return rounded(np.sqrt, x)
 
 
@@ -175,7 +175,7 @@ def floor_1(x: Array, *, consumed_inputs: Any = None) -> Array:
 
 @operator("Ceil", since=(6, 13))
 def ceil(x: Array) -> Array:
-    """The least integer not below `x`; the sign is kept, so ceil(-0.5) = -0."""
+    """The least integer not below `x`; the sign is kept, so -0.5 gives -0."""
     return rounded(np.ceil, x)
 
 

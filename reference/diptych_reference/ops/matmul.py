@@ -27,12 +27,15 @@ def chain(a: Array, b: Array) -> Array:
     if a.shape[-1] != b.shape[-2]:
         raise ShapeError(f"shapes {list(a.shape)} and {list(b.shape)}: {a.shape[-1]} columns times {b.shape[-2]} rows")
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    acc = np.zeros((*batch, a.shape[-2], b.shape[-1]), a.dtype)
+    if acc.size == 0:  # K may be anything then
+        return acc
     columns = np.moveaxis(a, -1, 0)[..., None]  # [K, ..., M, 1]
     rows = np.moveaxis(b, -2, 0)[..., None, :]  # [K, ..., 1, N]
     rank = len(batch) + 3
     columns = columns.reshape(columns.shape[:1] + (1,) * (rank - columns.ndim) + columns.shape[1:])
     rows = rows.reshape(rows.shape[:1] + (1,) * (rank - rows.ndim) + rows.shape[1:])
-    return fma_chain(columns, rows, np.zeros((*batch, a.shape[-2], b.shape[-1]), a.dtype))
+    return fma_chain(columns, rows, acc)
 
 
 def round_back(x: Array, dtype: np.dtype[np.generic]) -> Array:

@@ -181,7 +181,7 @@ def lrn(x: Array, *, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0,
     """
     if x.ndim < 2 or size < 1:
         raise ShapeError(f"size {size} and X of shape {list(x.shape)}: expected a positive size and channels on axis 1")
-    return rounded(lambda wide: local_response(wide, alpha, beta, bias, size), x)
+    return rounded(lambda wide: local_response(wide, alpha, beta, bias, size), x) if x.size else x.copy()
 
 
 def local_response(x: Array, alpha: float, beta: float, bias: float, size: int) -> Array:

@@ -31,6 +31,8 @@ def average_pool(
     without any input position gives +0.
     """
     view = pool_windows(x, kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
+    if 0 in x.shape[:2]:
+        return np.empty(x.shape[:2] + view.output, x.dtype)
     padded = view.pad(widen(x), -0.0)  # x + -0 is x for every x: padding takes no part in the sum
     total = np.full(x.shape[:2] + view.output, -0.0, padded.dtype)
     for position in view.positions():
@@ -136,6 +138,8 @@ def max_pool(
     over size…. A window without any input position gives -infinity (the least integer) and index -1.
     """
     view = pool_windows(x, kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
+    if 0 in x.shape[:2]:
+        return np.empty(x.shape[:2] + view.output, x.dtype), np.empty(x.shape[:2] + view.output, np.int64)
     lowest = -math.inf if is_float(x.dtype) else np.iinfo(x.dtype).min
     padded, where = view.pad(widen(x), lowest), view.pad(flat_indices(x.shape, storage_order), -1)
     best = np.full(x.shape[:2] + view.output, lowest, padded.dtype)

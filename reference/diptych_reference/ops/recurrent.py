@@ -119,7 +119,7 @@ class Cell:
         y = np.zeros((len(x), *h.shape), x.dtype)
         chains = self.inputs(x)
         rows = np.arange(len(lengths))
-        for t in range(len(x)):
+        for t in range(max(lengths, default=0)):
             active = rows[t < lengths]
             place = lengths[active] - 1 - t if reverse else np.full(len(active), t)
             h_next, c_next = self.step(chains[place, active], h[active], c[active])

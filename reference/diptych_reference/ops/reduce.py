@@ -158,8 +158,10 @@ def cum_sum(x: Array, axis: Array, *, exclusive: int = 0, reverse: int = 0) -> A
     if axis.size != 1:
         raise ShapeError(f"axis has shape {list(axis.shape)}, expected a scalar")
     along = normal_axis(int(axis.reshape(())), x.ndim)
+    if x.size == 0:
+        return x.copy()
     terms = np.flip(x, along) if reverse else x
-    if exclusive and x.shape[along]:
+    if exclusive:
         before = np.zeros(tuple(1 if i == along else n for i, n in enumerate(x.shape)), x.dtype)
         keep = tuple(slice(0, -1) if i == along else slice(None) for i in range(x.ndim))
         terms = np.concatenate([before, terms[keep]], axis=along)
