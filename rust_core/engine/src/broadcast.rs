@@ -42,7 +42,8 @@ pub fn legacy_aligned(a: &[usize], b: &[usize], axis: Option<i64>, broadcast: bo
     let after = rank - start - b.len() as i64;
     let mut aligned: Shape = b.into();
     aligned.extend(std::iter::repeat_n(1, after.max(0) as usize));
-    let fits = start >= 0 && after >= 0 && aligned.iter().zip(&a[start as usize..]).all(|(&n, &dim)| n == 1 || n == dim);
+    let fits =
+        start >= 0 && after >= 0 && aligned.iter().zip(&a[start as usize..]).all(|(&n, &dim)| n == 1 || n == dim);
     if !fits {
         return Err(Error::shape(format!("shape {b:?} does not broadcast into {a:?} from axis {axis:?} on")));
     }
@@ -54,7 +55,7 @@ pub fn contiguous_strides(shape: &[usize]) -> SmallVec<[isize; 6]> {
     let mut strides = SmallVec::from_elem(1, shape.len());
     for axis in (1..shape.len()).rev() {
         // Wraps only where another dimension is 0, so that no element has a place.
-        strides[axis - 1] = strides[axis].wrapping_mul(shape[axis].max(1) as isize);
+        strides[axis - 1] = isize::wrapping_mul(strides[axis], shape[axis].max(1) as isize);
     }
     strides
 }
@@ -182,6 +183,11 @@ impl<const N: usize> Walk<N> {
         }
     }
 
+    /// Offset of each operand's first element of row `row` (rows count along all axes but the last).
+    pub fn row_start(&self, row: usize) -> [usize; N] {
+        self.seek(row).1.map(|start| start as usize)
+    }
+
     /// Index along the outer axes and operand offsets of row `row`.
     fn seek(&self, mut row: usize) -> (SmallVec<[usize; 8]>, [isize; N]) {
         let outer = &self.axes[..self.axes.len() - 1];
@@ -227,7 +233,9 @@ pub fn binary_rows<A: Copy, B: Copy, R>(
     walk.rows(range, |at, len, [oa, ob]| {
         let out = &mut out[at - first..at - first + len];
         match (Row::of(a, oa, len, sa), Row::of(b, ob, len, sb)) {
-            (Row::Slice(a), Row::Slice(b)) => out.iter_mut().zip(a.iter().zip(b)).for_each(|(o, (&a, &b))| *o = f(a, b)),
+            (Row::Slice(a), Row::Slice(b)) => {
+                out.iter_mut().zip(a.iter().zip(b)).for_each(|(o, (&a, &b))| *o = f(a, b))
+            }
             (Row::Slice(a), Row::Scalar(b)) => out.iter_mut().zip(a).for_each(|(o, &a)| *o = f(a, b)),
             (Row::Scalar(a), Row::Slice(b)) => out.iter_mut().zip(b).for_each(|(o, &b)| *o = f(a, b)),
             (Row::Scalar(a), Row::Scalar(b)) => out.iter_mut().for_each(|o| *o = f(a, b)),

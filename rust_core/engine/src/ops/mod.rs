@@ -2,9 +2,13 @@
 
 use crate::operator::Row;
 
+pub mod axes;
 pub mod matmul;
+pub mod mover;
+pub mod shape;
+pub mod sub_byte;
 
 /// Every row of every family.
 pub fn rows() -> impl Iterator<Item = Row> {
-    matmul::rows()
+    matmul::rows().chain(shape::rows())
 }

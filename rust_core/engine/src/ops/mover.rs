@@ -1,0 +1,281 @@
+//! Steps that move elements and compute nothing, written once for every element type.
+//!
+//! A [`Mover`] writes the elements of one output, in any range, from elements of its inputs. It is generic over *words*: what an
+//! element is moved as. Dense elements are words of their size and go through kernels. Packed elements (2, 4 and 6 bits)
+//! are unpacked to bytes first, strings are moved as indices into a table: both as values, since they allocate.
+
+use std::ops::Range;
+
+use smallvec::SmallVec;
+
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::operator::{KernelStep, OutputType, PlanCx, Planned, Step};
+use crate::ops::sub_byte;
+use crate::run::{Disjoint, KernelCx, RawSlot, ValueCx};
+use crate::tensor::{Shape, Strings, Tensor, Value, byte_len, element_count};
+
+/// What an element is moved as.
+///
+/// # Safety
+/// Any bit pattern must be a value of the type, and its alignment at most 8.
+pub unsafe trait Word: Copy + Default + Send + Sync + 'static {
+    /// The word whose low bits these are.
+    fn from_bits(bits: u64) -> Self;
+}
+
+macro_rules! words {
+    ($($type:ty),*) => {$(
+        // SAFETY: a plain integer.
+        unsafe impl Word for $type {
+            fn from_bits(bits: u64) -> Self {
+                bits as $type
+            }
+        }
+    )*};
+}
+words!(u8, u16, u32, u64);
+
+// SAFETY: two plain integers.
+unsafe impl Word for [u64; 2] {
+    fn from_bits(bits: u64) -> Self {
+        [bits, 0]
+    }
+}
+
+/// Inputs of a mover: data as words, indices as they are.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a>(&'a [RawSlot]);
+
+impl<'a> Inputs<'a> {
+    /// Elements of a data input. `W` is as wide as its elements.
+    pub fn words<W: Word>(&self, input: usize) -> &'a [W] {
+        let slot = self.0[input];
+        if slot.bytes == 0 {
+            return &[];
+        }
+        debug_assert!((slot.ptr as usize).is_multiple_of(align_of::<W>()));
+        // SAFETY: the slot is valid and aligned for its dtype, whose size is W's; nobody writes it during the step.
+        unsafe { std::slice::from_raw_parts(slot.ptr.cast(), slot.bytes / size_of::<W>()) }
+    }
+
+    /// Elements of an int32 or int64 input.
+    pub fn indices(&self, input: usize, dtype: DType) -> Indices<'a> {
+        if dtype == DType::I32 {
+            let words = self.words::<u32>(input);
+            // SAFETY: i32 and u32 have one layout.
+            Indices::I32(unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len()) })
+        } else {
+            let words = self.words::<u64>(input);
+            // SAFETY: i64 and u64 have one layout.
+            Indices::I64(unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len()) })
+        }
+    }
+}
+
+/// Elements of an index tensor.
+#[derive(Clone, Copy)]
+pub enum Indices<'a> {
+    I32(&'a [i32]),
+    I64(&'a [i64]),
+}
+
+impl Indices<'_> {
+    /// Index `i`, counted from the front of an axis of `len`. It must have passed [`Indices::check`].
+    #[inline]
+    pub fn at(&self, i: usize, len: usize) -> usize {
+        let index = match self {
+            Indices::I32(all) => all[i].into(),
+            Indices::I64(all) => all[i],
+        };
+        (if index < 0 { index + len as i64 } else { index }) as usize
+    }
+
+    pub fn len(&self) -> usize {
+        match self {
+            Indices::I32(all) => all.len(),
+            Indices::I64(all) => all.len(),
+        }
+    }
+
+    /// Refuses indices outside `[-len, len - 1]`.
+    pub fn check(&self, len: usize) -> Result<()> {
+        self.check_each(&[len])
+    }
+
+    /// Refuses an index outside `[-len, len - 1]`, where `len` goes round `lens`: coordinate by coordinate.
+    pub fn check_each(&self, lens: &[usize]) -> Result<()> {
+        let outside = |(index, len): (i64, &usize)| index < -(*len as i64) || index >= *len as i64;
+        let around = lens.iter().cycle();
+        let found = match self {
+            Indices::I32(all) => all.iter().map(|&i| i.into()).zip(around).find(|&pair| outside(pair)),
+            Indices::I64(all) => all.iter().copied().zip(around).find(|&pair| outside(pair)),
+        };
+        match found {
+            None => Ok(()),
+            Some((index, len)) => {
+                Err(Error::invalid_input(format!("index {index} is outside [{}, {}]", -(*len as i64), *len as i64 - 1)))
+            }
+        }
+    }
+}
+
+/// The dtype of an index input: int32 or int64.
+pub fn index_dtype(cx: &PlanCx<'_>, input: usize) -> Result<DType> {
+    match cx.dtype(input)? {
+        dtype @ (DType::I32 | DType::I64) => Ok(dtype),
+        other => {
+            Err(Error::unsupported(format!("input {input} holds indices and must be int32 or int64, not {other}")))
+        }
+    }
+}
+
+/// Moves elements into one output.
+pub trait Mover: Send + Sync + 'static {
+    /// Whether the output starts as a copy of input 0 and `run` overwrites parts of it, in one piece.
+    const OVERWRITES: bool = false;
+
+    /// Refuses what only elements can show: indices out of range.
+    fn check(&self, _inputs: Inputs<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Writes the output's elements `range`, which are `out` and not none.
+    fn run<W: Word>(&self, range: Range<usize>, inputs: Inputs<'_>, out: &mut [W]);
+}
+
+/// Bytes moved below which a chunk is not worth a thread.
+const GRAIN_BYTES: usize = 1 << 17;
+
+/// Plans `movers`, one an output. The inputs `data` have elements of `dtype`; others are indices or conditions.
+pub fn plan<M: Mover>(dtype: DType, data: &[usize], movers: Vec<(Shape, M)>) -> Planned<Step> {
+    for (shape, _) in &movers {
+        element_count(shape)?;
+    }
+    match dtype.bits() {
+        8 => kernel::<u8, M>(dtype, movers),
+        16 => kernel::<u16, M>(dtype, movers),
+        32 => kernel::<u32, M>(dtype, movers),
+        64 => kernel::<u64, M>(dtype, movers),
+        128 => kernel::<[u64; 2], M>(dtype, movers),
+        _ => {
+            let data: SmallVec<[usize; 4]> = data.into();
+            Step::values(move |cx| {
+                if dtype == DType::String { strings(cx, &data, &movers) } else { packed(cx, &data, &movers, dtype) }
+            })
+        }
+    }
+}
+
+fn kernel<W: Word, M: Mover>(dtype: DType, movers: Vec<(Shape, M)>) -> Planned<Step> {
+    let outputs: Vec<OutputType> = movers.iter().map(|(shape, _)| OutputType::new(dtype, shape.clone())).collect();
+    let mut bytes = 0u64;
+    for output in &outputs {
+        bytes += byte_len(dtype, &output.shape)? as u64;
+    }
+    let step = KernelStep::with_outputs(outputs, move |cx| {
+        let inputs = Inputs(cx.slots());
+        for (output, (_, mover)) in movers.iter().enumerate().filter(|&(output, _)| cx.has_output(output)) {
+            mover.check(inputs)?;
+            move_words::<W, M>(cx, mover, inputs, output)?;
+        }
+        Ok(())
+    });
+    let step = if M::OVERWRITES { step.in_place(&[(0, 0)]) } else { step };
+    step.cost(bytes / 8 + 100).into()
+}
+
+fn move_words<W: Word, M: Mover>(cx: &KernelCx<'_>, mover: &M, inputs: Inputs<'_>, output: usize) -> Result<()> {
+    if M::OVERWRITES {
+        let (from, to) = (cx.input_ptr::<u8>(0), cx.output_ptr::<u8>(output));
+        let bytes = cx.slots()[0].bytes;
+        if bytes > 0 && !std::ptr::eq(from, to) {
+            // SAFETY: input 0 and the output are of one type and shape; two slots are the same bytes or disjoint.
+            unsafe { std::ptr::copy_nonoverlapping(from, to, bytes) };
+        }
+    }
+    let bytes = cx.output::<u8>(output);
+    let count = bytes.len() / size_of::<W>();
+    if count == 0 {
+        return Ok(());
+    }
+    // SAFETY: the slot is aligned for its dtype, whose size is W's, and lent to this step alone.
+    let words: &mut [W] = unsafe { std::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), count) };
+    if M::OVERWRITES {
+        mover.run(0..count, inputs, words);
+        return Ok(());
+    }
+    let pieces = Disjoint::new(words);
+    cx.parallel_ranges(count, GRAIN_BYTES / size_of::<W>(), |range, _| {
+        // SAFETY: ranges of different chunks do not overlap.
+        let out = unsafe { pieces.range(range.clone()) };
+        mover.run(range, inputs, out);
+    })
+}
+
+/// Runs movers over words made for the occasion: `data` inputs hold `words`, the others their own bytes.
+fn by_value<W: Word, M: Mover>(
+    cx: &ValueCx<'_>,
+    data: &[usize],
+    words: &mut [Vec<W>],
+    movers: &[(Shape, M)],
+    mut finish: impl FnMut(&Shape, Vec<W>) -> Result<Value>,
+) -> Result<Vec<Value>> {
+    let mut held = Vec::new();
+    let mut slots = vec![RawSlot::ABSENT; cx.inputs.len()];
+    for (input, slot) in slots.iter_mut().enumerate() {
+        if let Some(position) = data.iter().position(|&index| index == input) {
+            *slot =
+                RawSlot { ptr: words[position].as_mut_ptr().cast(), bytes: size_of_val(words[position].as_slice()) };
+        } else if let Some(Some(Value::Dense(tensor))) = cx.inputs.get(input) {
+            let tensor = tensor.aligned()?;
+            *slot = RawSlot { ptr: tensor.bytes().as_ptr().cast_mut(), bytes: tensor.byte_len() };
+            held.push(tensor);
+        }
+    }
+    let inputs = Inputs(&slots);
+    let mut outputs = Vec::new();
+    for (shape, mover) in movers {
+        mover.check(inputs)?;
+        let count = element_count(shape)?;
+        let mut out = if M::OVERWRITES { inputs.words::<W>(0).to_vec() } else { vec![W::default(); count] };
+        if count > 0 {
+            mover.run(0..count, inputs, &mut out);
+        }
+        outputs.push(finish(shape, out)?);
+    }
+    Ok(outputs)
+}
+
+/// Packed elements: a byte each while they move.
+fn packed<M: Mover>(cx: &ValueCx<'_>, data: &[usize], movers: &[(Shape, M)], dtype: DType) -> Result<Vec<Value>> {
+    let mut codes = Vec::new();
+    for &input in data {
+        codes.push(match cx.inputs.get(input).and_then(Option::as_ref).and_then(Value::as_dense) {
+            Some(tensor) => sub_byte::unpack(tensor.bytes(), dtype.bits(), tensor.element_count()),
+            None => Vec::new(),
+        });
+    }
+    by_value(cx, data, &mut codes, movers, |shape, out| {
+        let mut tensor = Tensor::zeros(dtype, shape)?;
+        sub_byte::pack(&out, dtype.bits(), tensor.bytes_mut()?);
+        Ok(tensor.into())
+    })
+}
+
+/// Strings: indices into a table while they move. Index 0 is the empty string, as zero is of numbers.
+fn strings<M: Mover>(cx: &ValueCx<'_>, data: &[usize], movers: &[(Shape, M)]) -> Result<Vec<Value>> {
+    let mut table: Vec<std::sync::Arc<str>> = vec!["".into()];
+    let mut ids = Vec::new();
+    for &input in data {
+        let first = table.len() as u64;
+        if let Some(Some(Value::Strings(strings))) = cx.inputs.get(input) {
+            table.extend(strings.data.iter().cloned());
+        }
+        ids.push((first..table.len() as u64).collect());
+    }
+    by_value(cx, data, &mut ids, movers, |shape, out: Vec<u64>| {
+        let data = out.into_iter().map(|id| table[id as usize].clone()).collect();
+        Ok(Value::Strings(Strings { shape: shape.clone(), data }))
+    })
+}

@@ -1,0 +1,142 @@
+//! Expand and Tile; and the mover that reads one input with strides.
+
+use std::ops::Range;
+
+use crate::broadcast::{Walk, broadcast_shapes, contiguous_strides};
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::operator::{BuildCx, Operator, PlanCx, Planned, Row, Step, rows as versions};
+use crate::ops::axes::{movable, normalize_axis};
+use crate::ops::mover::{self, Inputs, Mover, Word};
+use crate::ops::shape::view::check_vector;
+use crate::tensor::{Shape, element_count};
+
+/// An output whose elements are an input's, by strides.
+pub struct Strided {
+    walk: Walk<1>,
+}
+
+impl Strided {
+    pub fn new(shape: &[usize], strides: &[isize], base: isize) -> Strided {
+        Strided { walk: Walk::strided(shape, [strides], [base]) }
+    }
+}
+
+impl Mover for Strided {
+    fn run<W: Word>(&self, range: Range<usize>, inputs: Inputs<'_>, out: &mut [W]) {
+        let data = inputs.words::<W>(0);
+        let [stride] = self.walk.row_strides();
+        let first = range.start;
+        self.walk.rows(range, |at, len, [offset]| {
+            let out = &mut out[at - first..at - first + len];
+            match stride {
+                1 => out.copy_from_slice(&data[offset..offset + len]),
+                0 => out.fill(data[offset]),
+                step if step > 0 => {
+                    out.iter_mut().zip(data[offset..].iter().step_by(step as usize)).for_each(|(o, &x)| *o = x);
+                }
+                step => {
+                    let back = data[..=offset].iter().rev().step_by(step.unsigned_abs());
+                    out.iter_mut().zip(back).for_each(|(o, &x)| *o = x);
+                }
+            }
+        });
+    }
+}
+
+struct Expand {
+    since: i64,
+}
+
+impl Operator for Expand {
+    fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
+        let dtype = movable(cx, 0, self.since, 1)?;
+        check_vector(cx, 1)?;
+        let target = dimensions(&cx.ints(1)?)?;
+        let from = cx.shape(0)?;
+        let shape = broadcast_shapes(&[from, &target])?;
+        let mut strides = vec![0; shape.len()];
+        for (axis, (&n, stride)) in (shape.len() - from.len()..).zip(from.iter().zip(contiguous_strides(from))) {
+            strides[axis] = if n == 1 { 0 } else { stride };
+        }
+        mover::plan(dtype, &[0], vec![(shape.clone(), Strided::new(&shape, &strides, 0))])
+    }
+}
+
+/// Dimensions given as a tensor.
+pub fn dimensions(values: &[i64]) -> Result<Shape> {
+    let dims: Option<Shape> = values.iter().map(|&n| usize::try_from(n).ok()).collect();
+    dims.ok_or_else(|| Error::shape(format!("shape {values:?} has a negative dimension")))
+}
+
+struct Tile {
+    since: i64,
+}
+
+impl Tile {
+    /// How often each axis is repeated.
+    fn repeats(&self, cx: &PlanCx<'_>, rank: usize) -> Planned<Shape> {
+        if self.since < 6 {
+            let mut repeats = vec![1; rank];
+            let axis = normalize_axis(legacy_scalar(cx, 2)?, rank)?;
+            repeats[axis] = legacy_scalar(cx, 1)?;
+            return Ok(dimensions(&repeats)?);
+        }
+        check_vector(cx, 1)?;
+        let repeats = cx.ints(1)?;
+        if repeats.len() != rank {
+            return Err(Error::shape(format!("{} repeats for {rank} dimensions", repeats.len())).into());
+        }
+        Ok(dimensions(&repeats)?)
+    }
+}
+
+/// The scalar inputs of Tile-1 have the type of the data; the suite gives int64 too.
+fn legacy_scalar(cx: &PlanCx<'_>, input: usize) -> Planned<i64> {
+    Ok(match cx.dtype(input)? {
+        DType::F32 => cx.scalar::<f32>(input)? as i64,
+        DType::F64 => cx.scalar::<f64>(input)? as i64,
+        DType::F16 => cx.scalar::<half::f16>(input)?.to_f32() as i64,
+        _ => match cx.ints(input)?.as_slice() {
+            [value] => *value,
+            other => {
+                return Err(Error::shape(format!("input {input} must have one element, got {}", other.len())).into());
+            }
+        },
+    })
+}
+
+impl Operator for Tile {
+    fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
+        let dtype = movable(cx, 0, self.since, 6)?;
+        let from = cx.shape(0)?;
+        let repeats = self.repeats(cx, from.len())?;
+        // Axis by axis: a repetition of stride 0, then the axis itself; neighbours that can merge do so in the walk.
+        let (mut shape, mut split, mut strides) = (Shape::new(), Shape::new(), Vec::new());
+        for ((&n, &times), stride) in from.iter().zip(&repeats).zip(contiguous_strides(from)) {
+            let long = n.checked_mul(times).ok_or_else(|| Error::resource_limit("Tile repeats too often"))?;
+            shape.push(long);
+            split.extend([times, n]);
+            strides.extend([0, stride]);
+        }
+        element_count(&shape)?;
+        mover::plan(dtype, &[0], vec![(shape, Strided::new(&split, &strides, 0))])
+    }
+}
+
+fn build_expand(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
+    cx.only(&[])?;
+    cx.arity(2, 2, 1)?;
+    Ok(Box::new(Expand { since: cx.since }))
+}
+
+fn build_tile(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
+    cx.only(&[])?;
+    let inputs = if cx.since < 6 { 3 } else { 2 };
+    cx.arity(inputs, inputs, 1)?;
+    Ok(Box::new(Tile { since: cx.since }))
+}
+
+pub fn rows() -> impl Iterator<Item = Row> {
+    versions("Expand", &[8, 13], build_expand).chain(versions("Tile", &[1, 6, 13], build_tile))
+}
