@@ -183,7 +183,7 @@ def export(p: Parameters, accuracy: float) -> onnx.ModelProto:
 
 
 def save_samples(images: np.ndarray, labels: np.ndarray) -> None:
-    """Save the first held-out image of each digit, whatever the result, as `images/<digit>.npy`, float32 [1, 1, 8, 8]."""
+    """Save the first held-out image of each digit, whatever the result: `images/<digit>.npy`, [1, 1, 8, 8]."""
     folder = FOLDER / "images"
     folder.mkdir(exist_ok=True)
     for digit in range(10):

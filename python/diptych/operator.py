@@ -28,8 +28,8 @@ def run_operator(
     """Evaluate one operator on the engine and return its first `n_outputs` outputs.
 
     `inputs` are arrays, numbers, nested lists, lists of arrays for sequences, None for an absent optional. Python
-    numbers take NumPy's types (float64, int64): pass arrays where the operator wants another. `opset` defaults to the newest
-    version of the operator that the engine has.
+    numbers take NumPy's types (float64, int64): pass arrays where the operator wants another. `opset` defaults
+    to the newest version of the operator that the engine has.
 
     Raises UnsupportedOperatorError, InvalidInputError and ShapeError as a session does.
     """

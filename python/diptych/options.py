@@ -24,14 +24,14 @@ class GraphOptimizationLevel(IntEnum):
 
 
 class ExecutionMode(IntEnum):
-    """Whether independent nodes may run at once. Diptych's scheduler decides; the value is kept for those who read it."""
+    """Whether independent nodes may run at once. Diptych's scheduler decides; the value is only kept."""
 
     ORT_SEQUENTIAL = 0
     ORT_PARALLEL = 1
 
 
 class ExecutionOrder(IntEnum):
-    """Order of ready nodes. Diptych's scheduler decides; the value is kept for those who read it."""
+    """Order of ready nodes. Diptych's scheduler decides; the value is only kept."""
 
     DEFAULT = 0
     PRIORITY_BASED = 1

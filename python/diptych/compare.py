@@ -1,0 +1,89 @@
+"""When are two results equal? docs/numerics.md: same dtype, same shape, each element bit-equal or both NaN."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Comparison", "compare"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How `actual` compares with `expected`.
+
+    `problem` is "" for equal results, else one line that names the first difference. `differing` of `elements` elements
+    differ; both are 0 where the kinds, dtypes or shapes already differ.
+    """
+
+    problem: str = ""
+    elements: int = 0
+    differing: int = 0
+    index: tuple[int, ...] | None = None
+
+    @property
+    def equal(self) -> bool:
+        """Whether nothing differs."""
+        return not self.problem
+
+
+def compare(expected: Any, actual: Any) -> Comparison:
+    """Compare two values as a model returns them: arrays, lists of values, None."""
+    if isinstance(expected, np.ndarray) and isinstance(actual, np.ndarray):
+        return _compare_arrays(expected, actual)
+    if isinstance(expected, list) and isinstance(actual, list):
+        return _compare_lists(expected, actual)
+    if expected is None and actual is None:
+        return Comparison()
+    return Comparison(f"a {type(actual).__name__}, expected a {type(expected).__name__}")
+
+
+def _compare_lists(expected: list[Any], actual: list[Any]) -> Comparison:
+    """Sequences are equal if their lengths are and their items, one by one."""
+    if len(expected) != len(actual):
+        return Comparison(f"a sequence of {len(actual)}, expected {len(expected)}")
+    items = [compare(e, a) for e, a in zip(expected, actual, strict=True)]
+    problem = next((f"item {i}: {item.problem}" for i, item in enumerate(items) if item.problem), "")
+    return Comparison(problem, sum(i.elements for i in items), sum(i.differing for i in items))
+
+
+def _compare_arrays(expected: np.ndarray[Any, Any], actual: np.ndarray[Any, Any]) -> Comparison:
+    """Dtype, shape, then bits."""
+    if expected.dtype != actual.dtype:
+        return Comparison(f"dtype {actual.dtype.name}, expected {expected.dtype.name}")
+    if expected.shape != actual.shape:
+        return Comparison(f"shape {list(actual.shape)}, expected {list(expected.shape)}")
+    differs = _differs(expected, actual)
+    count = int(np.count_nonzero(differs))
+    if not count:
+        return Comparison(elements=expected.size)
+    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(differs)), expected.shape))
+    problem = (
+        f"{count} of {expected.size} elements differ; at {list(index)} {_shown(actual[index])}, "
+        f"expected {_shown(expected[index])}"
+    )
+    return Comparison(problem, expected.size, count, index)
+
+
+def _differs(expected: np.ndarray[Any, Any], actual: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return True where two arrays of one dtype and shape are neither bit-equal nor both NaN."""
+    dtype = expected.dtype
+    if dtype.kind in "OSU" or dtype.name in ("int2", "uint2", "int4", "uint4"):
+        return np.asarray(expected != actual, dtype=np.bool_)  # strings; packed integers, whose upper bits mean nothing
+    width = np.dtype(f"u{min(dtype.itemsize, 8)}")
+    parts = (*expected.shape, dtype.itemsize // width.itemsize)  # complex128 is two words
+    bits = [np.ascontiguousarray(a).reshape(-1).view(width).reshape(parts) for a in (expected, actual)]
+    differs: np.ndarray[Any, np.dtype[np.bool_]] = (bits[0] != bits[1]).any(axis=-1)
+    if dtype.kind in "fcV" and differs.any():
+        differs &= ~(np.isnan(expected) & np.isnan(actual))
+    return differs
+
+
+def _shown(value: Any) -> str:
+    """Show an element with its bits, so that -0 and the last digit can be seen."""
+    array = np.asarray(value)
+    if array.dtype.kind in "OSUbiu":
+        return repr(value.item() if isinstance(value, np.generic) else value)
+    return f"{array[()]!s} (0x{array.tobytes()[::-1].hex()})"
