@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use diptych_engine::{DType, Error, Shape, Strings, Tensor, Value};
 use numpy::npyffi::{self, NPY_TYPES, PY_ARRAY_API, npy_intp};
-use numpy::{PyArrayDescr, PyArrayDescrMethods, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods};
+use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -168,7 +168,7 @@ pub fn from_python(object: &Bound<'_, PyAny>) -> PyResult<Value> {
     let shape: Shape = object.getattr("shape")?.extract::<Vec<usize>>()?.into_iter().collect();
     let len = array.len() * array.dtype().itemsize();
     // SAFETY: a live array object; its data pointer is valid for len bytes, or the array is empty.
-    let ptr = unsafe { (*array.as_array_ptr()).data as *const u8 };
+    let ptr = unsafe { (*array.as_array_ptr()).fields.data as *const u8 };
     let tensor = if dtype.bits() < 8 {
         // SAFETY: as above; ml_dtypes keeps one sub-byte element a byte.
         let elements = unsafe { std::slice::from_raw_parts(ptr, len) };
