@@ -189,7 +189,7 @@ fn check(shape: &PoolShape, x: usize, y: usize) {
 #[inline(always)]
 fn chunks(shape: &PoolShape, len: usize, mut visit: impl FnMut(usize, [usize; 2], Range<usize>, usize)) {
     let [_, height, width] = shape.output;
-    for row in 0..if width == 0 { 0 } else { len / width } {
+    for row in 0..len.checked_div(width).unwrap_or(0) {
         let (plane, at) = (row / height / shape.output[0], row % (height * shape.output[0]));
         for column in (0..width).step_by(CHUNK) {
             visit(plane, [at / height, at % height], column..(column + CHUNK).min(width), row * width + column);

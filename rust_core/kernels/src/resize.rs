@@ -38,7 +38,7 @@ where
 /// Checks that `x` and `y` are whole and positions in range.
 fn check(positions: &[usize], length: usize, inner: usize, resized: usize, x: usize, y: usize) {
     assert!(positions.iter().all(|&p| p < length));
-    let outer = if resized * inner == 0 { 0 } else { y / (resized * inner) };
+    let outer = y.checked_div(resized * inner).unwrap_or(0);
     assert!(outer * resized * inner == y && (outer == 0 || outer * length * inner == x));
 }
 

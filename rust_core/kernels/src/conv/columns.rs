@@ -80,6 +80,7 @@ impl<O: Sink> Rectangle<'_, O> {
 
     /// `R` rows by `V` vectors of columns.
     #[inline(always)]
+    #[allow(clippy::needless_range_loop, reason = "register tiles are indexed")]
     unsafe fn tile<A: Arch, const L: usize, const R: usize, const V: usize>(&self, row: usize, column: usize) {
         let mut acc = [[Simd::<O::Element, L>::splat(O::Element::default()); V]; R];
         let x = self.x.wrapping_add(row * self.x_row + column);

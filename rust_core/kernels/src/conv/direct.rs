@@ -120,6 +120,7 @@ impl<O: Sink, const Q: usize, const PIXEL: usize> Run<'_, O, Q, PIXEL> {
 
     /// `P` pixels from `pixel` on.
     #[inline(always)]
+    #[allow(clippy::needless_range_loop, reason = "register tiles are indexed")]
     unsafe fn tile<A: Arch, const L: usize, const P: usize>(&self, pixel: usize) {
         let zero = O::Element::default();
         let mut acc = [[Simd::<O::Element, L>::splat(zero); Q]; P];

@@ -25,62 +25,79 @@ impl<S: Source> Kernel for LayOut<'_, S> {
 
     #[inline(always)]
     fn run<A: Arch, const L: usize>(self) {
-        let layout = self.layout;
-        let per_unit = layout.extents[0] * layout.extents[1];
-        for line in self.lines.clone() {
-            let (unit, at) = (line / per_unit, line % per_unit);
-            let (d, h) = (at / layout.extents[1], at % layout.extents[1]);
-            let source = |axis: usize, i: usize| {
-                let s = layout.start[axis] + i as isize * layout.step[axis];
-                (s >= 0 && s < self.input[axis] as isize).then_some(s as usize)
-            };
-            let row = source(0, d).zip(source(1, h)).map(|(d, h)| (d * self.input[1] + h) * self.input[2]);
-            let to = self.to.wrapping_add(line * layout.line());
-            for phase in 0..layout.phases {
-                let to = to.wrapping_add(phase * layout.segment * layout.lanes);
-                // SAFETY: the caller's promise; the segment is a part of the line.
-                unsafe { self.segment::<L>(unit, row, phase, to) }
+        let [depth, height] = self.layout.extents;
+        let mut line = self.lines.start;
+        while line < self.lines.end {
+            // The lines of one plane of depths; its phases one after the other.
+            let (unit, d, h) = (line / (depth * height), line / height % depth, line % height);
+            let count = (height - h).min(self.lines.end - line);
+            for phase in 0..self.layout.phases {
+                // SAFETY: the caller's promise; these lines are a part of its range.
+                unsafe { self.segments::<L>(unit, d, h..h + count, phase) }
             }
+            line += count;
         }
     }
 }
 
 impl<S: Source> LayOut<'_, S> {
-    /// One segment of one line of one unit.
+    /// One phase's segments of lines `lines` of depth `d` of one unit.
     #[inline(always)]
-    unsafe fn segment<const L: usize>(&self, unit: usize, row: Option<usize>, phase: usize, to: *mut S::Element) {
+    unsafe fn segments<const L: usize>(&self, unit: usize, d: usize, lines: Range<usize>, phase: usize) {
         let layout = self.layout;
-        let (group, unit) = (unit / layout.units, unit % layout.units);
-        let (first, n) = (layout.column_start + phase as isize, layout.segment);
-        let step = layout.column_step;
+        let (group, within) = (unit / layout.units, unit % layout.units);
+        let (first, n, step) = (layout.column_start + phase as isize, layout.segment, layout.column_step);
         // Positions lo .. hi read the source; the others are padding.
-        let width = self.input[2] as isize;
-        let lo = if first < 0 { (-first + step - 1) / step } else { 0 }.min(n as isize) as usize;
-        let hi =
-            if first < width { (width - first + step - 1) / step } else { 0 }.clamp(lo as isize, n as isize) as usize;
-        let (lo, hi) = if row.is_some() { (lo, hi) } else { (0, 0) };
-        let zero = S::Element::default();
-        // SAFETY: the segment holds n * lanes elements.
-        unsafe {
-            for i in 0..lo * layout.lanes {
-                to.add(i).write(zero);
-            }
-            for i in hi * layout.lanes..n * layout.lanes {
-                to.add(i).write(zero);
+        let up = |distance: isize| if distance > 0 { (distance + step - 1) / step } else { 0 };
+        let lo = up(-first).min(n as isize) as usize;
+        let hi = up(self.input[2] as isize - first).clamp(lo as isize, n as isize) as usize;
+        let source = |axis: usize, i: usize| {
+            let s = layout.start[axis] + i as isize * layout.step[axis];
+            (s >= 0 && s < self.input[axis] as isize).then_some(s as usize)
+        };
+        let plane = self.input[0] * self.input[1] * self.input[2];
+        let (step, channels, zero, lanes) = (step as usize, self.channels, self.zero, layout.lanes);
+        for h in lines {
+            let line = (unit * layout.extents[0] + d) * layout.extents[1] + h;
+            let to = self.to.wrapping_add(line * layout.line() + phase * n * lanes);
+            let row = source(0, d).zip(source(1, h)).filter(|_| lo < hi);
+            let (lo, hi) = if row.is_some() { (lo, hi) } else { (0, 0) };
+            // SAFETY: the segment holds n * lanes elements; columns first + lo*step .. lie inside the row.
+            unsafe {
+                clear(to, lo * lanes);
+                clear(to.wrapping_add(hi * lanes), (n - hi) * lanes);
+                let Some((d, h)) = row else { continue };
+                let at = (d * self.input[1] + h) * self.input[2];
+                let from =
+                    self.x.wrapping_add(group * channels * plane + at).wrapping_offset(first + (lo * step) as isize);
+                let source = Lines { from, plane, step, channels, zero };
+                let to = to.wrapping_add(lo * lanes);
+                if lanes == 1 {
+                    source.read::<L>(within, hi - lo, to);
+                } else {
+                    source.block::<L>(within * CHANNEL_BLOCK, layout.elements, hi - lo, to);
+                }
             }
         }
-        let Some(row) = row.filter(|_| lo < hi) else { return };
-        let plane = self.input[0] * self.input[1] * self.input[2];
-        let from = self.x.wrapping_add(group * self.channels * plane + row).wrapping_offset(first + lo as isize * step);
-        let source = Lines { from, plane, step: step as usize, channels: self.channels, zero: self.zero };
-        let to = to.wrapping_add(lo * layout.lanes);
-        // SAFETY: columns first + lo*step .. lie inside the row.
-        unsafe {
-            if layout.lanes == 1 {
-                source.read(unit, hi - lo, to);
-            } else {
-                source.block::<L>(unit * CHANNEL_BLOCK, layout.elements, hi - lo, to);
-            }
+    }
+}
+
+/// `n` zeros; few of them (a pad) without a call.
+#[inline(always)]
+unsafe fn clear<E: Element>(to: *mut E, n: usize) {
+    let zero = E::default();
+    // SAFETY: all indices are below n.
+    unsafe {
+        if n > 0 {
+            to.write(zero);
+            to.add(n - 1).write(zero);
+        }
+        if n > 2 {
+            to.add(1).write(zero);
+            to.add(n - 2).write(zero);
+        }
+        if n > 4 {
+            to.add(2).write_bytes(0, n - 4);
         }
     }
 }
@@ -95,21 +112,55 @@ struct Lines<S: Source> {
 }
 
 impl<S: Source> Lines<S> {
-    /// `n` columns of element `e`.
+    /// The rows of element `e`'s channels.
     #[inline(always)]
-    unsafe fn read(&self, e: usize, n: usize, to: *mut S::Element) {
+    fn rows(&self, e: usize) -> (*const S, Option<*const S>) {
         let channel = e * S::Element::CHANNELS;
         let first = self.from.wrapping_add(channel * self.plane);
-        let second = (S::Element::CHANNELS == 2 && channel + 1 < self.channels).then(|| first.wrapping_add(self.plane));
-        // SAFETY: both channels exist and hold n columns, `step` apart.
+        let second = S::Element::CHANNELS == 2 && channel + 1 < self.channels;
+        (first, second.then(|| first.wrapping_add(self.plane)))
+    }
+
+    /// Column `i`.
+    #[inline(always)]
+    unsafe fn one(&self, (first, second): (*const S, Option<*const S>), i: usize) -> S::Element {
+        // SAFETY: the caller's promise: column i exists.
+        unsafe { S::element(*first.add(i * self.step), second.map(|s| *s.add(i * self.step)), self.zero) }
+    }
+
+    /// `L` columns from `i` on.
+    #[inline(always)]
+    unsafe fn vector<const L: usize>(&self, rows: (*const S, Option<*const S>), i: usize) -> Simd<S::Element, L> {
+        let near = |offset: usize| {
+            let unit = Lines { step: 1, ..*self };
+            // SAFETY: the caller's promise: all L columns exist, and so does what lies between them.
+            Simd::from_array(std::array::from_fn(|k| unsafe { unit.one(rows, i * self.step + offset + k) }))
+        };
+        match self.step {
+            1 => near(0),
+            // 0, 2 .. 2L-2 from the loads of 0 .. L-1 and L-1 .. 2L-2, so that nothing is read beyond the last column.
+            2 => near(0).deinterleave(near(L - 1).rotate_elements_left::<1>()).0,
+            // SAFETY: the caller's promise.
+            _ => Simd::from_array(std::array::from_fn(|k| unsafe { self.one(rows, i + k) })),
+        }
+    }
+
+    /// `n` columns of element `e`.
+    #[inline(always)]
+    unsafe fn read<const L: usize>(&self, e: usize, n: usize, to: *mut S::Element) {
+        let rows = self.rows(e);
+        // SAFETY: all columns are below n.
         unsafe {
-            match (second, self.step) {
-                (None, 1) => (0..n).for_each(|i| to.add(i).write(S::element(*first.add(i), None, self.zero))),
-                (None, 2) => (0..n).for_each(|i| to.add(i).write(S::element(*first.add(2 * i), None, self.zero))),
-                (None, s) => (0..n).for_each(|i| to.add(i).write(S::element(*first.add(i * s), None, self.zero))),
-                (Some(b), s) => {
-                    (0..n).for_each(|i| to.add(i).write(S::element(*first.add(i * s), Some(*b.add(i * s)), self.zero)))
-                }
+            if n < L {
+                (0..n).for_each(|i| to.add(i).write(self.one(rows, i)));
+                return;
+            }
+            let mut i = 0;
+            while i < n {
+                // The last vector overlaps the one before.
+                let at = i.min(n - L);
+                to.add(at).cast::<Simd<S::Element, L>>().write_unaligned(self.vector::<L>(rows, at));
+                i += L;
             }
         }
     }
@@ -117,22 +168,26 @@ impl<S: Source> Lines<S> {
     /// `n` columns of the sixteen elements from `e` on (those at and above `elements` are zero), transposed.
     #[inline(always)]
     unsafe fn block<const L: usize>(&self, e: usize, elements: usize, n: usize, to: *mut S::Element) {
-        let mut column = 0;
-        while column < n {
+        for column in (0..n).step_by(L) {
             let count = L.min(n - column);
-            let source = Lines { from: self.from.wrapping_add(column * self.step), ..*self };
             for c in (0..CHANNEL_BLOCK).step_by(L) {
-                let mut rows = [Simd::<S::Element, L>::splat(S::Element::default()); L];
-                for (i, row) in rows.iter_mut().enumerate().take(elements.saturating_sub(e + c)) {
+                let mut lanes = [Simd::<S::Element, L>::splat(S::Element::default()); L];
+                for (i, lane) in lanes.iter_mut().enumerate().take(elements.saturating_sub(e + c)) {
+                    let rows = self.rows(e + c + i);
                     // SAFETY: count <= L columns of an existing element.
-                    unsafe { source.read(e + c + i, count, row.as_mut_array().as_mut_ptr()) }
+                    unsafe {
+                        if count == L {
+                            *lane = self.vector::<L>(rows, column);
+                        } else {
+                            (0..count).for_each(|k| lane[k] = self.one(rows, column + k));
+                        }
+                    }
                 }
-                for (i, v) in transpose(rows).into_iter().enumerate().take(count) {
+                for (i, v) in transpose(lanes).into_iter().enumerate().take(count) {
                     // SAFETY: position column + i < n has sixteen lanes; c + L <= 16.
                     unsafe { to.add((column + i) * CHANNEL_BLOCK + c).cast::<Simd<S::Element, L>>().write_unaligned(v) }
                 }
             }
-            column += count;
         }
     }
 }

@@ -21,7 +21,7 @@ impl Numbers {
             0 if r & 1024 == 0 => -0.0,
             1 if r & 0xf000 == 0 => f32::INFINITY,
             2 => f32::from_bits(0x0000_0fff | (r >> 32) as u32 & 0x8000_0000),
-            _ => f32::from_bits((r as u32 & 0x807f_ffff) | (0x3e80_0000 + ((r >> 40) as u32 % 4 << 23))),
+            _ => f32::from_bits((r as u32 & 0x807f_ffff) | (0x3e80_0000 + (((r >> 40) as u32 % 4) << 23))),
         }
     }
 }
