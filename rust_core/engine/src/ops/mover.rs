@@ -48,6 +48,10 @@ unsafe impl Word for [u64; 2] {
 pub struct Inputs<'a>(&'a [RawSlot]);
 
 impl<'a> Inputs<'a> {
+    pub fn of(cx: &KernelCx<'a>) -> Inputs<'a> {
+        Inputs(cx.slots())
+    }
+
     /// Elements of a data input. `W` is as wide as its elements.
     pub fn words<W: Word>(&self, input: usize) -> &'a [W] {
         let slot = self.0[input];
@@ -91,6 +95,12 @@ impl Indices<'_> {
         (if index < 0 { index + len as i64 } else { index }) as usize
     }
 
+    /// The row-major place, in axes of `lens`, of the coordinates that start at index `first`.
+    #[inline]
+    pub fn place(&self, first: usize, lens: &[usize]) -> usize {
+        lens.iter().enumerate().fold(0, |place, (i, &len)| place * len + self.at(first + i, len))
+    }
+
     pub fn len(&self) -> usize {
         match self {
             Indices::I32(all) => all.len(),
@@ -100,7 +110,13 @@ impl Indices<'_> {
 
     /// Refuses indices outside `[-len, len - 1]`.
     pub fn check(&self, len: usize) -> Result<()> {
-        self.check_each(&[len])
+        let inside = -(len as i64)..len as i64;
+        let fits = match self {
+            Indices::I32(all) => all.iter().fold(true, |fits, &i| fits & inside.contains(&i64::from(i))),
+            Indices::I64(all) => all.iter().fold(true, |fits, i| fits & inside.contains(i)),
+        };
+        // The search for the culprit is only for the message.
+        if fits { Ok(()) } else { self.check_each(&[len]) }
     }
 
     /// Refuses an index outside `[-len, len - 1]`, where `len` goes round `lens`: coordinate by coordinate.
@@ -174,7 +190,7 @@ fn kernel<W: Word, M: Mover>(dtype: DType, movers: Vec<(Shape, M)>) -> Planned<S
         bytes += byte_len(dtype, &output.shape)? as u64;
     }
     let step = KernelStep::with_outputs(outputs, move |cx| {
-        let inputs = Inputs(cx.slots());
+        let inputs = Inputs::of(cx);
         for (output, (_, mover)) in movers.iter().enumerate().filter(|&(output, _)| cx.has_output(output)) {
             mover.check(inputs)?;
             move_words::<W, M>(cx, mover, inputs, output)?;
