@@ -6,10 +6,14 @@
 #![feature(portable_simd)]
 
 pub mod conv;
+pub mod elementwise;
+pub mod functions;
 pub mod gemm;
 pub mod lanes;
+pub mod lstm;
 pub mod pool;
 pub mod qgemm;
 pub mod resize;
+pub mod scatter;
 
 pub use lanes::Isa;
