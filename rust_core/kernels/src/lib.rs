@@ -12,8 +12,11 @@ pub mod gemm;
 pub mod lanes;
 pub mod lstm;
 pub mod pool;
+pub mod norm;
 pub mod qgemm;
+pub mod reduce;
 pub mod resize;
+pub mod softmax;
 pub mod scatter;
 
 pub use lanes::Isa;

@@ -4,6 +4,7 @@ use crate::operator::Row;
 
 pub mod axes;
 pub mod control_flow;
+pub mod indexing;
 pub mod matmul;
 pub mod mover;
 pub mod shape;
@@ -11,5 +12,5 @@ pub mod sub_byte;
 
 /// Every row of every family.
 pub fn rows() -> impl Iterator<Item = Row> {
-    matmul::rows().chain(control_flow::rows()).chain(shape::rows())
+    matmul::rows().chain(control_flow::rows()).chain(shape::rows()).chain(indexing::rows())
 }
