@@ -216,6 +216,8 @@ pub struct KernelStep {
     pub run: RunKernel,
     /// Bytes of scratch each thread needs.
     pub scratch: usize,
+    /// Bytes that all threads of the step share while it runs: see [`KernelCx::workspace`].
+    pub workspace: usize,
     /// `(input, output)`: the output may be given the input's bytes. The closure must then use
     /// [`KernelCx::input_ptr`] and [`KernelCx::output_ptr`] for the two.
     pub in_place: SmallVec<[(usize, usize); 2]>,
@@ -241,11 +243,24 @@ impl KernelStep {
     ) -> KernelStep {
         let outputs: SmallVec<[OutputType; 2]> = outputs.into_iter().collect();
         let elements: usize = outputs.iter().map(|output| output.shape.iter().product::<usize>()).sum();
-        KernelStep { outputs, run: Box::new(run), scratch: 0, in_place: SmallVec::new(), packed: SmallVec::new(), cost: elements as u64 / 4 + 100 }
+        KernelStep {
+            outputs,
+            run: Box::new(run),
+            scratch: 0,
+            workspace: 0,
+            in_place: SmallVec::new(),
+            packed: SmallVec::new(),
+            cost: elements as u64 / 4 + 100,
+        }
     }
 
     pub fn scratch(mut self, bytes: usize) -> KernelStep {
         self.scratch = bytes;
+        self
+    }
+
+    pub fn workspace(mut self, bytes: usize) -> KernelStep {
+        self.workspace = bytes;
         self
     }
 

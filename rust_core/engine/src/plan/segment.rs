@@ -23,6 +23,8 @@ pub struct Task {
     /// Inputs the kernel reads; absent and packed ones are `None`.
     pub inputs: SmallVec<[Option<ValueId>; 4]>,
     pub outputs: SmallVec<[Option<ValueId>; 2]>,
+    /// Offset in the temporary arena and bytes of what the task's threads share while it runs.
+    pub workspace: (usize, usize),
     pub cost: u64,
     /// Longest path from here to the end, in cost.
     pub priority: u64,
@@ -284,7 +286,7 @@ impl<'a> Planner<'a> {
         }
         let (places, folded) = self.places(&layout, &owned)?;
         let scratch_bytes = self.steps.iter().map(|(_, step)| step.scratch).max().unwrap_or(0);
-        let (tasks, width) = self.tasks(&layout.edges);
+        let (tasks, width) = self.tasks(&layout);
         let finished = self.done.iter().all(|done| *done);
         if !finished && tasks.is_empty() && self.dynamic.is_empty() && self.made.is_empty() {
             return Err(Error::internal("planning made no progress"));
@@ -316,10 +318,15 @@ impl<'a> Planner<'a> {
         })
     }
 
+    /// The memory planner's name for the workspace of a step: a value that lives while the step runs.
+    fn workspace_id(&self, position: usize) -> ValueId {
+        self.graph.values.len() + position
+    }
+
     /// What the memory planner needs to know of each step.
     fn uses(&self, owned: &HashSet<ValueId>) -> Result<Vec<Use>> {
         let mut uses = Vec::with_capacity(self.steps.len());
-        for (index, step) in &self.steps {
+        for (position, (index, step)) in self.steps.iter().enumerate() {
             let node = &self.graph.nodes[*index];
             let inputs: SmallVec<[ValueId; 4]> = node
                 .inputs
@@ -335,6 +342,9 @@ impl<'a> Planner<'a> {
                 {
                     outputs.push((position, *id, byte_len(ty.dtype, &ty.shape)?));
                 }
+            }
+            if step.workspace > 0 {
+                outputs.push((usize::MAX, self.workspace_id(position), step.workspace));
             }
             let in_place =
                 step.in_place.iter().filter_map(|&(from, to)| Some((node.inputs.get(from).copied()??, to))).collect();
@@ -368,7 +378,7 @@ impl<'a> Planner<'a> {
     ) -> Result<(Vec<(ValueId, Place)>, Vec<(ValueId, Tensor)>)> {
         let mut places = Vec::new();
         let mut folded = Vec::new();
-        for (&value, &buffer) in &layout.buffer_of {
+        for (&value, &buffer) in layout.buffer_of.iter().filter(|&(&value, _)| value < self.graph.values.len()) {
             let info = self.infos[value].as_ref().ok_or_else(|| Error::internal("a temporary without a type"))?;
             let dtype = info.dtype.ok_or_else(|| Error::internal("a temporary without a dtype"))?;
             let bytes = byte_len(dtype, &info.shape)?;
@@ -397,9 +407,9 @@ impl<'a> Planner<'a> {
     }
 
     /// The steps with their dependencies (data and reuse) and priorities; and the width of the task graph.
-    fn tasks(&mut self, reuse: &[(usize, usize)]) -> (Vec<Task>, f64) {
+    fn tasks(&mut self, layout: &memory::Layout) -> (Vec<Task>, f64) {
         let mut producer: HashMap<ValueId, usize> = HashMap::new();
-        let mut edges: HashSet<(usize, usize)> = reuse.iter().copied().filter(|(from, to)| from != to).collect();
+        let mut edges: HashSet<(usize, usize)> = layout.edges.iter().copied().filter(|(from, to)| from != to).collect();
         for (position, (index, _)) in self.steps.iter().enumerate() {
             let node = &self.graph.nodes[*index];
             edges.extend(node.inputs.iter().flatten().filter_map(|&id| Some((*producer.get(&self.root(id))?, position))));
@@ -418,14 +428,19 @@ impl<'a> Planner<'a> {
         }
         let total: u64 = self.steps.iter().map(|(_, step)| step.cost.max(1)).fold(0, u64::saturating_add);
         let width = total as f64 / priority.iter().copied().max().unwrap_or(1).max(1) as f64;
-        let tasks = self.steps.iter_mut().zip(successors).zip(predecessors).zip(priority);
-        let tasks = tasks.map(|((((index, step), successors), predecessors), priority)| {
+        let workspaces: Vec<usize> = (0..self.steps.len())
+            .map(|position| layout.buffer_of.get(&self.workspace_id(position)).map_or(0, |&of| layout.buffers[of].offset))
+            .collect();
+        let steps = self.steps.iter_mut().zip(workspaces);
+        let tasks = steps.zip(successors).zip(predecessors).zip(priority);
+        let tasks = tasks.map(|(((((index, step), workspace), successors), predecessors), priority)| {
             let node = &self.graph.nodes[*index];
             let read = |(position, input): (usize, &Option<ValueId>)| input.filter(|_| !step.packed.contains(&position));
             Task {
                 node: *index,
                 inputs: node.inputs.iter().enumerate().map(read).collect(),
                 outputs: node.outputs.as_slice().into(),
+                workspace: (workspace, step.workspace),
                 cost: step.cost,
                 priority,
                 successors,

@@ -33,6 +33,7 @@ unsafe impl Sync for RawSlot {}
 pub struct KernelCx<'a> {
     inputs: &'a [RawSlot],
     outputs: &'a [RawSlot],
+    workspace: RawSlot,
     /// Outputs already lent out, a bit each.
     lent: Cell<u64>,
     isa: Isa,
@@ -40,8 +41,14 @@ pub struct KernelCx<'a> {
 }
 
 impl<'a> KernelCx<'a> {
-    pub(crate) fn new(inputs: &'a [RawSlot], outputs: &'a [RawSlot], isa: Isa, team: &'a Team<'a>) -> KernelCx<'a> {
-        KernelCx { inputs, outputs, lent: Cell::new(0), isa, team }
+    pub(crate) fn new(
+        inputs: &'a [RawSlot],
+        outputs: &'a [RawSlot],
+        workspace: RawSlot,
+        isa: Isa,
+        team: &'a Team<'a>,
+    ) -> KernelCx<'a> {
+        KernelCx { inputs, outputs, workspace, lent: Cell::new(0), isa, team }
     }
 
     pub fn isa(&self) -> Isa {
@@ -105,6 +112,23 @@ impl<'a> KernelCx<'a> {
     /// Bytes of an input and an output: for operators that move elements of any type.
     pub fn input_bytes(&self, input: usize) -> &'a [u8] {
         self.input::<u8>(input)
+    }
+
+    /// The bytes that the step asked for to share between its threads, aligned to [`crate::tensor::ALIGN`]; they hold anything.
+    /// Lent once a run.
+    ///
+    /// # Panics
+    /// If taken twice: a fault of the operator.
+    #[allow(clippy::mut_from_ref)]
+    pub fn workspace(&self) -> &'a mut [u8] {
+        let bit = 1u64 << 63;
+        assert!(self.lent.get() & bit == 0, "workspace taken twice");
+        self.lent.set(self.lent.get() | bit);
+        if self.workspace.bytes == 0 {
+            return &mut [];
+        }
+        // SAFETY: the plan gave these bytes to this step alone while it runs, and they are lent once.
+        unsafe { std::slice::from_raw_parts_mut(self.workspace.ptr, self.workspace.bytes) }
     }
 
     /// How many threads [`KernelCx::parallel`] may use: a hint for how finely to split.

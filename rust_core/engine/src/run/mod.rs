@@ -247,9 +247,11 @@ pub fn evaluate_step(step: &KernelStep, operands: &[Option<Value>], isa: Isa, te
     let outputs: Vec<RawSlot> = results.iter().map(slot).collect();
     let stride = step.scratch.next_multiple_of(crate::tensor::ALIGN);
     let scratch = crate::tensor::AlignedBytes::zeroed(stride * team.threads())?;
+    let workspace = crate::tensor::AlignedBytes::zeroed(step.workspace)?;
+    let shared = RawSlot { ptr: workspace.as_ptr(), bytes: workspace.len() };
     let before = team.scratch();
     team.set_scratch(scratch.as_ptr(), stride);
-    let result = (step.run)(&KernelCx::new(&inputs, &outputs, isa, team));
+    let result = (step.run)(&KernelCx::new(&inputs, &outputs, shared, isa, team));
     team.set_scratch(before.0, before.1);
     result.map(|()| results)
 }

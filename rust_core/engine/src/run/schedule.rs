@@ -29,7 +29,7 @@ impl Executable {
             None => {
                 for task in &segment.tasks {
                     team.check()?;
-                    self.run_task(task, &context.slots, team)?;
+                    self.run_task(task, &context.slots, context.temporary.as_ptr(), team)?;
                 }
             }
         }
@@ -65,17 +65,21 @@ impl Executable {
         Ok(())
     }
 
-    fn run_task(&self, task: &Task, slots: &[RawSlot], team: &Team<'_>) -> Result<()> {
+    fn run_task(&self, task: &Task, slots: &[RawSlot], arena: *mut u8, team: &Team<'_>) -> Result<()> {
         let slot = |id: &Option<ValueId>| id.map_or(RawSlot::ABSENT, |id| slots[id]);
         let inputs: SmallVec<[RawSlot; 8]> = task.inputs.iter().map(slot).collect();
         let outputs: SmallVec<[RawSlot; 4]> = task.outputs.iter().map(slot).collect();
-        (task.run)(&KernelCx::new(&inputs, &outputs, self.isa(), team)).at(|| self.graph.nodes[task.node].place())
+        let (offset, bytes) = task.workspace;
+        // The layout keeps offset + bytes inside the arena.
+        let workspace = RawSlot { ptr: arena.wrapping_add(offset), bytes };
+        (task.run)(&KernelCx::new(&inputs, &outputs, workspace, self.isa(), team)).at(|| self.graph.nodes[task.node].place())
     }
 
     /// Threads of the team take ready tasks by priority; a thread without one helps inside a running node.
     fn run_side_by_side(&self, segment: &Segment, context: &mut RunContext, team: &Team<'_>) -> Result<()> {
         let tasks = &segment.tasks;
         let (slots, waiting, ready) = (&context.slots, &context.waiting, &context.ready);
+        let temporary = &context.temporary;
         let mut queue = ready.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         queue.clear();
         for (index, task) in tasks.iter().enumerate() {
@@ -103,7 +107,7 @@ impl Executable {
                         continue;
                     };
                     let task = &tasks[index as usize];
-                    if let Err(error) = team.check().and_then(|()| self.run_task(task, slots, team)) {
+                    if let Err(error) = team.check().and_then(|()| self.run_task(task, slots, temporary.as_ptr(), team)) {
                         fail(error);
                         return;
                     }
@@ -137,7 +141,7 @@ impl Executable {
         while let Some((_, index)) = ready.pop() {
             let task = &tasks[index as usize];
             team.check()?;
-            self.run_task(task, &context.slots, team)?;
+            self.run_task(task, &context.slots, context.temporary.as_ptr(), team)?;
             for &buffer in &touches[index as usize] {
                 users[buffer] -= 1;
                 if users[buffer] == 0 {
