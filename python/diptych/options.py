@@ -7,7 +7,7 @@ import warnings
 from enum import IntEnum
 from typing import Any
 
-from diptych._core import CancelToken
+from diptych import _core
 from diptych.errors import InvalidInputError
 
 __all__ = ["ExecutionMode", "ExecutionOrder", "GraphOptimizationLevel", "RunOptions", "SessionOptions"]
@@ -144,7 +144,7 @@ class SessionOptions:
             "isa": self.isa or default_isa(),
             "threads": _threads(self.intra_op_num_threads),
             "memory_limit": self.memory_limit,
-            "disabled_passes": ["all"] if disable_all else list(self.disabled_passes),
+            "disabled_passes": _core.passes() if disable_all else list(self.disabled_passes),
             "quantized": self.quantized,
             "schedule_seed": self.schedule_seed,
         }
@@ -176,7 +176,7 @@ class RunOptions:
         self.logid = ""
         self.only_execute_path_to_fetches = False
         self._terminate = False
-        self._cancel = CancelToken()
+        self._cancel = _core.CancelToken()
         self._config_entries: dict[str, str] = {}
 
     @property
@@ -189,7 +189,7 @@ class RunOptions:
         if value:
             self._cancel.cancel()
         elif self._terminate:
-            self._cancel = CancelToken()
+            self._cancel = _core.CancelToken()
         self._terminate = bool(value)
 
     def add_run_config_entry(self, key: str, value: str) -> None:

@@ -1,0 +1,125 @@
+"""Arguments that several subcommands share: the model's inputs and the options of a session."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import diptych
+from diptych.errors import InvalidInputError
+from diptych.values import numpy_type
+
+__all__ = ["add_input_arguments", "add_session_arguments", "make_feeds", "session_options"]
+
+FEEDS = """
+inputs:
+  --input NAME=FILE feeds a .npy file (or a TensorProto, .pb); --input FILE.npz feeds every array in it by name. What is
+  not fed is made up from --seed: normal floats, integers 0 and 1, with every symbolic dimension 1 unless --dim sets it.
+"""
+
+
+def add_session_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add --isa, --threads, --no-passes, --disable-pass, --memory-limit, --quantized."""
+    parser.add_argument("--isa", choices=diptych.available_isas(), help="instruction set (default: the widest)")
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="threads (default 0: all usable CPUs)")
+    parser.add_argument("--no-passes", action="store_true", help="run the graph as it was read")
+    parser.add_argument("--disable-pass", action="append", default=[], metavar="PASS", help="leave one pass out")
+    parser.add_argument("--memory-limit", type=_byte_count, metavar="BYTES", help="such as 512M or 2G")
+    parser.add_argument("--quantized", choices=("integer", "float"), default="integer", help="meaning of Q/DQ pairs")
+
+
+def session_options(arguments: argparse.Namespace) -> diptych.SessionOptions:
+    """Session options of the parsed arguments."""
+    options = diptych.SessionOptions(
+        isa=arguments.isa,
+        threads=arguments.threads,
+        memory_limit=arguments.memory_limit,
+        disabled_passes=arguments.disable_pass,
+        quantized=arguments.quantized,
+    )
+    if arguments.no_passes:
+        options.graph_optimization_level = diptych.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return options
+
+
+def add_input_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add --input, --dim, --seed."""
+    parser.epilog = (parser.epilog or "") + FEEDS
+    parser.add_argument("--input", action="append", default=[], metavar="NAME=FILE", help="feed a file; see below")
+    parser.add_argument("--dim", action="append", default=[], metavar="NAME=N", help="size of a symbolic dimension")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of inputs that are made up (default 0)")
+
+
+def make_feeds(arguments: argparse.Namespace, inputs: list[diptych.NodeArg]) -> dict[str, Any]:
+    """Return a value for every input of the model: read from the files given, the rest made up."""
+    feeds: dict[str, Any] = {}
+    for given in arguments.input:
+        feeds.update(_read(given))
+    sizes = dict(_dimension(given) for given in arguments.dim)
+    used = {d for value in inputs for d in value.shape if isinstance(d, str)}
+    if unknown := sorted(sizes.keys() - used):
+        raise InvalidInputError(f"--dim: no symbolic dimensions {unknown}; the inputs have {sorted(used)}")
+    rng = np.random.default_rng(arguments.seed)
+    for value in inputs:
+        if value.name not in feeds:
+            feeds[value.name] = _made_up(value, sizes, rng)
+    return feeds
+
+
+def _read(given: str) -> dict[str, Any]:
+    """Arrays of one --input argument by name."""
+    name, _, file = given.rpartition("=")
+    path = Path(file)
+    if path.suffix == ".npz" and not name:
+        with np.load(path) as arrays:
+            return dict(arrays)
+    if not name:
+        raise InvalidInputError(f"--input {given!r}: expected NAME=FILE, or a .npz file")
+    if path.suffix == ".npy":
+        return {name: np.load(path)}
+    if path.suffix == ".pb":
+        return {name: _read_tensor_proto(path)}
+    raise InvalidInputError(f"--input {given!r}: the file must be .npy, .npz or .pb")
+
+
+def _read_tensor_proto(path: Path) -> np.ndarray[Any, Any]:
+    """Read the format of ONNX's test data; needs the onnx package."""
+    try:
+        import onnx
+        from onnx import numpy_helper
+    except ImportError:
+        raise InvalidInputError(f"{path}: reading .pb files needs the onnx package (pip install onnx)") from None
+    return numpy_helper.to_array(onnx.load_tensor(str(path)))
+
+
+def _dimension(given: str) -> tuple[str, int]:
+    """Parse NAME=N."""
+    name, _, size = given.rpartition("=")
+    if not name or not size.isdecimal():
+        raise InvalidInputError(f"--dim {given!r}: expected NAME=N")
+    return name, int(size)
+
+
+def _made_up(value: diptych.NodeArg, sizes: dict[str, int], rng: np.random.Generator) -> Any:
+    """Return an array of the declared type and shape."""
+    if not value.type.startswith("tensor("):
+        raise InvalidInputError(f"input {value.name!r} is a {value.type}, which cannot be fed from a file")
+    dtype = numpy_type(value.type.removeprefix("tensor(").removesuffix(")"))
+    shape = [d if isinstance(d, int) else sizes.get(d, 1) if d else 1 for d in value.shape]
+    if dtype.kind == "O":
+        return np.full(shape, "text", dtype=object)
+    if dtype.kind in "biu":
+        return rng.integers(0, 2, shape).astype(dtype)
+    return rng.standard_normal(shape).astype(dtype)
+
+
+def _byte_count(text: str) -> int:
+    """Parse 4096, 512M, 2G."""
+    match = re.fullmatch(r"(\d+)([KMGT]?)i?B?", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of bytes; write 4096, 512M or 2G")
+    return int(match[1]) << 10 * " KMGT".index(match[2] or " ")

@@ -1,0 +1,45 @@
+"""Tables and progress lines for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+__all__ = ["print_json", "print_table", "progress"]
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print rows under their column names; numbers to the right, text to the left."""
+    texts = [[_text(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(columns, *texts, strict=True)]
+    right = [bool(rows) and isinstance(cell, int | float) for cell in rows[0]] if rows else [False] * len(columns)
+    for line in (list(columns), ["-" * w for w in widths], *texts):
+        cells = [t.rjust(w) if r else t.ljust(w) for t, w, r in zip(line, widths, right, strict=True)]
+        print("  ".join(cells).rstrip())
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document; NumPy scalars and arrays become numbers and lists."""
+    print(json.dumps(document, indent=2, default=_plain))
+
+
+def progress(text: str) -> None:
+    """Show a passing line on a terminal's standard error; "" clears it. Nothing where nobody watches."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def _text(cell: Any) -> str:
+    """Show one cell."""
+    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+
+
+def _plain(value: Any) -> Any:
+    """Turn what `json` does not know into what it knows."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.astype(np.float64).tolist() if value.dtype.kind == "V" else value.tolist()
+    return str(value)

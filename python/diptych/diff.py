@@ -1,0 +1,98 @@
+"""Both panels side by side, node by node. Needs `diptych-reference` (pip install 'diptych[reference]').
+
+Every node runs on the engine with the inputs that the reference computed, so that a difference shows at the node that
+makes it and nowhere else. Nodes with graphs inside, and functions of the model, are not run alone: the comparison of
+the model's outputs covers them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from diptych.compare import Comparison, compare
+from diptych.errors import Error
+from diptych.operator import run_operator
+from diptych.options import SessionOptions
+from diptych.session import InferenceSession
+from diptych_reference import ReferenceSession
+
+__all__ = ["NodeDiff", "diff_nodes", "diff_outputs"]
+
+
+@dataclass(frozen=True)
+class NodeDiff:
+    """One node on both panels.
+
+    `outputs` maps each output name to its comparison; `problem` is "" if all are equal; `skipped` says why the node was
+    not run alone ("" if it was).
+    """
+
+    index: int
+    name: str
+    op_type: str
+    domain: str
+    inputs: list[str] = field(default_factory=list)
+    outputs: dict[str, Comparison] = field(default_factory=dict)
+    problem: str = ""
+    skipped: str = ""
+
+    @property
+    def elements(self) -> int:
+        """Number of elements compared."""
+        return sum(comparison.elements for comparison in self.outputs.values())
+
+
+def diff_nodes(
+    model: str | os.PathLike[str] | bytes, feeds: Mapping[str, Any], *, isa: str | None = None, threads: int = 0
+) -> Iterator[NodeDiff]:
+    """Run the model on the reference; yield for each node of the main graph how the engine's result compares."""
+    reference = ReferenceSession(model)
+    opsets, functions = reference.model.opsets, reference.model.functions
+    for index, (node, inputs, outputs) in enumerate(reference.run_nodes(feeds)):
+        about = (index, node.name, node.op_type, node.domain, [_signature(value) for value in inputs])
+        if any(node.graphs()):
+            yield NodeDiff(*about, skipped="holds a graph")
+        elif (node.domain, node.op_type, node.overload) in functions:
+            yield NodeDiff(*about, skipped="is a function of the model")
+        else:
+            try:
+                actual = run_operator(
+                    node.op_type,
+                    inputs,
+                    node.attributes,
+                    opset=opsets[node.domain],
+                    domain=node.domain,
+                    n_outputs=len(node.outputs),
+                    isa=isa,
+                    threads=threads,
+                )
+            except Error as error:
+                yield NodeDiff(*about, problem=f"{type(error).__name__}: {error}")
+                continue
+            pairs = zip(node.outputs, outputs, actual, strict=True)
+            compared = {name: compare(expected, got) for name, expected, got in pairs if name}
+            problem = next((f"{name}: {c.problem}" for name, c in compared.items() if not c.equal), "")
+            yield NodeDiff(*about, outputs=compared, problem=problem)
+
+
+def diff_outputs(
+    model: str | os.PathLike[str] | bytes, feeds: Mapping[str, Any], options: SessionOptions | None = None
+) -> dict[str, Comparison]:
+    """Run the whole model on both panels, passes and plan included; return how each output compares."""
+    session = InferenceSession(model, options)
+    expected = ReferenceSession(model).run(None, feeds)
+    actual = session.run(None, feeds)
+    names = [output.name for output in session.get_outputs()]
+    return {name: compare(e, a) for name, e, a in zip(names, expected, actual, strict=True)}
+
+
+def _signature(value: Any) -> str:
+    """Dtype and shape of a value, such as float32[1,3,8,8]."""
+    if value is None:
+        return "absent"
+    if isinstance(value, list):
+        return f"sequence of {len(value)}"
+    return f"{value.dtype.name}{list(value.shape)}".replace(" ", "")
