@@ -9,6 +9,7 @@ pub mod conv;
 pub mod elementwise;
 pub mod functions;
 pub mod gemm;
+pub mod integer;
 pub mod lanes;
 pub mod lstm;
 pub mod pool;

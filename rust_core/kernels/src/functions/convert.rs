@@ -63,7 +63,8 @@ pub fn f64_to_f32_odd<const N: usize>(x: Simd<f64, N>) -> Simd<f32, N> {
     let bits: Simd<i32, N> = near.to_bits().cast();
     let one = Simd::splat(1i32);
     // Towards the error is away from zero (+1 in the pattern) where the two have one sign.
-    let negative_error: Simd<i32, N> = error.simd_lt(Simd::splat(0.0)).cast::<i32>().select(Simd::splat(-1), Simd::splat(0));
+    let negative_error: Simd<i32, N> =
+        error.simd_lt(Simd::splat(0.0)).cast::<i32>().select(Simd::splat(-1), Simd::splat(0));
     let step = (((bits >> Simd::splat(31)) ^ negative_error) << one) + one;
     let inexact = (error.simd_lt(Simd::splat(0.0)) | error.simd_gt(Simd::splat(0.0))).cast::<i32>();
     let finite = (bits & Simd::splat(0x7fff_ffff)).simd_lt(Simd::splat(0x7f80_0000));

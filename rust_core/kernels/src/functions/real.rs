@@ -6,12 +6,7 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// Numbers, or vectors of numbers, with IEEE arithmetic and the total order of docs/numerics.md, section 1.
 pub trait Arithmetic:
-    Copy
-    + Add<Output = Self>
-    + Sub<Output = Self>
-    + Mul<Output = Self>
-    + Div<Output = Self>
-    + Neg<Output = Self>
+    Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Neg<Output = Self>
 {
     /// The number in every lane; exact for every binary32.
     fn from_f32(value: ::core::primitive::f32) -> Self;

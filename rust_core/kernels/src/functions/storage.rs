@@ -42,6 +42,8 @@ pub trait Float: Copy + Send + Sync + 'static {
     fn round_f32<const N: usize>(lanes: Simd<f32, N>) -> Self::Lanes<N>;
     fn round_f64<const N: usize>(lanes: Simd<f64, N>) -> Self::Lanes<N>;
 
+    /// Lanes rounded to this type, once, in their wide form.
+    fn round<const N: usize>(lanes: Self::Lanes<N>) -> Self::Lanes<N>;
     /// x^y: docs/numerics.md, section 3.
     fn power<const N: usize>(x: Self::Lanes<N>, y: Simd<f64, N>) -> Self::Lanes<N>;
 
@@ -120,7 +122,7 @@ macro_rules! float {
     (
         $t:ty, $wide:ty, $narrow:expr, $zero:expr,
         widen($bits:ident) $widen:expr, narrow($lanes:ident) $round:expr,
-        from_f32($single:ident) $from_f32:expr, from_f64($double:ident) $from_f64:expr, $power:path
+        from_f32($single:ident) $from_f32:expr, from_f64($double:ident) $from_f64:expr, $round_wide:ident, $power:path
     ) => {
         impl Float for $t {
             type Wide = $wide;
@@ -172,19 +174,23 @@ macro_rules! float {
                 $from_f64
             }
             #[inline(always)]
+            fn round<const N: usize>(lanes: Simd<$wide, N>) -> Simd<$wide, N> {
+                Self::$round_wide(lanes)
+            }
+            #[inline(always)]
             fn power<const N: usize>(x: Simd<$wide, N>, y: Simd<f64, N>) -> Simd<$wide, N> {
                 $power(x, y)
             }
         }
     };
 }
-float!(f32, f32, false, 0.0, widen(x) x, narrow(x) x, from_f32(x) x, from_f64(x) x.cast(), super::f32::power);
-float!(f64, f64, false, 0.0, widen(x) x, narrow(x) x, from_f32(x) x.cast(), from_f64(x) x, super::f64::power);
+float!(f32, f32, false, 0.0, widen(x) x, narrow(x) x, from_f32(x) x, from_f64(x) x.cast(), round_f32, super::f32::power);
+float!(f64, f64, false, 0.0, widen(x) x, narrow(x) x, from_f32(x) x.cast(), from_f64(x) x, round_f64, super::f64::power);
 float!(
     f16, f32, true, f16::ZERO, widen(x) f16_to_f32(x), narrow(x) f32_to_f16(x),
-    from_f32(x) f16_to_f32(f32_to_f16(x)), from_f64(x) f16_to_f32(f32_to_f16(f64_to_f32_odd(x))), super::f32::power
+    from_f32(x) f16_to_f32(f32_to_f16(x)), from_f64(x) f16_to_f32(f32_to_f16(f64_to_f32_odd(x))), round_f32, super::f32::power
 );
 float!(
     bf16, f32, true, bf16::ZERO, widen(x) bf16_to_f32(x), narrow(x) f32_to_bf16(x),
-    from_f32(x) bf16_to_f32(f32_to_bf16(x)), from_f64(x) bf16_to_f32(f32_to_bf16(f64_to_f32_odd(x))), super::f32::power
+    from_f32(x) bf16_to_f32(f32_to_bf16(x)), from_f64(x) bf16_to_f32(f32_to_bf16(f64_to_f32_odd(x))), round_f32, super::f32::power
 );
