@@ -3,7 +3,8 @@
 
 use super::pack::{Format, Source, pack_b_as, pack_panel};
 use super::{Block, Gemm, MatMut, MatRef, PackedB, Right, load, load_first, panel_width, store, store_first};
-use crate::lanes::{Arch, Isa, Kernel, Select, Simd, SimdFloat, SimdPartialEq, SimdPartialOrd, SimdUint, dispatch};
+use crate::functions::convert;
+use crate::lanes::{Arch, Isa, Kernel, Simd, dispatch};
 use std::ops::Range;
 
 /// Rows that are widened at a time, and panels of C that are kept in binary32 until they are rounded.
@@ -29,48 +30,22 @@ pub struct BFloat16;
 impl Half for Float16 {
     #[inline(always)]
     fn widen<const W: usize>(x: Simd<u16, W>) -> Simd<f32, W> {
-        let bits: Simd<u32, W> = x.cast();
-        let sign = (bits & Simd::splat(0x8000)) << Simd::splat(16);
-        let magnitude = (bits & Simd::splat(0x7fff)) << Simd::splat(13);
-        // The exponent's bias grows by 112; the product does that for subnormals too, and exactly.
-        let scaled = Simd::<f32, W>::from_bits(magnitude) * Simd::splat(f32::from_bits((127 + 112) << 23));
-        let special = magnitude | Simd::splat(0x7000_0000);
-        let finite = magnitude.simd_lt(Simd::splat(0x7c00 << 13));
-        Simd::from_bits(finite.select(scaled.to_bits(), special) | sign)
+        convert::f16_to_f32(x)
     }
-
     #[inline(always)]
     fn narrow<const W: usize>(x: Simd<f32, W>) -> Simd<u16, W> {
-        let bits = x.to_bits();
-        let sign = (bits >> Simd::splat(16)) & Simd::splat(0x8000);
-        let magnitude = bits & Simd::splat(0x7fff_ffff);
-        let odd = (magnitude >> Simd::splat(13)) & Simd::splat(1);
-        let rebiased = magnitude - Simd::splat(112 << 23);
-        let normal = (rebiased + Simd::splat(0xfff) + odd) >> Simd::splat(13);
-        // One unit of 0.5 is the least binary16: the addition rounds to it.
-        let half = Simd::splat(0.5f32);
-        let subnormal = (Simd::<f32, W>::from_bits(magnitude) + half).to_bits() - half.to_bits();
-        let value = magnitude.simd_lt(Simd::splat(113 << 23)).select(subnormal, normal);
-        // From 65520, half way beyond the greatest value, on: infinity.
-        let value = magnitude.simd_ge(Simd::splat(65520f32.to_bits())).select(Simd::splat(0x7c00), value);
-        let value = x.simd_ne(x).select(Simd::splat(0x7e00), value);
-        (value | sign).cast()
+        convert::f32_to_f16(x)
     }
 }
 
 impl Half for BFloat16 {
     #[inline(always)]
     fn widen<const W: usize>(x: Simd<u16, W>) -> Simd<f32, W> {
-        Simd::from_bits(x.cast::<u32>() << Simd::splat(16))
+        convert::bf16_to_f32(x)
     }
-
     #[inline(always)]
     fn narrow<const W: usize>(x: Simd<f32, W>) -> Simd<u16, W> {
-        let bits = x.to_bits();
-        let odd = (bits >> Simd::splat(16)) & Simd::splat(1);
-        let rounded = (bits + Simd::splat(0x7fff) + odd) >> Simd::splat(16);
-        let nan = (bits >> Simd::splat(16)) | Simd::splat(0x40);
-        x.simd_ne(x).select(nan, rounded).cast()
+        convert::f32_to_bf16(x)
     }
 }
 
