@@ -2,15 +2,19 @@
 
 use crate::operator::Row;
 
+pub mod activation;
 pub mod axes;
+pub mod elementwise;
 pub mod control_flow;
 pub mod indexing;
+pub mod logical;
 pub mod matmul;
 pub mod mover;
 pub mod shape;
 pub mod sub_byte;
+pub mod types;
 
 /// Every row of every family.
 pub fn rows() -> impl Iterator<Item = Row> {
-    matmul::rows().chain(control_flow::rows()).chain(shape::rows()).chain(indexing::rows())
+    matmul::rows().chain(elementwise::rows()).chain(activation::rows()).chain(control_flow::rows()).chain(shape::rows()).chain(indexing::rows()).chain(logical::rows())
 }

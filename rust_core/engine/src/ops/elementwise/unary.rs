@@ -1,0 +1,177 @@
+//! Functions of one number.
+
+use diptych_kernels::functions::{Float, Unary, unary};
+use diptych_kernels::integer::{self, Integer};
+
+use super::Place;
+use crate::dtype::{DType, Element};
+use crate::error::{Error, Result};
+use crate::operator::{self, BuildCx, KernelStep, Operator, PlanCx, Planned, Row, Step};
+use crate::ops::types::Types;
+use crate::tensor::Shape;
+use crate::with_dtype;
+
+/// Nanoseconds of work worth a thread.
+const GRAIN_NS: usize = 20_000;
+
+/// Picoseconds that one binary32 of this function takes: a guess, for splitting work.
+fn picoseconds(op: Unary) -> usize {
+    match op {
+        Unary::Sin | Unary::Cos => 2000,
+        Unary::Log | Unary::Softplus | Unary::Erf | Unary::Tanh | Unary::Sigmoid => 500,
+        Unary::Exp | Unary::Elu { .. } | Unary::Sqrt | Unary::Reciprocal => 300,
+        _ => 100,
+    }
+}
+
+/// A function of floats alone.
+pub(crate) struct UnaryFloat {
+    op: Unary,
+    types: Types,
+    since: i64,
+}
+
+impl UnaryFloat {
+    /// `bfloat16`: the version that brought that type. Version 1 has a hint about memory, unless `bare`.
+    pub(crate) fn build(cx: &BuildCx<'_>, op: Unary, bfloat16: i64, bare: bool) -> Result<Box<dyn Operator>> {
+        cx.only(if cx.since == 1 && !bare { &["consumed_inputs"] } else { &[] })?;
+        UnaryFloat::with_attributes(cx, op, bfloat16)
+    }
+
+    /// As [`UnaryFloat::build`], where the caller has checked the attributes.
+    pub(crate) fn with_attributes(cx: &BuildCx<'_>, op: Unary, bfloat16: i64) -> Result<Box<dyn Operator>> {
+        cx.arity(1, 1, 1)?;
+        Ok(Box::new(UnaryFloat { op, types: Types::floats(cx.since, bfloat16), since: cx.since }))
+    }
+}
+
+impl Operator for UnaryFloat {
+    fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
+        let dtype = self.types.check(cx, 0, self.since)?;
+        plan_unary(self.op, dtype, cx.shape(0)?)
+    }
+}
+
+/// The step `op(x)` of a float input.
+pub(crate) fn plan_unary(op: Unary, dtype: DType, shape: &[usize]) -> Planned<Step> {
+    with_dtype!(
+        dtype, T in [F32, F64, F16, BF16] => kernel::<T>(op, shape.into()).into(),
+        else Err(Error::unsupported(format!("{op:?} of {dtype}")).into())
+    )
+}
+
+fn kernel<T: Element + Float>(op: Unary, shape: Shape) -> KernelStep {
+    let len: usize = shape.iter().product();
+    let each = picoseconds(op) * if size_of::<T>() == 8 { 3 } else { 1 };
+    KernelStep::new(T::DTYPE, shape, move |cx| {
+        let (isa, x, y) = (cx.isa(), Place::input(cx.input_ptr::<T>(0)), Place::output(cx.output_ptr::<T>(0)));
+        cx.parallel_ranges(len, GRAIN_NS * 1000 / each, |range, _| {
+            // SAFETY: the range is inside both; they are the same place or disjoint, and ranges do not overlap.
+            unsafe { unary(isa, op, x.at(range.start), y.at(range.start), range.len()) };
+        })
+    })
+    .in_place(&[(0, 0)])
+    .cost((len as u64).saturating_mul(each as u64) / 1000 + 100)
+}
+
+fn integer_kernel<T: Element + Integer>(op: integer::Unary, shape: Shape) -> KernelStep {
+    let len: usize = shape.iter().product();
+    KernelStep::new(T::DTYPE, shape, move |cx| {
+        let (isa, x, y) = (cx.isa(), Place::input(cx.input_ptr::<T>(0)), Place::output(cx.output_ptr::<T>(0)));
+        cx.parallel_ranges(len, super::GRAIN_BYTES / size_of::<T>(), |range, _| {
+            // SAFETY: as in `kernel`.
+            unsafe { integer::unary(isa, op, x.at(range.start), y.at(range.start), range.len()) };
+        })
+    })
+    .in_place(&[(0, 0)])
+}
+
+/// Abs, Neg, Sign: of floats and integers.
+struct UnaryNumber {
+    float: Unary,
+    integer: integer::Unary,
+    types: Types,
+    since: i64,
+}
+
+fn build_number(cx: &BuildCx<'_>, float: Unary, integer: integer::Unary) -> Result<Box<dyn Operator>> {
+    cx.arity(1, 1, 1)?;
+    cx.only(if cx.since == 1 { &["consumed_inputs"] } else { &[] })?;
+    let integers = match integer {
+        _ if cx.since == 1 => Types::of(&[]),
+        integer::Unary::Neg => Types::SIGNED,
+        _ => Types::INTEGERS,
+    };
+    Ok(Box::new(UnaryNumber { float, integer, types: Types::floats(cx.since, 13).with(integers), since: cx.since }))
+}
+
+impl Operator for UnaryNumber {
+    fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
+        let dtype = self.types.check(cx, 0, self.since)?;
+        let shape = cx.shape(0)?;
+        with_dtype!(
+            dtype, T in [I8, I16, I32, I64, U8, U16, U32, U64] => integer_kernel::<T>(self.integer, shape.into()).into(),
+            else plan_unary(self.float, dtype, shape)
+        )
+    }
+}
+
+/// Erf, which version 9 has for integers too: in binary64, then toward zero.
+struct Erf {
+    since: i64,
+}
+
+fn build_erf(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
+    cx.arity(1, 1, 1)?;
+    cx.only(&[])?;
+    Ok(Box::new(Erf { since: cx.since }))
+}
+
+impl Operator for Erf {
+    fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
+        let types = if self.since == 9 { Types::OLD_FLOATS.with(Types::INTEGERS) } else { Types::FLOATS };
+        let dtype = types.check(cx, 0, self.since)?;
+        let shape = cx.shape(0)?;
+        with_dtype!(
+            dtype, T in [I8, I16, I32, I64, U8, U16, U32, U64] => through_f64::<T>(Unary::Erf, shape.into()).into(),
+            else plan_unary(Unary::Erf, dtype, shape)
+        )
+    }
+}
+
+/// `op` of integers, in binary64, then toward zero.
+fn through_f64<T: Element + Integer>(op: Unary, shape: Shape) -> KernelStep {
+    const BLOCK: usize = 256;
+    let len: usize = shape.iter().product();
+    KernelStep::new(T::DTYPE, shape, move |cx| {
+        let (isa, x) = (cx.isa(), cx.input::<T>(0));
+        cx.parallel_rows(cx.output::<T>(0), 1, GRAIN_NS, |first, out, _| {
+            let mut wide = [0.0f64; BLOCK];
+            for (out, x) in out.chunks_mut(BLOCK).zip(x[first..].chunks(BLOCK)) {
+                let wide = &mut wide[..out.len()];
+                wide.iter_mut().zip(x).for_each(|(wide, x)| *wide = x.to_f64());
+                // SAFETY: in place on the whole slice.
+                unsafe { unary(isa, op, wide.as_ptr(), wide.as_mut_ptr(), wide.len()) };
+                out.iter_mut().zip(wide).for_each(|(out, wide)| *out = T::from_f64(*wide));
+            }
+        })
+    })
+    .cost(len as u64 * 2 + 100)
+}
+
+pub(super) fn rows() -> impl Iterator<Item = Row> {
+    const OLD: &[i64] = &[1, 6, 13];
+    operator::rows("Abs", OLD, |cx| build_number(cx, Unary::Abs, integer::Unary::Abs))
+        .chain(operator::rows("Neg", OLD, |cx| build_number(cx, Unary::Neg, integer::Unary::Neg)))
+        .chain(operator::rows("Sign", &[9, 13], |cx| build_number(cx, Unary::Sign, integer::Unary::Sign)))
+        .chain(operator::rows("Sqrt", OLD, |cx| UnaryFloat::build(cx, Unary::Sqrt, 13, false)))
+        .chain(operator::rows("Reciprocal", OLD, |cx| UnaryFloat::build(cx, Unary::Reciprocal, 13, false)))
+        .chain(operator::rows("Exp", OLD, |cx| UnaryFloat::build(cx, Unary::Exp, 13, false)))
+        .chain(operator::rows("Log", OLD, |cx| UnaryFloat::build(cx, Unary::Log, 13, false)))
+        .chain(operator::rows("Floor", OLD, |cx| UnaryFloat::build(cx, Unary::Floor, 13, false)))
+        .chain(operator::rows("Ceil", OLD, |cx| UnaryFloat::build(cx, Unary::Ceil, 13, false)))
+        .chain(operator::rows("Round", &[11, 22], |cx| UnaryFloat::build(cx, Unary::Round, 22, false)))
+        .chain(operator::rows("Sin", &[7, 22], |cx| UnaryFloat::build(cx, Unary::Sin, 22, false)))
+        .chain(operator::rows("Cos", &[7, 22], |cx| UnaryFloat::build(cx, Unary::Cos, 22, false)))
+        .chain(operator::rows("Erf", &[9, 13], build_erf))
+}
