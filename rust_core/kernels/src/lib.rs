@@ -5,6 +5,7 @@
 //! program that each kernel evaluates. All unstable `std::simd` features stand behind [`lanes`].
 #![feature(portable_simd)]
 
+pub mod cast;
 pub mod conv;
 pub mod elementwise;
 pub mod functions;
@@ -12,12 +13,15 @@ pub mod gemm;
 pub mod integer;
 pub mod lanes;
 pub mod lstm;
+pub mod order;
 pub mod pool;
 pub mod norm;
 pub mod qgemm;
 pub mod reduce;
 pub mod resize;
+pub mod scan;
 pub mod softmax;
 pub mod scatter;
+pub mod small_float;
 
 pub use lanes::Isa;

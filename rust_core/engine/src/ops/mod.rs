@@ -4,6 +4,7 @@ use crate::operator::Row;
 
 pub mod activation;
 pub mod axes;
+pub mod elements;
 pub mod elementwise;
 pub mod control_flow;
 pub mod indexing;
@@ -12,9 +13,10 @@ pub mod matmul;
 pub mod mover;
 pub mod shape;
 pub mod sub_byte;
+pub mod reduce;
 pub mod types;
 
 /// Every row of every family.
 pub fn rows() -> impl Iterator<Item = Row> {
-    matmul::rows().chain(elementwise::rows()).chain(activation::rows()).chain(control_flow::rows()).chain(shape::rows()).chain(indexing::rows()).chain(logical::rows())
+    matmul::rows().chain(elementwise::rows()).chain(activation::rows()).chain(reduce::rows()).chain(control_flow::rows()).chain(shape::rows()).chain(indexing::rows()).chain(logical::rows())
 }

@@ -1,0 +1,62 @@
+//! CumSum.
+
+use diptych_kernels::elementwise::Number;
+use diptych_kernels::reduce::Extent;
+use diptych_kernels::scan::{Direction, running_sum};
+
+use super::GRAIN;
+use super::extreme::along;
+use crate::dtype::{DType, Element};
+use crate::error::{Error, Result};
+use crate::operator::{self, BuildCx, KernelStep, Operator, PlanCx, Planned, Row, Step};
+use crate::ops::axes::normalize_axis;
+use crate::ops::types::Types;
+use crate::tensor::Shape;
+use crate::with_dtype;
+
+struct CumSum {
+    direction: Direction,
+    since: i64,
+}
+
+fn build(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
+    cx.arity(2, 2, 1)?;
+    cx.only(&["exclusive", "reverse"])?;
+    let direction = Direction { reverse: cx.int("reverse", 0)? != 0, exclusive: cx.int("exclusive", 0)? != 0 };
+    Ok(Box::new(CumSum { direction, since: cx.since }))
+}
+
+impl Operator for CumSum {
+    fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
+        let floats = if self.since < 14 { Types::of(&[DType::F32, DType::F64]) } else { Types::FLOATS };
+        let dtype = floats.with(Types::WIDE_INTEGERS).check(cx, 0, self.since)?;
+        let shape = cx.shape(0)?;
+        let axis = match cx.ints(1)?[..] {
+            [axis] => normalize_axis(axis, shape.len())?,
+            _ => return Err(Error::shape(format!("axis has shape {:?}, expected a scalar", cx.shape(1)?)).into()),
+        };
+        with_dtype!(
+            dtype, T in [F32, F64, F16, BF16, I32, I64, U32, U64] =>
+                kernel::<T>(self.direction, along(shape, axis), shape.into()).into(),
+            else Err(Error::unsupported(format!("CumSum of {dtype}")).into())
+        )
+    }
+}
+
+fn kernel<T: Element + Number>(direction: Direction, extent: Extent, shape: Shape) -> KernelStep {
+    let row = extent.n * extent.inner;
+    let cost = (extent.outer * row) as u64 * 4 + 100;
+    KernelStep::new(T::DTYPE, shape, move |cx| {
+        let (isa, x) = (cx.isa(), cx.input::<T>(0));
+        cx.parallel_rows(cx.output::<T>(0), row, GRAIN / 8 / row.max(1), |first, out, _| {
+            for (out, x) in out.chunks_exact_mut(row).zip(x[first * row..].chunks_exact(row)) {
+                running_sum(isa, direction, x, out, extent);
+            }
+        })
+    })
+    .cost(cost)
+}
+
+pub(super) fn rows() -> impl Iterator<Item = Row> {
+    operator::rows("CumSum", &[11, 14], build)
+}
