@@ -1,0 +1,242 @@
+//! The geometry of a product of matrices, and how it is split over threads.
+
+use std::ops::Range;
+
+use diptych_kernels::Isa;
+use diptych_kernels::gemm::{Gemm, Grain, MatMut, MatRef, PackedB, Right, Scalar, gemm, pack_b, packed_b_len, scratch_len};
+
+use crate::broadcast::{Walk, broadcast_shapes, contiguous_strides};
+use crate::dtype::Element;
+use crate::error::{Error, Result};
+use crate::operator::{KernelStep, OutputType, PlanCx};
+use crate::ops::elements::{buffer_bytes, elements, elements_mut};
+use crate::run::KernelCx;
+use crate::tensor::{AlignedBytes, Shape, element_count};
+
+/// Work worth a task of its own, in nanoseconds.
+const TASK: u64 = 20_000;
+
+/// Products of M x K by K x N matrices, for a broadcast batch of them.
+pub(super) struct Product {
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    /// Where each matrix of the batch has its A, its B and their zero points (integers), in elements.
+    pub batch: Walk<4>,
+    /// Row and column strides.
+    pub a: [usize; 2],
+    pub b: [usize; 2],
+    /// Matrices that B holds.
+    pub b_count: usize,
+    pub alpha: f32,
+    pub beta: f32,
+    /// Strides of the addend, input 2.
+    pub addend: Option<[usize; 2]>,
+}
+
+/// A zero point: the shape of its batch axes, and whether it has one value a row of A (a column of B) or one in all.
+#[derive(Default)]
+pub(super) struct ZeroPointShape {
+    pub batch: Shape,
+    pub per_channel: usize,
+}
+
+/// A batch of matrices: its batch axes, rows and columns.
+fn matrix(shape: &[usize], column: bool) -> Result<(&[usize], usize, usize)> {
+    match *shape {
+        [] => Err(Error::shape("a scalar operand; use Mul")),
+        [n] if column => Ok((&[], n, 1)),
+        [n] => Ok((&[], 1, n)),
+        [ref batch @ .., rows, columns] => Ok((batch, rows, columns)),
+    }
+}
+
+/// Strides of the axes `dims` in the batch `shape`, whose items are `item` elements apart.
+fn batch_strides(shape: &[usize], dims: &[usize], item: usize) -> Shape {
+    let own = contiguous_strides(dims);
+    let mut strides = Shape::from_elem(0, shape.len());
+    for (axis, (&n, stride)) in (shape.len() - dims.len()..).zip(dims.iter().zip(own)) {
+        strides[axis] = if n == 1 { 0 } else { (stride as usize).wrapping_mul(item) };
+    }
+    strides
+}
+
+impl Product {
+    /// The product of operands of these shapes, as `MatMul` has it, and the output's shape. Batch axes of zero points
+    /// broadcast to those of the output.
+    pub fn matmul(a: &[usize], b: &[usize], zeros: [ZeroPointShape; 2]) -> Result<(Product, Shape)> {
+        let ((a_batch, mut m, k), (b_batch, k_b, n)) = (matrix(a, false)?, matrix(b, true)?);
+        if k != k_b {
+            return Err(Error::shape(format!("shapes {a:?} and {b:?}: {k} columns times {k_b} rows")));
+        }
+        let mut batch = broadcast_shapes(&[a_batch, b_batch])?;
+        let mut shape = batch.clone();
+        shape.extend((a.len() > 1).then_some(m));
+        shape.extend((b.len() > 1).then_some(n));
+        element_count(&shape)?;
+        let b_count = element_count(b_batch)?;
+        // One B for all: the matrices of A are one tall matrix.
+        let whole = element_count(a_batch)? == element_count(&batch)? && zeros.iter().all(|z| z.batch.is_empty());
+        let mut a_dims = a_batch;
+        if b_count == 1 && whole && (zeros[0].per_channel <= 1 || batch.iter().all(|&n| n == 1)) {
+            m = element_count(&[m, element_count(&batch)?])?;
+            batch.clear();
+            a_dims = &[];
+        }
+        let b_dims = if batch.is_empty() { &[] } else { b_batch };
+        let items = [m * k, k * n, zeros[0].per_channel, zeros[1].per_channel];
+        let dims = [a_dims, b_dims, &zeros[0].batch, &zeros[1].batch];
+        let strides: [Vec<isize>; 4] = std::array::from_fn(|i| {
+            batch_strides(&batch, dims[i], items[i]).iter().map(|&s| s as isize).collect()
+        });
+        let walk = Walk::strided(&batch, std::array::from_fn(|i| strides[i].as_slice()), [0; 4]);
+        let product =
+            Product { m, n, k, batch: walk, a: [k, 1], b: [n, 1], b_count, alpha: 1.0, beta: 1.0, addend: None };
+        Ok((product, shape))
+    }
+
+    /// Where matrix `index` of the batch has its operands.
+    pub fn offsets(&self, index: usize) -> [usize; 4] {
+        let mut found = [0; 4];
+        self.batch.rows(index..index + 1, |_, _, offsets| found = offsets);
+        found
+    }
+
+    /// Which of B's matrices starts at `offset`.
+    pub fn b_index(&self, offset: usize) -> usize {
+        offset.checked_div(self.k * self.n).unwrap_or(0)
+    }
+
+    /// Nanoseconds of one core at `flops` operations each, for operands of `size` bytes.
+    pub fn cost(&self, flops: u64, size: usize) -> u64 {
+        let [m, n, k, batches] = [self.m, self.n, self.k, self.batch.len()].map(|n| n as u64);
+        let compute = m.saturating_mul(n).saturating_mul(k).saturating_mul(batches).saturating_mul(2) / flops;
+        let bytes = (self.b_count as u64).saturating_mul(k).saturating_mul(n).saturating_mul(size as u64);
+        compute.max(bytes / 10).saturating_add(200)
+    }
+
+    /// Cuts the batch into tasks of about [`TASK`] or more, of tiles of `T`.
+    pub fn tasks<T: Scalar>(&self, cx: &PlanCx<'_>, cost: u64) -> Tasks {
+        let parts = (cost / TASK).clamp(1, 4 * cx.threads as u64) as usize;
+        let grain = Grain::new::<T>(cx.isa, self.m, self.n, parts.div_ceil(self.batch.len().max(1)));
+        let each = grain.tasks(self.m, self.n);
+        let total = each.saturating_mul(self.batch.len());
+        Tasks { grain, each, total, grouped: total.div_ceil(parts).max(1) }
+    }
+
+    /// The strided B at `offset`.
+    pub fn strided_b<'a, T: Copy>(&self, b: &'a [T], offset: usize) -> MatRef<'a, T> {
+        MatRef::new(&b[offset..], self.k, self.n, self.b[0], self.b[1])
+    }
+
+    pub fn strided_a<'a, T: Copy>(&self, a: &'a [T], offset: usize) -> MatRef<'a, T> {
+        MatRef::new(&a[offset..], self.m, self.k, self.a[0], self.a[1])
+    }
+
+    pub fn strided_addend<'a, T: Copy>(&self, cx: &KernelCx<'a>) -> Option<MatRef<'a, T>>
+    where
+        T: Element,
+    {
+        self.addend.map(|[row, column]| MatRef::new(cx.input::<T>(2), self.m, self.n, row, column))
+    }
+}
+
+/// How a batch of products is cut.
+#[derive(Clone, Copy)]
+pub(super) struct Tasks {
+    grain: Grain,
+    /// Tasks of one matrix, of all.
+    each: usize,
+    total: usize,
+    /// Tasks worth a chunk.
+    grouped: usize,
+}
+
+impl Tasks {
+    /// Runs `body(matrix, rows, columns, block of C, scratch)` for every task, on several threads.
+    pub fn run<T: Element>(
+        &self,
+        product: &Product,
+        cx: &KernelCx<'_>,
+        body: impl Fn(usize, Range<usize>, Range<usize>, MatMut<'_, T>, &mut [u8]) + Sync,
+    ) -> Result<()> {
+        let (m, n) = (product.m, product.n);
+        let c = MatMut::new(cx.output::<T>(0), product.batch.len() * m, n, n);
+        cx.parallel_ranges(self.total, self.grouped, |range, scratch| {
+            for task in range {
+                let (matrix, task) = (task / self.each, task % self.each);
+                let (rows, cols) = self.grain.task(task, m, n);
+                let place = matrix * m + rows.start..matrix * m + rows.end;
+                // SAFETY: the tasks' blocks do not overlap.
+                let block = unsafe { c.shared_block(place, cols.clone()) };
+                body(matrix, rows, cols, block, scratch);
+            }
+        })
+    }
+}
+
+/// The key of a packed K x N right operand on `isa`, or `None` where the extents do not fit it.
+pub(super) fn pack_params(isa: Isa, k: usize, n: usize) -> Option<u64> {
+    let fits = k < 1 << 31 && n < 1 << 31;
+    fits.then_some((isa as u64) << 62 | (k as u64) << 31 | n as u64)
+}
+
+/// A constant B packed for `T`, once a session.
+fn packed_b<T: Scalar + Element>(product: &Product, cx: &PlanCx<'_>) -> Result<Option<std::sync::Arc<AlignedBytes>>> {
+    let Product { n, k, .. } = *product;
+    let (Some((id, tensor)), Some(params), Some(len)) =
+        (cx.weight(1), pack_params(cx.isa, k, n), packed_b_len::<T>(cx.isa, k, n))
+    else {
+        return Ok(None);
+    };
+    // A single column is read as it lies.
+    if n <= 1 || len == 0 {
+        return Ok(None);
+    }
+    let form = if product.b[1] == 1 { "gemm_b" } else { "gemm_b_transposed" };
+    let bytes = buffer_bytes::<T>(&[product.b_count, len])?;
+    let packed = cx.packed.get_or_pack_bytes((id, form, params), bytes, |packed| {
+        let tensor = tensor.aligned()?;
+        let b = elements::<T>(tensor.bytes());
+        for (matrix, packed) in elements_mut::<T>(packed).chunks_exact_mut(len).enumerate() {
+            pack_b(cx.isa, &product.strided_b(b, matrix * k * n), packed);
+        }
+        Ok(())
+    })?;
+    Ok(Some(packed))
+}
+
+/// The step of a product computed in `T`'s own arithmetic; `flops` operations a nanosecond.
+pub(super) fn scalar_step<T: Scalar + Element>(
+    product: Product,
+    output: OutputType,
+    cx: &PlanCx<'_>,
+    [alpha, beta]: [T; 2],
+    flops: u64,
+) -> Result<KernelStep> {
+    let cost = product.cost(flops, size_of::<T>());
+    let tasks = product.tasks::<T>(cx, cost);
+    let packed = packed_b::<T>(&product, cx)?;
+    let constant: &[usize] = if packed.is_some() { &[1] } else { &[] };
+    let (m, n, k) = (product.m, product.n, product.k);
+    let scratch = buffer_bytes::<T>(&[scratch_len::<T>(cx.isa, m, n, k)])?;
+    let step = KernelStep::with_outputs([output], move |cx| {
+        let isa = cx.isa();
+        let (a, b) = (cx.input::<T>(0), cx.opt_input::<T>(1).unwrap_or(&[]));
+        let len = packed_b_len::<T>(isa, k, n).unwrap_or(0);
+        let addend = product.strided_addend(cx);
+        tasks.run::<T>(&product, cx, |matrix, rows, cols, c, scratch| {
+            let [a_at, b_at, ..] = product.offsets(matrix);
+            let b = match &packed {
+                Some(all) => {
+                    let all = elements::<T>(all.as_slice());
+                    Right::Packed(PackedB::from_packed(isa, &all[product.b_index(b_at) * len..], k, n))
+                }
+                None => Right::Strided(product.strided_b(b, b_at)),
+            };
+            let g = Gemm { a: product.strided_a(a, a_at), b, resume: false, alpha, beta, addend };
+            gemm(isa, &g, rows, cols, c, elements_mut(scratch));
+        })
+    });
+    Ok(step.packed(constant).scratch(scratch).cost(cost))
+}
