@@ -130,15 +130,13 @@ impl Arch for Baseline {
         let s = p + c;
         let t = s - p;
         let e = (p - (s - t)) + (c - t);
-        let bits: Simd<i64, N> = s.to_bits().cast();
-        // Towards e: away from zero where e and s have one sign (+1 in the bit pattern), else towards it (-1).
-        let one = Simd::splat(1i64);
-        let step = (((e.to_bits() ^ s.to_bits()).cast::<i64>() >> Simd::splat(63)) << one) + one;
-        let even = (bits & one).simd_eq(Simd::splat(0));
-        // An infinite or NaN s has a NaN e, which is not a finite error: no move.
-        let inexact = e.simd_lt(Simd::splat(0.0)) | e.simd_gt(Simd::splat(0.0));
-        let odd = (even & inexact).select(bits + step, bits);
-        Simd::<f64, N>::from_bits(odd.cast()).cast()
+        // Round to odd: where s is inexact, the neighbour of s towards zero if e points there, with the last bit set.
+        let bits = s.to_bits();
+        let towards_zero = (e.to_bits() ^ bits) >> Simd::splat(63);
+        // An infinite or NaN s has a NaN e, which compares false: no move.
+        let inexact = e.abs().simd_gt(Simd::splat(0.0));
+        let odd = inexact.select((bits - towards_zero) | Simd::splat(1), bits);
+        Simd::<f64, N>::from_bits(odd).cast()
     }
 }
 
