@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -75,8 +76,7 @@ class InferenceSession:
         options = SessionOptions() if sess_options is None else sess_options
         if not isinstance(options, SessionOptions):
             raise TypeError(f"sess_options is a {type(options).__name__}; expected diptych.SessionOptions")
-        if isinstance(providers, str):
-            raise TypeError("providers is a str; expected a list of names")
+        check_providers(providers)
         arguments = options.core_arguments()
         arguments["disabled_passes"] += list(disabled_optimizers or ())
         self._options = options
@@ -164,20 +164,16 @@ class InferenceSession:
         """Options of the providers: none."""
         return {PROVIDER: {}}
 
-    def memory(self) -> dict[str, Any]:
-        """Bytes now held and their peaks, by arena."""
+    def memory(self) -> dict[str, int]:
+        """Bytes held, by kind of memory; `contexts` and `plans` count those kept for later runs."""
         return self._core.memory()
 
     def shrink(self) -> None:
         """Give back the memory that idle runs keep for the next one."""
         self._core.shrink()
 
-    def plan_summary(self) -> list[dict[str, Any]]:
-        """Nodes in the order of the plan, as they run after the passes."""
-        return self._core.plan_summary()
-
     def graph(self) -> dict[str, Any]:
-        """Return the graph as it was read."""
+        """Return the graph as it runs, after the passes: name, nodes, inputs, outputs, constants."""
         return self._core.graph()
 
     @property
@@ -196,6 +192,15 @@ class InferenceSession:
         if declared is None:
             raise InvalidInputError(f"invalid input name: {name!r}; the model has {list(self._feedable)}")
         return as_value(declared, value)
+
+
+def check_providers(providers: Sequence[str | tuple[str, Mapping[str, Any]]] | None) -> None:
+    """Say so where a caller asks for a device that is not used; the CPU serves all the same, as in ONNX Runtime."""
+    if isinstance(providers, str):
+        raise TypeError("providers is a str; expected a list of names")
+    names = [provider if isinstance(provider, str) else provider[0] for provider in providers or ()]
+    if unknown := [name for name in names if name != PROVIDER]:
+        warnings.warn(f"providers {unknown} are not available; the model runs on {PROVIDER}", stacklevel=3)
 
 
 def _model_source(model: Any) -> str | bytes | os.PathLike[str]:

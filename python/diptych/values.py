@@ -13,27 +13,38 @@ import numpy as np
 
 from diptych.errors import InvalidInputError
 
-__all__ = ["NodeArg", "as_array", "as_value", "numpy_type"]
+__all__ = ["ELEMENT_TYPES", "NodeArg", "as_array", "as_value", "element_type", "numpy_type"]
 
-# ONNX's element type names (onnx.proto, TensorProto.DataType) where NumPy calls the type otherwise.
-_NUMPY_NAMES = {"float": "float32", "double": "float64"}
-_STANDARD = frozenset(
-    [f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)]
-    + ["float16", "float32", "float64", "bool", "complex64", "complex128"]
-)
-_ML_DTYPES = {
-    "bfloat16": "bfloat16",
-    "float8e4m3fn": "float8_e4m3fn",
-    "float8e4m3fnuz": "float8_e4m3fnuz",
-    "float8e5m2": "float8_e5m2",
-    "float8e5m2fnuz": "float8_e5m2fnuz",
-    "float8e8m0": "float8_e8m0fnu",
-    "float4e2m1": "float4_e2m1fn",
-    "int4": "int4",
-    "uint4": "uint4",
-    "int2": "int2",
-    "uint2": "uint2",
+# ONNX's element types (onnx.proto, TensorProto.DataType): name -> (number, NumPy's or ml_dtypes' name of the type).
+ELEMENT_TYPES = {
+    "float": (1, "float32"),
+    "uint8": (2, "uint8"),
+    "int8": (3, "int8"),
+    "uint16": (4, "uint16"),
+    "int16": (5, "int16"),
+    "int32": (6, "int32"),
+    "int64": (7, "int64"),
+    "string": (8, "object"),
+    "bool": (9, "bool"),
+    "float16": (10, "float16"),
+    "double": (11, "float64"),
+    "uint32": (12, "uint32"),
+    "uint64": (13, "uint64"),
+    "complex64": (14, "complex64"),
+    "complex128": (15, "complex128"),
+    "bfloat16": (16, "bfloat16"),
+    "float8e4m3fn": (17, "float8_e4m3fn"),
+    "float8e4m3fnuz": (18, "float8_e4m3fnuz"),
+    "float8e5m2": (19, "float8_e5m2"),
+    "float8e5m2fnuz": (20, "float8_e5m2fnuz"),
+    "uint4": (21, "uint4"),
+    "int4": (22, "int4"),
+    "float4e2m1": (23, "float4_e2m1fn"),
+    "float8e8m0": (24, "float8_e8m0fnu"),
+    "uint2": (25, "uint2"),
+    "int2": (26, "int2"),
 }
+_FIRST_OF_ML_DTYPES = 16
 
 
 class NodeArg:
@@ -59,17 +70,24 @@ class NodeArg:
 @cache
 def numpy_type(element: str) -> np.dtype[Any]:
     """NumPy's dtype of an ONNX element type name, such as "float", "int64" or "string" (an object array of str)."""
-    name = _NUMPY_NAMES.get(element, element)
-    if name in _STANDARD:
+    if element not in ELEMENT_TYPES:
+        raise InvalidInputError(f"element type {element!r} has no NumPy counterpart")
+    number, name = ELEMENT_TYPES[element]
+    if number < _FIRST_OF_ML_DTYPES:
         return np.dtype(name)
-    if name == "string":
-        return np.dtype(object)
-    if name in _ML_DTYPES:
-        import ml_dtypes  # only models with such types pay for it
+    import ml_dtypes  # only models with such types pay for it
 
-        extension: np.dtype[Any] = np.dtype(getattr(ml_dtypes, _ML_DTYPES[name]))
-        return extension
-    raise InvalidInputError(f"element type {element!r} has no NumPy counterpart")
+    extension: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
+    return extension
+
+
+def element_type(dtype: np.dtype[Any]) -> str:
+    """ONNX's name of a NumPy dtype; strings of all kinds are "string"."""
+    name = "object" if dtype.kind in "SUO" else dtype.name
+    for element, (_, numpy_name) in ELEMENT_TYPES.items():
+        if numpy_name == name:
+            return element
+    raise InvalidInputError(f"NumPy's {dtype} has no ONNX counterpart")
 
 
 def as_array(value: Any) -> np.ndarray[Any, Any]:

@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     print()
     print_table(["operator", "nodes"], [[name, count] for name, count in document["operators"].items()])
     print(f"\nmemory ({session.isa}, {session.threads} threads)")
-    print_table(["what", "bytes"], [[key, value] for key, value in document["memory"].items()])
+    print_table(["kind", "bytes"], [[key, value] for key, value in document["memory"].items()])
     if arguments.plan:
         plan = document["plan"]
         columns = list(plan[0]) if plan else ["node"]
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
 def describe(session: diptych.InferenceSession) -> dict[str, Any]:
     """Everything that `inspect` shows, as plain data."""
     meta = session.get_modelmeta()
-    plan = session.plan_summary()
+    plan = session.graph()["nodes"]
     operators = Counter(node["op_type"] for node in plan)
     return {
         "metadata": {

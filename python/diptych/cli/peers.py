@@ -98,5 +98,10 @@ def load_peer(name: str, path: str, options: diptych.SessionOptions) -> Peer:
                 f"--against {name}: the package {package!r} is not installed (pip install 'diptych[bench]')"
             ) from None
     start = time.perf_counter()
-    version, run = _LOADERS[name](path, options)
+    try:
+        version, run = _LOADERS[name](path, options)
+    except Exception as error:
+        if name == "diptych":
+            raise
+        raise Error(f"{name} does not load {path}: {error}") from error
     return Peer(name, version, 1e3 * (time.perf_counter() - start), run)
