@@ -76,6 +76,12 @@ fn available_isas() -> Vec<&'static str> {
     diptych_kernels::Isa::available().iter().map(|isa| isa.name()).collect()
 }
 
+/// Names of the passes over the graph, in the order they run.
+#[pyfunction]
+fn passes() -> Vec<&'static str> {
+    diptych_engine::passes::names().collect()
+}
+
 /// CPUs this process may use, by affinity and cgroup quota.
 #[pyfunction]
 fn usable_cpus() -> usize {
@@ -91,6 +97,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<session::CancelToken>()?;
     module.add_function(wrap_pyfunction!(run_operator, module)?)?;
     module.add_function(wrap_pyfunction!(operators, module)?)?;
+    module.add_function(wrap_pyfunction!(passes, module)?)?;
     module.add_function(wrap_pyfunction!(available_isas, module)?)?;
     module.add_function(wrap_pyfunction!(usable_cpus, module)?)?;
     Ok(())
