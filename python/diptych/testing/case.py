@@ -1,0 +1,93 @@
+"""A case: one operator with attributes and inputs, ready to be run by anybody's engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import GraphProto, ModelProto, helper, numpy_helper
+
+from diptych.testing.values import Array, onnx_number
+
+__all__ = ["Case"]
+
+# The oldest IR whose rules hold for what is built here: initializers need not be inputs.
+IR_VERSION = 10
+
+
+@dataclass(frozen=True)
+class Case:
+    """`op_type` of `domain` at `opset`, applied to `inputs` (None: absent) for `n_outputs` outputs.
+
+    Attributes are ints, floats, strings, lists of one of them, arrays for tensors, GraphProto for graphs. `outer` are
+    values that graph attributes see by name.
+    """
+
+    op_type: str
+    domain: str
+    opset: int
+    inputs: tuple[Any, ...]
+    attributes: Mapping[str, Any]
+    n_outputs: int
+    outer: Mapping[str, Array] = field(default_factory=dict)
+
+    @property
+    def has_graphs(self) -> bool:
+        """Whether an attribute is a graph, so that the case can only be run as a model."""
+        return any(isinstance(value, GraphProto) for value in self.attributes.values())
+
+    def feeds(self) -> dict[str, Any]:
+        """Inputs of `model()` by name."""
+        given = {f"x{i}": value for i, value in enumerate(self.inputs) if value is not None}
+        return {**given, **self.outer}
+
+    def model(self) -> ModelProto:
+        """A model of this one node. Its inputs are `x0, x1, …` and the outer values, its outputs `y0, y1, …`.
+
+        Shapes are left open; outputs carry no type, which ONNX's checker asks for but its runtimes do not need.
+        """
+        names = ["" if value is None else f"x{i}" for i, value in enumerate(self.inputs)]
+        outputs = [f"y{i}" for i in range(self.n_outputs)]
+        attributes = {name: _attribute(value) for name, value in self.attributes.items()}
+        node = helper.make_node(self.op_type, names, outputs, domain=self.domain, **attributes)
+        graph = helper.make_graph(
+            [node],
+            self.op_type,
+            [declared(name, value) for name, value in self.feeds().items()],
+            [helper.make_empty_tensor_value_info(name) for name in outputs],
+        )
+        opsets = [helper.make_opsetid(self.domain, self.opset)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+
+    def __repr__(self) -> str:
+        """Python that makes the case again, as far as one line can."""
+        values = ", ".join(described(value) for value in self.inputs)
+        attributes = {n: "<graph>" if isinstance(v, GraphProto) else v for n, v in self.attributes.items()}
+        return f"Case({self.op_type!r}, opset={self.opset}, [{values}], {attributes}, n_outputs={self.n_outputs})"
+
+
+def declared(name: str, value: Any) -> onnx.ValueInfoProto:
+    """A graph input for `value` of open shape."""
+    if isinstance(value, list):
+        element = helper.make_tensor_type_proto(onnx_number(value[0].dtype), None)
+        return helper.make_value_info(name, helper.make_sequence_type_proto(element))
+    return helper.make_tensor_value_info(name, onnx_number(value.dtype), [None] * value.ndim)
+
+
+def _attribute(value: Any) -> Any:
+    """An attribute as `onnx.helper.make_node` takes it."""
+    return numpy_helper.from_array(value) if isinstance(value, np.ndarray) else value
+
+
+def described(value: Any) -> str:
+    """A value in a line: small arrays in full, others by dtype and shape."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"[{', '.join(map(described, value))}]"
+    if not isinstance(value, np.ndarray):
+        return repr(value)
+    if value.size > 12:
+        return f"<{value.dtype.name} {list(value.shape)}>"
+    return f"array({value.tolist()!r}, {value.dtype.name!r}, {list(value.shape)})"

@@ -1,0 +1,42 @@
+"""The catalogue: every operator version that the reference defines, with the element types of its cases.
+
+Nobody keeps this list by hand: it is the reference's registry, and a test holds the engine's against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import diptych_reference
+import numpy as np
+import onnx.defs
+
+from diptych.testing.schema import Row, row
+
+__all__ = ["catalogue", "entries", "is_newest_meaning"]
+
+
+@cache
+def catalogue() -> tuple[Row, ...]:
+    """All rows of the reference's registry that ONNX knows, sorted by operator and version."""
+    found = []
+    for (domain, op_type), versions in sorted(diptych_reference.registry.items()):
+        if onnx.defs.has(op_type, domain=domain):
+            found.extend(row(op_type, since, domain) for since in sorted(versions))
+    return tuple(found)
+
+
+def entries() -> Iterator[tuple[Row, np.dtype[Any]]]:
+    """Every row with every element type of its leading input."""
+    for row in catalogue():
+        for dtype in row.dtypes:
+            yield row, dtype
+
+
+def is_newest_meaning(row: Row) -> bool:
+    """Whether no later version of the operator is defined by the same function: others differ in types alone."""
+    versions = diptych_reference.registry[row.domain, row.op_type]
+    function = versions[row.since].function
+    return not any(since > row.since and other.function is function for since, other in versions.items())

@@ -1,0 +1,135 @@
+"""Convolutions: output sizes, kernels, strides, dilations and padding first; the input's size follows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from diptych.testing.sketch import Sketch, shape_rule
+from diptych.testing.values import Array
+
+CHANNELS = (1, 2, 3, 4, 5, 8, 9, 16, 17, 33)  # around blocks of 16
+OUTPUTS = ((1, 2, 3, 4, 7, 9, 17, 37), (1, 2, 3, 5, 8, 17), (1, 2, 3))  # sizes by spatial rank
+
+
+@dataclass(frozen=True)
+class Window:
+    """Spatial geometry: an input size and the attributes that go with it."""
+
+    size: tuple[int, ...]
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+
+
+def per_axis(s: Sketch, name: str, rank: int, choices: Sequence[int], default: int) -> tuple[int, ...]:
+    """An attribute with a value an axis; its default where it is left out or this version lacks it."""
+    if name not in s.row.attributes or not s.coin():
+        return (default,) * rank
+    return tuple(s.set(name, [s.choose(*choices) for _ in range(rank)]))
+
+
+def window(s: Sketch, rank: int) -> Window:
+    """Windows of a convolution or pool: every draw is valid, since the input is made at least as long as needed."""
+    kernel = tuple(s.choose(1, 2, 3, *((5, 7) if rank == 1 else ())) for _ in range(rank))
+    strides = per_axis(s, "strides", rank, (1, 2, 3), 1)
+    dilations = per_axis(s, "dilations", rank, (1, 2, 3), 1)
+    padding = auto_or_explicit(s, rank)
+    size = []
+    for axis in range(rank):
+        extent = (kernel[axis] - 1) * dilations[axis] + 1
+        output = s.choose(*OUTPUTS[rank - 1])
+        spare = s.integer(0, strides[axis] - 1)
+        size.append(max(1, (output - 1) * strides[axis] + extent + spare - padding[axis] - padding[rank + axis]))
+    return Window(tuple(size), kernel, strides, dilations)
+
+
+def auto_or_explicit(s: Sketch, rank: int) -> tuple[int, ...]:
+    """Draw auto_pad or pads; return how much padding [begin…, end…] is certain."""
+    auto = s.attribute("auto_pad", "NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
+    if auto in (None, b"NOTSET", "NOTSET"):
+        return per_axis(s, "pads", 2 * rank, (0, 1, 2), 0)
+    return (0,) * (2 * rank)
+
+
+def spatial_rank(s: Sketch) -> int:
+    """One, two or three spatial axes."""
+    return int(s.choose(2, 1, 3))
+
+
+def channels(s: Sketch) -> tuple[int, int, int]:
+    """Groups, input channels a group, output channels a group; depthwise ones included."""
+    group = s.attribute("group", 1, 2, 3, 16, 17) or 1
+    if group >= 16:
+        return group, s.choose(1, 2), s.choose(1, 2)
+    return group, s.choose(*CHANNELS), s.choose(*CHANNELS) if group == 1 else s.choose(1, 2, 4, 9)
+
+
+def batch(s: Sketch) -> int:
+    """N."""
+    return int(s.choose(1, 2, 3, 0))
+
+
+@shape_rule("Conv")
+def conv(s: Sketch) -> list[Any]:
+    """X [N, C, size…], W [M, C/group, kernel…] and perhaps B [M]."""
+    group, c, m = channels(s)
+    view = window(s, spatial_rank(s))
+    if s.coin():
+        s.set("kernel_shape", list(view.kernel))
+    x = s.tensor((batch(s), group * c, *view.size))
+    return [x, s.tensor((group * m, c, *view.kernel)), s.tensor((group * m,)) if s.coin() else None]
+
+
+@shape_rule("ConvInteger")
+def conv_integer(s: Sketch) -> list[Any]:
+    """As Conv, of 8-bit integers of either kind, with zero points; that of W is a scalar or one a channel."""
+    group, c, m = channels(s)
+    view = window(s, spatial_rank(s))
+    if s.coin():
+        s.set("kernel_shape", list(view.kernel))
+    second = s.input_dtype("w")
+    left: Array | None = s.tensor(()) if s.coin() else None
+    right = s.tensor((group * m,) if s.coin() else (), second) if s.coin() else None
+    x = s.tensor((batch(s), group * c, *view.size))
+    return [x, s.tensor((group * m, c, *view.kernel), second), left, right]
+
+
+@shape_rule("ConvTranspose")
+def conv_transpose(s: Sketch) -> list[Any]:
+    """X [N, C, size…], W [C, M/group, kernel…] and perhaps B [M]."""
+    group, c, m = channels(s)
+    rank = spatial_rank(s)
+    kernel = [s.choose(1, 2, 3) for _ in range(rank)]
+    strides = per_axis(s, "strides", rank, (1, 2, 3), 1)
+    dilations = per_axis(s, "dilations", rank, (1, 2), 1)
+    size = [s.choose(*OUTPUTS[rank - 1][:5]) for _ in range(rank)]
+    extra = [0] * rank
+    if s.coin():
+        extra = s.set(
+            "output_padding", [s.integer(0, max(step, gap) - 1) for step, gap in zip(strides, dilations, strict=True)]
+        )
+    full = [
+        step * (n - 1) + more + (k - 1) * gap + 1
+        for step, n, more, k, gap in zip(strides, size, extra, kernel, dilations, strict=True)
+    ]
+    transposed_padding(s, full)
+    if s.coin():
+        s.set("kernel_shape", kernel)
+    inputs = [s.tensor((batch(s), group * c, *size)), s.tensor((group * c, m, *kernel))]
+    return [*inputs, s.tensor((group * m,)) if s.coin() else None]
+
+
+def transposed_padding(s: Sketch, full: list[int]) -> None:
+    """Pads that leave an output of at least 1, an output shape, or automatic padding. `full`: sizes without padding."""
+    match s.choose("none", "pads", "output_shape", "auto_pad"):
+        case "pads":
+            begins = [s.integer(0, min(2, n - 1)) for n in full]
+            ends = [s.integer(0, min(2, n - 1 - begin)) for n, begin in zip(full, begins, strict=True)]
+            s.set("pads", [*begins, *ends])
+        case "output_shape":
+            s.set("output_shape", [s.integer(max(1, n - 3), n) for n in full])
+            s.attribute("auto_pad", "NOTSET", "SAME_UPPER", "SAME_LOWER")
+        case "auto_pad":
+            s.attribute("auto_pad", "SAME_UPPER", "SAME_LOWER", "VALID", "NOTSET")

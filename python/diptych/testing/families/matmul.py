@@ -1,0 +1,70 @@
+"""Matrix products: lengths around register tiles and cache blocks, batches that broadcast."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from diptych.testing import shapes
+from diptych.testing.sketch import Sketch, shape_rule
+from diptych.testing.values import Array
+
+DEPTHS = (1, 2, 3, 0, 5, 8, 16, 17, 31, 64, 129, 257, 513)  # K: the last ones pass what a kernel keeps in a cache
+
+
+def sides(s: Sketch) -> tuple[int, int, int]:
+    """M, K, N; the greatest only beside small ones."""
+    k = s.choose(*DEPTHS)
+    m = shapes.side(s.draw, 37 if k <= 64 else 5)
+    n = shapes.side(s.draw, 37 if m * k <= 640 else 9)
+    return m, k, s.choose(n, n, n, 70) if m * k <= 64 else n
+
+
+def operands(s: Sketch) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Shapes of A and B, 1-D ones and broadcast batches included."""
+    m, k, n = sides(s)
+    form = s.choose("matrices", "batch", "left vector", "right vector", "vectors")
+    if form == "vectors":
+        return (k,), (k,)
+    batch = shapes.shape(s.draw, (1, 2), limit=4) if form != "matrices" else ()
+    if form == "left vector":
+        return (k,), (*batch, k, n)
+    if form == "right vector":
+        return (*batch, m, k), (k,)
+    return (*shapes.operand(s.draw, batch), m, k), (*(batch if s.coin() else ()), k, n)
+
+
+@shape_rule("MatMul")
+def matmul(s: Sketch) -> list[Any]:
+    """A [..., M, K] and B [..., K, N], or vectors."""
+    a, b = operands(s)
+    return [s.tensor(a), s.tensor(b)]
+
+
+@shape_rule("Gemm")
+def gemm(s: Sketch) -> list[Any]:
+    """A and B, transposed or not; C broadcasts into the result (before opset 7 only if `broadcast` is set)."""
+    m, k, n = sides(s)
+    turned_a, turned_b = s.attribute("transA", 0, 1), s.attribute("transB", 0, 1)
+    s.attribute("alpha", 1.0, 0.5, -0.3, 0.0)
+    s.attribute("beta", 1.0, 0.5, -0.3, 0.0)
+    full = (m, n)
+    if s.since < 7:
+        c = shapes.operand(s.draw, full) if s.attribute("broadcast", 1) else full
+    else:
+        c = shapes.operand(s.draw, full)
+    inputs = [s.tensor((k, m) if turned_a else (m, k)), s.tensor((n, k) if turned_b else (k, n)), s.tensor(c)]
+    return inputs[:2] if s.since >= 11 and s.coin() else inputs
+
+
+@shape_rule("MatMulInteger")
+def matmul_integer(s: Sketch) -> list[Any]:
+    """As MatMul, of 8-bit integers of either kind; zero points are scalars, or one a row of A and a column of B."""
+    a, b = operands(s)
+    second = s.input_dtype("B")
+    left: Array | None = None
+    right: Array | None = None
+    if s.coin():
+        left = s.tensor((a[-2],) if len(a) == 2 and s.coin() else ())
+    if s.coin():
+        right = s.tensor((b[-1],) if len(b) == 2 and s.coin() else (), second)
+    return [s.tensor(a), s.tensor(b, second), left, right]

@@ -1,0 +1,65 @@
+"""Normalizations and Softmax."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from diptych.testing import shapes
+from diptych.testing.sketch import Sketch, shape_rule
+from diptych.testing.values import onnx_number
+
+EPSILONS = (1e-5, 1e-3, 0.0, 1.0)
+
+
+@shape_rule("BatchNormalization")
+def batch_normalization(s: Sketch) -> list[Any]:
+    """X [N, C, …] and four statistics of shape [C], before opset 9 of a shape [C, …] without `spatial`."""
+    x = s.shape((2, 4))
+    s.attribute("epsilon", *EPSILONS)
+    s.attribute("momentum", 0.9, 0.5, 0.0)
+    s.attribute("is_test", 0, 1)
+    spatial = s.attribute("spatial", 1, 0)
+    if "training_mode" in s.row.attributes:
+        s.n_outputs = 3 if s.attribute("training_mode", 0, 1) else 1
+    else:
+        s.n_outputs = s.choose(1, 5) if s.row.schema.max_output >= 5 else 1
+    dims = x[1:] if spatial == 0 else x[1:2]
+    names = list(s.row.inputs)[1:]
+    statistics = [s.tensor(dims, s.input_dtype(name), specials=s.coin()) for name in names]
+    if s.coin():  # a variance, as it should be
+        statistics[3] = np.abs(statistics[3])
+    return [s.tensor(x), *statistics]
+
+
+@shape_rule("LayerNormalization")
+def layer_normalization(s: Sketch) -> list[Any]:
+    """X, a scale and perhaps a bias that broadcast into the axes from `axis` on."""
+    x = s.shape((1, 4), limit=2048)
+    axis = s.attribute("axis", -1, *range(-len(x), len(x)))
+    normalized = x[axis:]
+    s.attribute("epsilon", *EPSILONS)
+    s.attribute("stash_type", *(onnx_number(dtype) for dtype in s.row.types("U")))
+    s.n_outputs = s.integer(1, 3)
+    scale = shapes.operand(s.draw, normalized) if s.coin() else normalized
+    return [s.tensor(x), s.tensor(scale), s.tensor(normalized) if s.coin() else None]
+
+
+@shape_rule("LRN")
+def lrn(s: Sketch) -> list[Any]:
+    """X [N, C, …]; `size` channels around each, even sizes and sizes beyond C included."""
+    x = s.shape((2, 4), limit=600)
+    s.set("size", s.choose(1, 3, 2, 5, 7))
+    s.attribute("alpha", 1e-4, 0.5, 0.0)
+    s.attribute("beta", 0.75, 0.5, 1.0, 2.0)
+    s.attribute("bias", 1.0, 0.0, 2.0)
+    return [s.tensor(x)]
+
+
+@shape_rule("Softmax", "LogSoftmax")
+def softmax(s: Sketch) -> list[Any]:
+    """X and an axis; now and then one longer than a chunk of 4096 terms. Before opset 11 axes are not negative."""
+    x = s.choose(None, None, None, None, None, None, None, (2, 4099)) or s.shape((2, 4), limit=2048)
+    s.attribute("axis", *range(0 if s.since < 11 else -len(x), len(x)))
+    return [s.tensor(x)]

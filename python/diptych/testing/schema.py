@@ -1,0 +1,82 @@
+"""What `onnx.defs` says about an operator: its versions, the types of its inputs, its attributes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+import numpy as np
+import onnx.defs
+from onnx.defs import OpSchema
+
+from diptych.testing.values import DTYPES
+
+__all__ = ["Row", "row"]
+
+# The parameter whose element type names a case, where it is not the first input: the one with a choice of types.
+LEADING = {"Where": "X", "If": "outputs", "ConstantOfShape": "output", "Constant": "output", "Loop": "v_initial"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One (domain, operator, since_version) of ONNX."""
+
+    domain: str
+    op_type: str
+    since: int
+
+    @cached_property
+    def schema(self) -> OpSchema:
+        """ONNX's schema of this version."""
+        return onnx.defs.get_schema(self.op_type, self.since, self.domain)
+
+    @property
+    def name(self) -> str:
+        """`Conv-11`."""
+        return f"{self.domain + '.' if self.domain else ''}{self.op_type}-{self.since}"
+
+    @cached_property
+    def leading(self) -> str:
+        """Type variable (`T`) or type (`tensor(float)`) of the parameter that names a case's dtype."""
+        parameters = {p.name: p.type_str for p in (*self.schema.outputs, *self.schema.inputs)}
+        first = self.schema.inputs[0].name if self.schema.inputs else self.schema.outputs[0].name
+        return parameters[LEADING.get(self.op_type, first)]
+
+    @property
+    def dtypes(self) -> tuple[np.dtype[Any], ...]:
+        """Element types a case of this row can have, the commonest first."""
+        return self.types(self.leading)
+
+    def types(self, variable: str) -> tuple[np.dtype[Any], ...]:
+        """Element types of dense tensors that a type variable may stand for, in the order of DTYPES."""
+        allowed = self._constraints.get(variable, frozenset({variable}))
+        return tuple(dtype for name, dtype in DTYPES.items() if f"tensor({name})" in allowed)
+
+    @cached_property
+    def _constraints(self) -> dict[str, frozenset[str]]:
+        return {c.type_param_str: frozenset(c.allowed_type_strs) for c in self.schema.type_constraints}
+
+    @cached_property
+    def attributes(self) -> dict[str, OpSchema.Attribute]:
+        """Attributes by name."""
+        return dict(self.schema.attributes)
+
+    @cached_property
+    def inputs(self) -> dict[str, str]:
+        """Type variable of each input, by its name."""
+        return {parameter.name: parameter.type_str for parameter in self.schema.inputs}
+
+    def default(self, attribute: str) -> Any:
+        """The schema's default of an attribute, None where there is none."""
+        value = self.attributes[attribute].default_value
+        return onnx.helper.get_attribute_value(value) if value.type != onnx.AttributeProto.UNDEFINED else None
+
+
+@cache
+def row(op_type: str, since: int, domain: str = "") -> Row:
+    """The row of exactly that since_version; ValueError where ONNX has none."""
+    found = onnx.defs.get_schema(op_type, since, domain)
+    if found.since_version != since:
+        raise ValueError(f"{op_type} has no since_version {since}; version {found.since_version} is in force there")
+    return Row(domain, op_type, since)

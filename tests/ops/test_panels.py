@@ -1,0 +1,131 @@
+"""The catalogue on both panels: every operator version, every element type, every instruction set, 1 and 2 threads.
+
+One reference run an example; then the engine on every path in the same process. Equal means dtype, shape and bits (or
+both NaN); where one panel refuses, the other must refuse as well. DIPTYCH_EXAMPLES overrides the examples a row.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import diptych_reference
+import numpy as np
+import onnx.defs
+import pytest
+from diptych.testing import Case, Row, catalogue, difference, engine_paths, entries, on_engine, on_reference
+from diptych.testing.cases import operator_cases
+from diptych.testing.catalogue import is_newest_meaning
+from diptych.testing.sketch import RULES
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import diptych
+
+ENTRIES = list(entries())
+IDS = [f"{row.name}-{dtype.name}" for row, dtype in ENTRIES]
+PATHS = engine_paths()
+COUNTS: Counter[str] = Counter()
+SEEN: dict[str, set[Any]] = {"operators": set(), "versions": set(), "dtypes": set(), "rows x dtypes": set()}
+
+
+def examples(row: Row) -> int:
+    """Fewer where a later version has the same meaning: such rows differ in nothing but types and numbers."""
+    wanted = int(os.environ.get("DIPTYCH_EXAMPLES", "0")) or max(1, settings.default.max_examples // 5)
+    return wanted if is_newest_meaning(row) else max(1, wanted // 5)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def printed_counts(pytestconfig: pytest.Config) -> Iterator[None]:
+    """Print what was covered (by this process) when the file is done."""
+    yield
+    reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
+    covered = ", ".join(f"{len(seen)} {name}" for name, seen in SEEN.items())
+    line = f"panels: {covered}, {COUNTS['examples']} examples x {len(PATHS)} paths, {COUNTS['refused']} refused by both"
+    if reporter is not None:
+        reporter.write_line(f"\n{line}")
+
+
+def record(row: Row, dtype: Any) -> None:
+    """Count an example."""
+    COUNTS["examples"] += 1
+    for name, value in zip(SEEN, (row.op_type, (row.op_type, row.since), dtype, (row.name, dtype)), strict=True):
+        SEEN[name].add(value)
+
+
+def check(case: Case) -> None:
+    """One reference run, then every path of the engine."""
+    expected = on_reference(case)
+    COUNTS["refused"] += expected.error is not None
+    for isa, threads in PATHS:
+        problem = difference(expected, on_engine(case, isa, threads))
+        assert not problem, f"{isa}, {threads} threads: {problem}"
+
+
+@pytest.mark.parametrize(("row", "dtype"), ENTRIES, ids=IDS)
+def test_panels_agree(row: Row, dtype: np.dtype[Any]) -> None:
+    @settings(max_examples=examples(row))
+    @given(operator_cases(row.op_type, row.since, dtype, domain=row.domain))
+    def agree(case: Case) -> None:
+        record(row, dtype)
+        check(case)
+
+    agree()
+
+
+@st.composite
+def broken_cases(draw: Any, row: Row) -> Case:
+    """A valid case with one thing wrong, or at least odd: what an input is, or an attribute."""
+    case = draw(operator_cases(row.op_type, row.since, domain=row.domain))
+    inputs, attributes = list(case.inputs), dict(case.attributes)
+    damage = draw(st.sampled_from(["drop", "rank", "side", "dtype", "attribute", "unknown", "more"]))
+    at = draw(st.integers(0, max(0, len(inputs) - 1)))
+    dense = bool(inputs) and isinstance(inputs[at], np.ndarray)
+    if damage == "drop" and inputs:
+        inputs[at] = None
+    elif damage == "rank" and dense:
+        inputs[at] = inputs[at][None] if draw(st.booleans()) or not inputs[at].ndim else inputs[at].reshape(-1)
+    elif damage == "side" and dense and inputs[at].ndim:
+        inputs[at] = np.repeat(inputs[at], 2, axis=draw(st.integers(0, inputs[at].ndim - 1)))
+    elif damage == "dtype" and dense and inputs[at].dtype != object:
+        inputs[at] = np.zeros(inputs[at].shape, draw(st.sampled_from(["float32", "int64", "bool", "uint16"])))
+    elif damage == "more":
+        inputs.extend([np.zeros(2, np.float32)] * 3)
+    elif damage == "attribute" and any(isinstance(v, (int, list)) for v in attributes.values()):
+        name = draw(st.sampled_from(sorted(n for n, v in attributes.items() if isinstance(v, (int, list)))))
+        odd = draw(st.sampled_from([-1, 0, 99, -99, 2**40]))
+        attributes[name] = odd if isinstance(attributes[name], int) else [*attributes[name][1:], odd]
+    else:
+        attributes["no_such_attribute"] = 1
+    return dataclasses.replace(case, inputs=tuple(inputs), attributes=attributes)
+
+
+NEWEST = [row for row in catalogue() if is_newest_meaning(row) and row.op_type not in ("If", "Loop")]
+
+
+@pytest.mark.parametrize("row", NEWEST, ids=lambda row: row.name)
+def test_both_panels_refuse(row: Row) -> None:
+    """What one panel refuses the other refuses, and neither crashes; what both take they agree on."""
+
+    @settings(max_examples=examples(row) * 2)
+    @given(broken_cases(row))
+    def agree(case: Case) -> None:
+        problem = difference(on_reference(case), on_engine(case))
+        assert not problem, problem
+
+    agree()
+
+
+def test_registries_hold_the_same_rows() -> None:
+    """The reference, the engine and the shape rules know the same operators, at ONNX's since_versions."""
+    reference = {(row.domain, row.op_type, row.since) for row in catalogue()}
+    assert set(diptych.operators()) == reference
+    schemas = onnx.defs.get_all_schemas_with_history()
+    known = {(s.domain, s.name, s.since_version) for s in schemas if not s.deprecated}
+    named = {(domain, op_type) for domain, op_type, _ in reference}
+    assert reference == {row for row in known if row[:2] in named}
+    assert named <= set(RULES)
+    assert {name for name in diptych_reference.registry if onnx.defs.has(name[1], domain=name[0])} == named
