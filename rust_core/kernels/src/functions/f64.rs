@@ -312,8 +312,9 @@ pub(super) fn power_special_cases<const N: usize>(x: F64<N>, y: F64<N>, value: F
 pub fn rint<const N: usize>(x: F64<N>) -> F64<N> {
     let a = x.abs();
     let limit = F64::splat(4_503_599_627_370_496.0);
-    let rounded = (a + limit) - limit;
-    a.simd_lt(limit).select(with_sign(rounded, x), x)
+    // The sign goes on last: LLVM 22 gets the other order, select(p, with_sign(y, x), x), wrong on AVX-512 where x comes
+    // from integer lanes (a masked vpternlogd with two operands exchanged).
+    with_sign(a.simd_lt(limit).select((a + limit) - limit, a), x)
 }
 
 /// The greatest integral number not above x; the sign is kept.
