@@ -5,6 +5,7 @@
 //! program that each kernel evaluates. All unstable `std::simd` features stand behind [`lanes`].
 #![feature(portable_simd)]
 
+pub mod batch_norm;
 pub mod cast;
 pub mod conv;
 pub mod elementwise;
@@ -12,7 +13,9 @@ pub mod functions;
 pub mod gemm;
 pub mod integer;
 pub mod lanes;
+pub mod lrn;
 pub mod lstm;
+pub mod mt19937;
 pub mod order;
 pub mod pool;
 pub mod norm;

@@ -4,9 +4,12 @@ use crate::operator::Row;
 
 pub mod activation;
 pub mod axes;
+pub mod cast;
+pub mod constant;
 pub mod elements;
 pub mod elementwise;
 pub mod control_flow;
+pub mod dropout;
 pub mod indexing;
 pub mod logical;
 pub mod matmul;
@@ -19,4 +22,5 @@ pub mod types;
 /// Every row of every family.
 pub fn rows() -> impl Iterator<Item = Row> {
     matmul::rows().chain(elementwise::rows()).chain(activation::rows()).chain(reduce::rows()).chain(control_flow::rows()).chain(shape::rows()).chain(indexing::rows()).chain(logical::rows())
+        .chain(cast::rows()).chain(constant::rows()).chain(dropout::rows())
 }

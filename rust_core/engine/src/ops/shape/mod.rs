@@ -13,6 +13,9 @@ mod slice;
 mod transpose;
 mod view;
 
+pub use repeat::dimensions;
+pub use view::check_vector;
+
 /// Refuses a type that `since` does not take: any tensor whose type its opset has.
 fn check_any(cx: &PlanCx<'_>, since: i64) -> Result<DType> {
     let dtype = cx.dtype(0)?;
