@@ -6,6 +6,7 @@ pub mod activation;
 pub mod axes;
 pub mod cast;
 pub mod constant;
+pub mod conv;
 pub mod elements;
 pub mod elementwise;
 pub mod control_flow;
@@ -18,9 +19,10 @@ pub mod shape;
 pub mod sub_byte;
 pub mod reduce;
 pub mod types;
+pub mod windows;
 
 /// Every row of every family.
 pub fn rows() -> impl Iterator<Item = Row> {
-    matmul::rows().chain(elementwise::rows()).chain(activation::rows()).chain(reduce::rows()).chain(control_flow::rows()).chain(shape::rows()).chain(indexing::rows()).chain(logical::rows())
+    matmul::rows().chain(conv::rows()).chain(elementwise::rows()).chain(activation::rows()).chain(reduce::rows()).chain(control_flow::rows()).chain(shape::rows()).chain(indexing::rows()).chain(logical::rows())
         .chain(cast::rows()).chain(constant::rows()).chain(dropout::rows())
 }

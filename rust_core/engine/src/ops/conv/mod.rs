@@ -1,0 +1,259 @@
+//! Conv, ConvInteger and ConvTranspose over one to three spatial axes.
+
+mod run;
+
+use diptych_kernels::Isa;
+use diptych_kernels::conv::{Conv as Plan, ConvShape, ConvTranspose as TransposedPlan, Sink, Source};
+use half::{bf16, f16};
+
+use crate::dtype::{DType, Element};
+use crate::error::{Error, Result};
+use crate::operator::{BuildCx, KernelStep, Operator, OutputType, PlanCx, Planned, Row, Step, rows as versions};
+use crate::ops::axes::unsupported_type;
+use crate::ops::windows::{WindowAttributes, Windows, per_axis};
+use crate::tensor::element_count;
+use run::{Convolution, Images, Operand, Output, step};
+
+/// Geometry of a convolution: one image, and how many there are.
+struct Geometry {
+    windows: Windows,
+    shape: ConvShape,
+    batch: usize,
+}
+
+impl Geometry {
+    fn output(&self, dtype: DType) -> Result<OutputType> {
+        let channels = element_count(&[self.shape.groups, self.shape.out_channels])?;
+        let output = OutputType::new(dtype, self.windows.output_shape([self.batch, channels]));
+        element_count(&output.shape)?;
+        Ok(output)
+    }
+
+    /// The step with the plan `new` makes of this geometry.
+    fn step<P, S, W, O>(
+        &self,
+        cx: &PlanCx<'_>,
+        new: impl Fn(Isa, ConvShape) -> Option<P>,
+        flops: u64,
+    ) -> Result<KernelStep>
+    where
+        P: Convolution<S::Element>,
+        S: Operand,
+        W: Operand + Source<Element = S::Element>,
+        O: Output + Sink<Element = S::Element>,
+        S::Element: Element,
+    {
+        let output = self.output(O::DTYPE)?;
+        let plan = new(cx.isa, self.shape)
+            .ok_or_else(|| Error::resource_limit("a convolution's extents are more than can be addressed"))?;
+        step::<P, S, W, O>(cx, plan, Images { batch: self.batch, shape: self.shape, flops }, output)
+    }
+}
+
+/// Checks ranks, channels and groups. `channels`: those of the input that the weights ask for.
+fn check_weights(
+    cx: &PlanCx<'_>,
+    attributes: &WindowAttributes,
+    group: i64,
+    channels: impl Fn(&[usize], usize) -> Option<usize>,
+) -> Result<usize> {
+    let (x, w) = (cx.shape(0)?, cx.shape(1)?);
+    if x.len() < 3 || x.len() != w.len() {
+        let message = format!("X and W have shapes {x:?} and {w:?}, expected one rank of at least 3");
+        return Err(Error::shape(message));
+    }
+    let group = usize::try_from(group).ok().filter(|&group| group > 0);
+    let fits = |group: &usize| channels(w, *group) == Some(x[1]) && w[0].is_multiple_of(*group) && x[1].is_multiple_of(*group);
+    let Some(group) = group.filter(fits) else {
+        return Err(Error::shape(format!("{} input channels, weights {w:?} and group do not fit together", x[1])));
+    };
+    let kernel = &attributes.kernel_shape;
+    if !kernel.is_empty() && kernel.iter().map(|&n| n as usize).ne(w[2..].iter().copied()) {
+        return Err(Error::invalid_model(format!("kernel_shape {kernel:?}, but W has shape {w:?}")));
+    }
+    Ok(group)
+}
+
+/// Checks the types of X, W and B; bfloat16 came with version 22.
+fn check_dtype(cx: &PlanCx<'_>, since: i64) -> Result<DType> {
+    let dtype = cx.same_dtype(&[0, 1, 2][..cx.inputs.len().min(3)])?;
+    if !dtype.is_float() || (dtype == DType::BF16 && since < 22) {
+        return Err(unsupported_type(0, dtype, since));
+    }
+    Ok(dtype)
+}
+
+fn check_bias(cx: &PlanCx<'_>, channels: usize) -> Result<()> {
+    if cx.has(2) && cx.shape(2)? != [channels] {
+        return Err(Error::shape(format!("bias of shape {:?} for {channels} output channels", cx.shape(2)?)));
+    }
+    Ok(())
+}
+
+/// Conv of any type; the attributes of ConvInteger are the same.
+struct Conv {
+    since: i64,
+    attributes: WindowAttributes,
+    group: i64,
+}
+
+impl Conv {
+    fn geometry(&self, cx: &PlanCx<'_>) -> Result<Geometry> {
+        let groups = check_weights(cx, &self.attributes, self.group, |w, group| w[1].checked_mul(group))?;
+        let (x, w) = (cx.shape(0)?, cx.shape(1)?);
+        let windows = self.attributes.resolve(&x[2..], &w[2..])?;
+        let shape = ConvShape {
+            groups,
+            in_channels: w[1],
+            out_channels: w[0] / groups,
+            input: windows.input,
+            kernel: windows.kernel,
+            strides: windows.strides,
+            dilations: windows.dilations,
+            pads_begin: windows.pads_begin,
+            output: windows.output,
+        };
+        Ok(Geometry { windows, shape, batch: x[0] })
+    }
+}
+
+impl Operator for Conv {
+    fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
+        let dtype = check_dtype(cx, self.since)?;
+        let geometry = self.geometry(cx)?;
+        check_bias(cx, cx.shape(1)?[0])?;
+        match dtype {
+            DType::F32 => geometry.step::<_, f32, f32, f32>(cx, Plan::new, 50),
+            DType::F64 => geometry.step::<_, f64, f64, f64>(cx, Plan::new, 15),
+            DType::F16 => geometry.step::<_, f16, f16, f16>(cx, Plan::new, 40),
+            _ => geometry.step::<_, bf16, bf16, bf16>(cx, Plan::new, 40),
+        }?
+        .into()
+    }
+}
+
+struct ConvInteger(Conv);
+
+impl ConvInteger {
+    fn check_zeros(&self, cx: &PlanCx<'_>) -> Result<()> {
+        for input in [2, 3].into_iter().filter(|&input| cx.has(input)) {
+            cx.same_dtype(&[input - 2, input])?;
+            let count = element_count(cx.shape(input)?)?;
+            if count != 1 && (input == 2 || count != cx.shape(1)?[0]) {
+                return Err(Error::shape(format!("zero point {input} has shape {:?}", cx.shape(input)?)));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Operator for ConvInteger {
+    fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
+        let geometry = self.0.geometry(cx)?;
+        self.check_zeros(cx)?;
+        match (cx.dtype(0)?, cx.dtype(1)?) {
+            (DType::U8, DType::U8) => geometry.step::<_, u8, u8, i32>(cx, Plan::new, 100),
+            (DType::U8, DType::I8) => geometry.step::<_, u8, i8, i32>(cx, Plan::new, 100),
+            (DType::I8, DType::U8) => geometry.step::<_, i8, u8, i32>(cx, Plan::new, 100),
+            (DType::I8, DType::I8) => geometry.step::<_, i8, i8, i32>(cx, Plan::new, 100),
+            (x, w) => {
+                let input = usize::from(matches!(x, DType::U8 | DType::I8));
+                Err(unsupported_type(input, if input == 1 { w } else { x }, 10))
+            }
+        }?
+        .into()
+    }
+}
+
+struct ConvTranspose {
+    since: i64,
+    attributes: WindowAttributes,
+    group: i64,
+    output_padding: Vec<i64>,
+    output_shape: Vec<i64>,
+}
+
+impl ConvTranspose {
+    fn geometry(&self, cx: &PlanCx<'_>) -> Result<Geometry> {
+        let groups = check_weights(cx, &self.attributes, self.group, |w, _| Some(w[0]))?;
+        let (x, w) = (cx.shape(0)?, cx.shape(1)?);
+        let (mut windows, strides, dilations) = self.attributes.frame(&x[2..], &w[2..])?;
+        let rank = windows.rank;
+        let extra = per_axis("output_padding", &self.output_padding, 0, rank, 0)?;
+        let given = &self.output_shape[self.output_shape.len().saturating_sub(rank)..];
+        let wanted = per_axis("output_shape", given, 0, rank, 0)?;
+        let auto_pad = self.attributes.auto_pad;
+        let pads = self.attributes.explicit_pads(rank)?;
+        for i in 0..rank {
+            let n = x[2 + i] as i128;
+            let full = strides[i] * (n - 1) + extra[i] + (w[2 + i] as i128 - 1) * dilations[i] + 1;
+            if given.is_empty() && !auto_pad.is_same() {
+                windows.set_output(i, (full - pads[i] - pads[rank + i]).max(0), pads[i])?;
+            } else {
+                let output = if given.is_empty() { n * strides[i] } else { wanted[i] };
+                windows.set_output(i, output, auto_pad.begin((full - output).max(0)))?;
+            }
+        }
+        let shape = ConvShape {
+            groups,
+            in_channels: x[1] / groups,
+            out_channels: w[1],
+            input: windows.input,
+            kernel: windows.kernel,
+            strides: windows.strides,
+            dilations: windows.dilations,
+            pads_begin: windows.pads_begin,
+            output: windows.output,
+        };
+        Ok(Geometry { windows, shape, batch: x[0] })
+    }
+}
+
+impl Operator for ConvTranspose {
+    fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
+        let dtype = check_dtype(cx, self.since)?;
+        let geometry = self.geometry(cx)?;
+        check_bias(cx, element_count(&[geometry.shape.groups, geometry.shape.out_channels])?)?;
+        match dtype {
+            DType::F32 => geometry.step::<_, f32, f32, f32>(cx, TransposedPlan::new, 30),
+            DType::F64 => geometry.step::<_, f64, f64, f64>(cx, TransposedPlan::new, 10),
+            DType::F16 => geometry.step::<_, f16, f16, f16>(cx, TransposedPlan::new, 25),
+            _ => geometry.step::<_, bf16, bf16, bf16>(cx, TransposedPlan::new, 25),
+        }?
+        .into()
+    }
+}
+
+const ATTRIBUTES: [&str; 6] = ["auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"];
+
+fn new_conv(cx: &BuildCx<'_>, inputs: usize) -> Result<Conv> {
+    cx.only(&ATTRIBUTES)?;
+    cx.arity(2, inputs, 1)?;
+    Ok(Conv { since: cx.since, attributes: WindowAttributes::new(cx)?, group: cx.int("group", 1)? })
+}
+
+fn build_conv(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
+    Ok(Box::new(new_conv(cx, 3)?))
+}
+
+fn build_conv_integer(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
+    Ok(Box::new(ConvInteger(new_conv(cx, 4)?)))
+}
+
+fn build_conv_transpose(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
+    cx.only(&[&ATTRIBUTES[..], &["output_padding", "output_shape"]].concat())?;
+    cx.arity(2, 3, 1)?;
+    Ok(Box::new(ConvTranspose {
+        since: cx.since,
+        attributes: WindowAttributes::new(cx)?,
+        group: cx.int("group", 1)?,
+        output_padding: cx.ints("output_padding")?.unwrap_or_default().to_vec(),
+        output_shape: cx.ints("output_shape")?.unwrap_or_default().to_vec(),
+    }))
+}
+
+pub fn rows() -> impl Iterator<Item = Row> {
+    versions("Conv", &[1, 11, 22], build_conv)
+        .chain(versions("ConvInteger", &[10], build_conv_integer))
+        .chain(versions("ConvTranspose", &[1, 11, 22], build_conv_transpose))
+}

@@ -1,0 +1,401 @@
+//! The step of a convolution: weights packed, images laid out and convolved, split over threads.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
+use std::sync::Arc;
+
+use diptych_kernels::conv::{Conv, ConvShape, ConvTranspose, Element as Computed, Operands, OutputLayout, Sink, Source};
+use half::{bf16, f16};
+
+use crate::dtype::Element;
+use crate::error::Result;
+use crate::operator::{KernelStep, OutputType, PlanCx};
+use crate::ops::elements::{buffer_bytes, elements, elements_mut};
+use crate::run::{KernelCx, RawSlot};
+use crate::tensor::{ALIGN, AlignedBytes, element_count};
+
+/// Work worth a task of its own, in nanoseconds.
+const TASK: u64 = 20_000;
+/// Bytes of laid-out input that a task sweeps with all its weights: they are to stay in the second cache.
+const BAND: usize = 256 << 10;
+
+/// What plans of Conv and ConvTranspose have in common; see [`Conv`] for the contracts.
+pub(super) trait Convolution<E: Computed>: Copy + Send + Sync + 'static {
+    /// Name of the packed weights' form.
+    const FORM: &'static str;
+    fn packed_len(&self) -> usize;
+    fn scratch_len(&self) -> usize;
+    fn lines(&self) -> usize;
+    fn blocks(&self) -> usize;
+    fn rows(&self) -> usize;
+    fn pack<S: Source<Element = E>>(&self, weights: &[S], zeros: &[S::Zero], packed: &mut [E]);
+    /// # Safety
+    /// As [`Conv::lay_out`].
+    unsafe fn lay_out<S: Source<Element = E>>(&self, x: &[S], zero: S::Zero, scratch: *mut E, lines: Range<usize>);
+    /// # Safety
+    /// As [`Conv::run`].
+    unsafe fn run<O: Sink<Element = E>>(&self, operands: &Operands<O>, blocks: Range<usize>, rows: Range<usize>);
+}
+
+macro_rules! convolution {
+    ($($plan:ident, $form:literal);*) => {$(
+        impl<E: Computed> Convolution<E> for $plan<E> {
+            const FORM: &'static str = $form;
+            fn packed_len(&self) -> usize {
+                $plan::packed_len(self)
+            }
+            fn scratch_len(&self) -> usize {
+                $plan::scratch_len(self)
+            }
+            fn lines(&self) -> usize {
+                $plan::lines(self)
+            }
+            fn blocks(&self) -> usize {
+                $plan::blocks(self)
+            }
+            fn rows(&self) -> usize {
+                $plan::rows(self)
+            }
+            fn pack<S: Source<Element = E>>(&self, weights: &[S], zeros: &[S::Zero], packed: &mut [E]) {
+                $plan::pack(self, weights, zeros, packed);
+            }
+            unsafe fn lay_out<S: Source<Element = E>>(&self, x: &[S], zero: S::Zero, to: *mut E, lines: Range<usize>) {
+                // SAFETY: the caller's promise.
+                unsafe { $plan::lay_out(self, x, zero, to, lines) }
+            }
+            unsafe fn run<O: Sink<Element = E>>(&self, operands: &Operands<O>, blocks: Range<usize>, rows: Range<usize>) {
+                // SAFETY: the caller's promise.
+                unsafe { $plan::run(self, operands, blocks, rows) }
+            }
+        }
+    )*};
+}
+convolution!(Conv, "conv"; ConvTranspose, "conv_transpose");
+
+/// A type of X or W: its zero points as the kernels subtract them.
+pub(super) trait Operand: Source + Element {
+    /// Bytes that a zero point takes in the form of [`Operand::zeros`].
+    const ZERO: usize;
+    /// What is subtracted from all of X.
+    fn zero(given: Option<&[Self]>) -> Self::Zero;
+    /// What is subtracted from W: one value for all, or one an output channel. `room` may be written.
+    fn zeros<'a>(given: Option<&[Self]>, room: &'a mut [u8]) -> &'a [Self::Zero];
+}
+
+macro_rules! float_operand {
+    ($($t:ty),*) => {$(
+        impl Operand for $t {
+            const ZERO: usize = 0;
+            fn zero(_: Option<&[$t]>) {}
+            fn zeros<'a>(_: Option<&[$t]>, _: &'a mut [u8]) -> &'a [()] {
+                &[()]
+            }
+        }
+    )*};
+}
+float_operand!(f32, f64, f16, bf16);
+
+macro_rules! integer_operand {
+    ($($t:ty),*) => {$(
+        impl Operand for $t {
+            const ZERO: usize = size_of::<i16>();
+            fn zero(given: Option<&[$t]>) -> i16 {
+                given.map_or(0, |zeros| zeros[0].into())
+            }
+            fn zeros<'a>(given: Option<&[$t]>, room: &'a mut [u8]) -> &'a [i16] {
+                let Some(given) = given else { return &[0] };
+                let zeros = &mut elements_mut::<i16>(room)[..given.len()];
+                zeros.iter_mut().zip(given).for_each(|(to, &zero)| *to = zero.into());
+                zeros
+            }
+        }
+    )*};
+}
+integer_operand!(u8, i8);
+
+/// A type of Y and B.
+pub(super) trait Output: Sink + Element {
+    /// Bytes that an element of the bias takes in the form of [`Output::bias`], if it is not B itself.
+    const BIAS: usize;
+    /// B (input 2) as the kernels add it; empty where there is none. `room` may be written.
+    fn bias<'a>(cx: &KernelCx<'a>, room: &'a mut [u8]) -> &'a [Self::Element];
+}
+
+macro_rules! plain_output {
+    ($($t:ty),*) => {$(
+        impl Output for $t {
+            const BIAS: usize = 0;
+            fn bias<'a>(cx: &KernelCx<'a>, _: &'a mut [u8]) -> &'a [$t] {
+                cx.opt_input(2).unwrap_or(&[])
+            }
+        }
+    )*};
+}
+plain_output!(f32, f64);
+
+macro_rules! half_output {
+    ($($t:ty),*) => {$(
+        impl Output for $t {
+            const BIAS: usize = size_of::<f32>();
+            fn bias<'a>(cx: &KernelCx<'a>, room: &'a mut [u8]) -> &'a [f32] {
+                let Some(given) = cx.opt_input::<$t>(2) else { return &[] };
+                let wide = &mut elements_mut::<f32>(room)[..given.len()];
+                wide.iter_mut().zip(given).for_each(|(to, &b)| *to = b.to_f32());
+                wide
+            }
+        }
+    )*};
+}
+half_output!(f16, bf16);
+
+impl Output for i32 {
+    const BIAS: usize = 0;
+    fn bias<'a>(_: &KernelCx<'a>, _: &'a mut [u8]) -> &'a [i32] {
+        &[]
+    }
+}
+
+/// Images to be convolved.
+#[derive(Clone, Copy)]
+pub(super) struct Images {
+    pub batch: usize,
+    pub shape: ConvShape,
+    /// Operations of a core in a nanosecond.
+    pub flops: u64,
+}
+
+impl Images {
+    /// Elements of one image of X and of Y.
+    fn lens(&self) -> Result<(usize, usize)> {
+        let ConvShape { groups, in_channels, out_channels, .. } = self.shape;
+        let x = element_count(&[groups, in_channels, self.shape.in_plane()])?;
+        Ok((x, element_count(&[groups, out_channels, self.shape.out_plane()])?))
+    }
+
+    /// Nanoseconds of one core for one image, whose layout has `bytes`.
+    fn cost(&self, bytes: usize) -> u64 {
+        let shape = &self.shape;
+        let factors = [shape.groups, shape.out_channels, shape.in_channels, shape.taps(), shape.out_plane(), 2];
+        let operations = factors.iter().fold(1u64, |product, &n| product.saturating_mul(n as u64));
+        (operations / self.flops).saturating_add(bytes as u64 / 4)
+    }
+}
+
+/// How the images are split over threads.
+#[derive(Clone, Copy)]
+struct Split {
+    /// Whole images at a time, each laid out in its thread's scratch; else one image by all threads, in the workspace.
+    by_image: bool,
+    /// Images, or lines to be laid out, worth a chunk.
+    images: usize,
+    lines: usize,
+    /// Output rows and blocks of a task of one image.
+    rows: usize,
+    blocks: usize,
+}
+
+impl Split {
+    fn new<E: Computed, P: Convolution<E>>(cx: &PlanCx<'_>, plan: &P, images: Images, bytes: usize) -> Split {
+        let cost = images.cost(bytes).max(1);
+        let parts = (cost / TASK).clamp(1, 2 * cx.threads as u64) as usize;
+        let by_image = images.batch >= cx.threads || parts == 1;
+        let (rows, blocks) = (plan.rows().max(1), plan.blocks().max(1));
+        let row_bytes = (bytes / rows).max(1);
+        let mut band = (BAND / row_bytes).clamp(4, rows.max(4)).min(rows);
+        let mut block = blocks;
+        if !by_image {
+            // First more blocks, whose weights are then read once, then more rows.
+            let more = parts.div_ceil(rows.div_ceil(band));
+            block = blocks.div_ceil(more.min(blocks));
+            let more = parts.div_ceil(rows.div_ceil(band) * blocks.div_ceil(block));
+            band = band.div_ceil(more.min(band));
+        }
+        let lines = (TASK as usize * 4 / (bytes / plan.lines().max(1)).max(1)).max(1);
+        Split { by_image, images: (TASK / cost).max(1) as usize, lines, rows: band, blocks: block }
+    }
+
+    /// Blocks and rows of task `index` of an image; the blocks of a band follow each other.
+    fn task(&self, index: usize, blocks: usize, rows: usize) -> (Range<usize>, Range<usize>) {
+        let across = blocks.div_ceil(self.blocks);
+        let (row, block) = (index / across * self.rows, index % across * self.blocks);
+        (block..(block + self.blocks).min(blocks), row..(row + self.rows).min(rows))
+    }
+
+    fn tasks(&self, blocks: usize, rows: usize) -> usize {
+        blocks.div_ceil(self.blocks) * rows.div_ceil(self.rows)
+    }
+}
+
+/// The parts of the workspace, in bytes: an image's layout, W packed, the bias, W's zero points.
+fn rooms(workspace: &mut [u8], sizes: [usize; 4]) -> [&mut [u8]; 4] {
+    let mut rest = workspace;
+    sizes.map(|size| {
+        let (room, after) = std::mem::take(&mut rest).split_at_mut(size.next_multiple_of(ALIGN));
+        rest = after;
+        &mut room[..size]
+    })
+}
+
+/// W packed for a plan, if it and its zero points (input 3) are constant.
+fn packed_weights<P, W>(cx: &PlanCx<'_>, plan: &P, shape: &ConvShape, bytes: usize) -> Result<Option<Arc<AlignedBytes>>>
+where
+    P: Convolution<W::Element>,
+    W: Operand,
+    W::Element: Element,
+{
+    let zeros = cx.weight(3);
+    let Some((id, weights)) = cx.weight(1).filter(|_| zeros.is_some() || !(W::ZERO > 0 && cx.has(3))) else {
+        return Ok(None);
+    };
+    let mut hasher = DefaultHasher::new();
+    (cx.isa, shape.groups, shape.in_channels, shape.out_channels, shape.kernel).hash(&mut hasher);
+    (plan.blocks(), plan.packed_len(), zeros.map(|(id, _)| id)).hash(&mut hasher);
+    let packed = cx.packed.get_or_pack_bytes((id, P::FORM, hasher.finish()), bytes, |packed| {
+        let weights = weights.aligned()?;
+        let given = zeros.map(|(_, zeros)| elements::<W>(zeros.bytes()));
+        let mut room = AlignedBytes::zeroed(given.map_or(0, <[W]>::len) * W::ZERO)?;
+        let zeros = W::zeros(given, room.as_mut_slice());
+        plan.pack::<W>(elements(weights.bytes()), zeros, elements_mut(packed));
+        Ok(())
+    })?;
+    Ok(Some(packed))
+}
+
+/// The step of a convolution: X of type `S`, W of `W`, Y of `O`.
+pub(super) fn step<P, S, W, O>(cx: &PlanCx<'_>, plan: P, images: Images, output: OutputType) -> Result<KernelStep>
+where
+    P: Convolution<S::Element>,
+    S: Operand,
+    W: Operand + Source<Element = S::Element>,
+    O: Output + Sink<Element = S::Element>,
+    S::Element: Element,
+{
+    let image_bytes = buffer_bytes::<S::Element>(&[plan.scratch_len()])?;
+    let packed_bytes = buffer_bytes::<S::Element>(&[plan.packed_len()])?;
+    let lens = images.lens()?;
+    let constant = packed_weights::<P, W>(cx, &plan, &images.shape, packed_bytes)?;
+    let read: &[usize] = match &constant {
+        Some(_) if W::ZERO > 0 && cx.has(3) => &[1, 3],
+        Some(_) => &[1],
+        None => &[],
+    };
+    let split = Split::new(cx, &plan, images, image_bytes);
+    let channels = element_count(&[images.shape.groups, images.shape.out_channels])?;
+    let sizes = [
+        if split.by_image { 0 } else { image_bytes },
+        if constant.is_some() { 0 } else { packed_bytes },
+        channels * O::BIAS,
+        channels * W::ZERO,
+    ];
+    let workspace = sizes.iter().try_fold(0usize, |sum, &size| element_count(&[sum + size.next_multiple_of(ALIGN)]))?;
+    let cost = images.cost(image_bytes).saturating_mul(images.batch as u64);
+    let empty = element_count(&output.shape)? == 0;
+    let step = KernelStep::with_outputs([output], move |cx| {
+        if empty {
+            return Ok(());
+        }
+        let [image, packed, bias, zeros] = rooms(cx.workspace(), sizes);
+        let weights = match &constant {
+            Some(constant) => elements(constant.as_slice()),
+            None => {
+                let packed = elements_mut(packed);
+                plan.pack::<W>(cx.input(1), W::zeros(cx.opt_input(3), zeros), packed);
+                &*packed
+            }
+        };
+        let run = Run::<P, S, O> {
+            plan,
+            split,
+            lens,
+            x: cx.input(0),
+            zero: if S::ZERO > 0 { S::zero(cx.opt_input(2)) } else { S::zero(None) },
+            weights,
+            bias: O::bias(cx, bias),
+            plane: images.shape.out_plane(),
+            y: RawSlot { ptr: cx.output::<O>(0).as_mut_ptr().cast(), bytes: 0 },
+        };
+        if split.by_image { run.by_image(cx, images.batch) } else { run.together(cx, images.batch, image) }
+    });
+    let scratch = if split.by_image { image_bytes } else { 0 };
+    Ok(step.packed(read).workspace(workspace).scratch(scratch).cost(cost.saturating_add(200)))
+}
+
+/// A convolution under way.
+struct Run<'a, P, S: Source, O: Sink<Element = S::Element>> {
+    plan: P,
+    split: Split,
+    /// Elements of an image of X and of Y.
+    lens: (usize, usize),
+    x: &'a [S],
+    zero: S::Zero,
+    weights: &'a [S::Element],
+    bias: &'a [O::Element],
+    /// Positions of an output plane.
+    plane: usize,
+    /// The output; its threads write disjoint parts.
+    y: RawSlot,
+}
+
+impl<P, S, O> Run<'_, P, S, O>
+where
+    P: Convolution<S::Element>,
+    S: Operand,
+    O: Output + Sink<Element = S::Element>,
+    S::Element: Element,
+{
+    fn image(&self, image: usize) -> &[S] {
+        &self.x[image * self.lens.0..][..self.lens.0]
+    }
+
+    /// Computes tasks `tasks` of one image, laid out in `laid_out`.
+    ///
+    /// # Safety
+    /// No other thread computes these tasks of the image.
+    unsafe fn convolve(&self, image: usize, laid_out: &[S::Element], tasks: Range<usize>) {
+        let operands = Operands {
+            x: laid_out,
+            weights: self.weights,
+            bias: self.bias,
+            y: self.y.ptr.cast::<O>().wrapping_add(image * self.lens.1),
+            output: OutputLayout::Planes { plane: self.plane, step: 1 },
+        };
+        for task in tasks {
+            let (blocks, rows) = self.split.task(task, self.plan.blocks(), self.plan.rows());
+            // SAFETY: the output has room for all images; tasks are disjoint blocks by rows.
+            unsafe { self.plan.run(&operands, blocks, rows) }
+        }
+    }
+
+    fn by_image(&self, cx: &KernelCx<'_>, batch: usize) -> Result<()> {
+        let (lines, tasks) = (self.plan.lines(), self.split.tasks(self.plan.blocks(), self.plan.rows()));
+        cx.parallel_ranges(batch, self.split.images, |range, scratch| {
+            let laid_out = &mut elements_mut::<S::Element>(scratch)[..self.plan.scratch_len()];
+            for image in range {
+                // SAFETY: the scratch is the thread's own and as long as the plan asks.
+                unsafe { self.plan.lay_out(self.image(image), self.zero, laid_out.as_mut_ptr(), 0..lines) };
+                // SAFETY: the image is this chunk's.
+                unsafe { self.convolve(image, laid_out, 0..tasks) };
+            }
+        })
+    }
+
+    fn together(&self, cx: &KernelCx<'_>, batch: usize, room: &mut [u8]) -> Result<()> {
+        let laid_out = elements_mut::<S::Element>(room);
+        let to = RawSlot { ptr: laid_out.as_mut_ptr().cast(), bytes: 0 };
+        let tasks = self.split.tasks(self.plan.blocks(), self.plan.rows());
+        for image in 0..batch {
+            cx.parallel_ranges(self.plan.lines(), self.split.lines, |lines, _| {
+                let to = &to;
+                // SAFETY: the workspace is as long as the plan asks; chunks have lines of their own.
+                unsafe { self.plan.lay_out(self.image(image), self.zero, to.ptr.cast(), lines) }
+            })?;
+            // SAFETY: the lines have been written, and are not while the tasks run.
+            let laid_out = unsafe { std::slice::from_raw_parts(to.ptr.cast(), self.plan.scratch_len()) };
+            cx.parallel(tasks, |task, _| {
+                // SAFETY: every task is run by one thread.
+                unsafe { self.convolve(image, laid_out, task..task + 1) }
+            })?;
+        }
+        Ok(())
+    }
+}
