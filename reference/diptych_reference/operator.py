@@ -42,6 +42,7 @@ class Operator:
     function: Callable[..., Any]
     min_inputs: int
     max_inputs: int | None  # None: variadic
+    present: int  # this many inputs, the first ones, may not be absent
     defaults: Mapping[str, Any]  # optional attributes
     required: frozenset[str]  # attributes without a default
     wants_n_outputs: bool
@@ -82,6 +83,9 @@ class Operator:
         if len(arguments) < self.min_inputs or (self.max_inputs is not None and len(arguments) > self.max_inputs):
             expected = f"{self.min_inputs} to {'any number' if self.max_inputs is None else self.max_inputs}"
             raise InvalidModelError(f"{self.name}: got {len(arguments)} inputs, expected {expected}")
+        all_needed = self.max_inputs is None and self.op_type != "Loop"  # whose states may be absent optionals
+        if any(argument is None for argument in arguments[: None if all_needed else self.present]):
+            raise InvalidModelError(f"{self.name}: an input that it needs is absent")
         return arguments
 
     def _bind(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,7 +101,9 @@ class Operator:
 
 
 def as_value(value: Any) -> Any:
-    """NumPy scalars become arrays of rank 0; everything else is left alone."""
+    """Scalars become arrays of rank 0 (NumPy takes a string out of its array); everything else is left alone."""
+    if isinstance(value, str):
+        return np.array(value, dtype=object)
     return np.asarray(value) if isinstance(value, np.generic) else value
 
 
@@ -138,7 +144,8 @@ def describe(domain: str, op_type: str, since: int, function: Callable[..., Any]
     parameters = inspect.signature(function).parameters.values()
     inputs = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     attributes = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "n_outputs"]
-    min_inputs = sum(p.default is p.empty for p in inputs)
+    present = sum(p.default is p.empty for p in inputs)
+    min_inputs = present
     schema = find_schema(domain, op_type, since)
     if schema is not None and schema.since_version == since:
         attributes = [p for p in attributes if p.name in schema.attributes]
@@ -149,6 +156,7 @@ def describe(domain: str, op_type: str, since: int, function: Callable[..., Any]
         since=since,
         function=function,
         min_inputs=min_inputs,
+        present=present,
         max_inputs=None if any(p.kind is p.VAR_POSITIONAL for p in parameters) else len(inputs),
         defaults={p.name: as_attribute(p.default) for p in attributes if p.default is not p.empty},
         required=frozenset(p.name for p in attributes if p.default is p.empty),
