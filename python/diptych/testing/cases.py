@@ -13,28 +13,23 @@ from diptych.testing.case import Case
 from diptych.testing.schema import Row, row
 from diptych.testing.shapes import Draw
 from diptych.testing.sketch import RULES, Sketch
-from diptych.testing.values import numpy_dtype
+from diptych.testing.values import DTYPES, numpy_dtype
 
 __all__ = ["draw_case", "operator_cases"]
 
 
 def operator_cases(op_type: str, since: int, dtype: Any = None, *, domain: str = "") -> st.SearchStrategy[Case]:
-    """Valid cases of one operator version. `dtype` (ONNX's or NumPy's name) is that of the first input; None: any.
+    """Valid cases of one operator version. `dtype` (NumPy's, or ONNX's name) is that of the first input; None: any.
 
     Raises ValueError where ONNX has no such version or the version does not allow the type.
     """
     found = row(op_type, since, domain)
     if dtype is None:
         return st.sampled_from(found.dtypes).flatmap(lambda chosen: _cases(found, chosen))
-    wanted = numpy_dtype(dtype) if isinstance(dtype, str) and not hasattr(np, dtype) else _dtype(dtype)
+    wanted = numpy_dtype(dtype) if isinstance(dtype, str) and dtype in DTYPES else np.dtype(dtype)
     if wanted not in found.dtypes:
         raise ValueError(f"{found.name} does not allow {wanted}, only {[str(allowed) for allowed in found.dtypes]}")
     return _cases(found, wanted)
-
-
-def _dtype(dtype: Any) -> np.dtype[Any]:
-    """A NumPy dtype, or an ONNX name that NumPy uses for something else (`float` is binary32, `double` binary64)."""
-    return numpy_dtype(dtype) if dtype in ("float", "double", "string", "bool") else np.dtype(dtype)
 
 
 @cache

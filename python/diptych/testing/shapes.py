@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -21,8 +21,8 @@ Draw = Callable[[st.SearchStrategy[Any]], Any]
 SIDES = (1, 2, 3, 4, 5, 0, 7, 8, 9, 13, 15, 16, 17, 21, 37)
 
 
-@cache
-def _sampled(choices: tuple[Any, ...]) -> st.SearchStrategy[Any]:
+@lru_cache(maxsize=None, typed=True)  # 0, 0.0 and False are different choices
+def _sampled(*choices: Any) -> st.SearchStrategy[Any]:
     return st.sampled_from(choices)
 
 
@@ -33,7 +33,7 @@ def _integers(least: int, greatest: int) -> st.SearchStrategy[int]:
 
 def choose(draw: Draw, choices: Sequence[Any]) -> Any:
     """One of `choices`, the first being the simplest."""
-    return draw(_sampled(tuple(choices)))
+    return draw(_sampled(*choices))
 
 
 def integer(draw: Draw, least: int, greatest: int) -> int:

@@ -127,8 +127,8 @@ def pattern(kind: str, dtype: np.dtype[Any], size: int, seed: int) -> Array:
     if dtype.kind == "b":
         return np.arange(size) % 2 == 1 if kind == "iota" else random.random(size) < 0.5
     if dtype.kind == "c":
-        part = np.dtype(f"f{dtype.itemsize // 2}")
-        return np.asarray(_floats(kind, part, size, random) + 1j * _floats(kind, part, size, random), dtype=dtype)
+        part = np.dtype(f"f{dtype.itemsize // 2}")  # real and imaginary ones side by side
+        return np.stack([_floats(kind, part, size, random) for _ in range(2)], axis=-1).view(dtype).reshape(size)
     return _floats(kind, dtype, size, random) if is_floating(dtype) else _integers(kind, dtype, size, random)
 
 

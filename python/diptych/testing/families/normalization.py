@@ -19,12 +19,12 @@ def batch_normalization(s: Sketch) -> list[Any]:
     x = s.shape((2, 4))
     s.attribute("epsilon", *EPSILONS)
     s.attribute("momentum", 0.9, 0.5, 0.0)
-    s.attribute("is_test", 0, 1)
+    inference = s.attribute("is_test", 0, 1)
     spatial = s.attribute("spatial", 1, 0)
     if "training_mode" in s.row.attributes:
         s.n_outputs = 3 if s.attribute("training_mode", 0, 1) else 1
     else:
-        s.n_outputs = s.choose(1, 5) if s.row.schema.max_output >= 5 else 1
+        s.n_outputs = s.choose(1, 5) if s.row.schema.max_output >= 5 and not inference else 1
     dims = x[1:] if spatial == 0 else x[1:2]
     names = list(s.row.inputs)[1:]
     statistics = [s.tensor(dims, s.input_dtype(name), specials=s.coin()) for name in names]

@@ -116,6 +116,7 @@ def concat(s: Sketch) -> list[Any]:
     """One to four tensors that agree but along one axis."""
     x = s.shape((1 if s.since >= 4 else 2, 4), limit=400)
     axis = s.attribute("axis", *range(0 if s.since < 11 else -len(x), len(x)))
+    axis = 1 if axis is None else axis  # version 1 has a default that its schema does not say
     tensors = []
     for _ in range(s.integer(1, 4)):
         dims = list(x)
