@@ -15,14 +15,17 @@ pub mod indexing;
 pub mod logical;
 pub mod matmul;
 pub mod mover;
+pub mod pool;
 pub mod shape;
 pub mod sub_byte;
+pub mod normalization;
 pub mod reduce;
+pub mod softmax;
 pub mod types;
 pub mod windows;
 
 /// Every row of every family.
 pub fn rows() -> impl Iterator<Item = Row> {
-    matmul::rows().chain(conv::rows()).chain(elementwise::rows()).chain(activation::rows()).chain(reduce::rows()).chain(control_flow::rows()).chain(shape::rows()).chain(indexing::rows()).chain(logical::rows())
+    matmul::rows().chain(conv::rows()).chain(pool::rows()).chain(elementwise::rows()).chain(activation::rows()).chain(reduce::rows()).chain(softmax::rows()).chain(normalization::rows()).chain(control_flow::rows()).chain(shape::rows()).chain(indexing::rows()).chain(logical::rows())
         .chain(cast::rows()).chain(constant::rows()).chain(dropout::rows())
 }

@@ -5,6 +5,7 @@ mod extreme;
 mod layout;
 mod topk;
 
+pub(crate) use extreme::along;
 pub(crate) use layout::Layout;
 
 use diptych_kernels::Isa;
@@ -84,7 +85,7 @@ impl Operator for Reduce {
 }
 
 /// The step that reduces input 0 over `axes` (distinct, in `0 .. rank`).
-fn plan_reduce(op: Reduction, dtype: DType, shape: &[usize], axes: &[usize], keepdims: bool) -> Planned<Step> {
+pub(crate) fn plan_reduce(op: Reduction, dtype: DType, shape: &[usize], axes: &[usize], keepdims: bool) -> Planned<Step> {
     let out: Shape = (0..shape.len())
         .filter(|axis| keepdims || !axes.contains(axis))
         .map(|axis| if axes.contains(&axis) { 1 } else { shape[axis] })
