@@ -319,7 +319,9 @@ def value_info(proto: onnx.ValueInfoProto) -> ValueInfo:
     shape: tuple[int | str | None, ...] | None = None
     if kind == "tensor_type" and proto.type.tensor_type.HasField("shape"):
         dims = proto.type.tensor_type.shape.dim
-        shape = tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or None for d in dims)
+        # Exporters write -1 for a free dimension, which the standard leaves to dim_param or to nothing.
+        known = (d.HasField("dim_value") and d.dim_value >= 0 for d in dims)
+        shape = tuple(d.dim_value if fixed else d.dim_param or None for d, fixed in zip(dims, known, strict=True))
     return ValueInfo(proto.name, type_name(proto.type), shape)
 
 

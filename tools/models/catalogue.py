@@ -20,8 +20,8 @@ MakeFeeds = Callable[[np.random.Generator], Feeds]
 class Model:
     """One model of a wheel.
 
-    `member` is its path in the wheel, `sha256` its digest. `small` makes feeds that the reference evaluates in
-    seconds (None: the model's shapes are fixed and too great for it), `usual` feeds of the size met in use.
+    `member` is its path in the wheel, `sha256` its digest. `usual` makes feeds of the size met in use, `small` feeds
+    that the reference evaluates in a second or two (None: the model's shapes are fixed, and it takes longer).
     """
 
     name: str
