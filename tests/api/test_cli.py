@@ -1,0 +1,176 @@
+"""The command line: what it prints, its exit statuses, its JSON."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import numpy_helper
+
+import diptych
+import diptych.diff
+from diptych.cli import COMMANDS, main
+
+from . import models
+
+DIGITS = Path(__file__).parents[2] / "examples" / "digits"
+MODEL = str(DIGITS / "digits.onnx")
+IMAGE = f"image={DIGITS / 'images' / '7.npy'}"
+
+
+def run_json(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> Any:
+    assert main([*arguments, "--json"]) == status
+    return json.loads(capsys.readouterr().out)
+
+
+def test_run_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", MODEL, "--input", IMAGE, "--values"]) == 0
+    printed = capsys.readouterr().out
+    assert "probability" in printed
+    assert "[1, 10]" in printed
+
+
+def test_run_json_and_save(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    document = run_json(capsys, "run", MODEL, "--input", IMAGE, "--values", "--save", str(tmp_path))
+    (output,) = document["outputs"]
+    assert (output["name"], output["type"], output["shape"]) == ("probability", "float32", [1, 10])
+    assert int(np.argmax(output["values"])) == 7
+    saved = np.load(output["file"])
+    assert saved.dtype == np.float32
+    np.testing.assert_array_equal(saved, np.array(output["values"], np.float32))
+
+
+def test_run_reads_npz_and_pb(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    image = np.load(DIGITS / "images" / "7.npy")
+    np.savez(tmp_path / "all.npz", image=image)
+    (tmp_path / "image.pb").write_bytes(numpy_helper.from_array(image).SerializeToString())
+    for given in (str(tmp_path / "all.npz"), f"image={tmp_path / 'image.pb'}"):
+        document = run_json(capsys, "run", MODEL, "--input", given, "--values")
+        assert int(np.argmax(document["outputs"][0]["values"])) == 7
+
+
+def test_made_up_inputs_follow_dim_and_seed(capsys: pytest.CaptureFixture[str]) -> None:
+    def run(*more: str) -> Any:
+        return run_json(capsys, "run", MODEL, "--values", *more)["outputs"][0]
+
+    assert run("--dim", "n=3")["shape"] == [3, 10]
+    assert run("--seed", "1")["values"] == run("--seed", "1")["values"]
+    assert run("--seed", "1")["values"] != run("--seed", "2")["values"]
+
+
+def test_inspect(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", MODEL, "--plan"]) == 0
+    printed = capsys.readouterr().out
+    assert "held_out_accuracy" in printed
+    assert "MaxPool" in printed
+    document = run_json(capsys, "inspect", MODEL)
+    assert document["inputs"] == [{"name": "image", "type": "tensor(float)", "shape": ["n", 1, 8, 8]}]
+    assert document["operators"]["Conv"] == 2
+    assert document["metadata"]["opsets"] in ({"": 17}, {"ai.onnx": 17})
+
+
+@pytest.mark.parametrize("more", [[], ["--all"], ["--no-passes", "--isa", diptych.available_isas()[0]]])
+def test_diff_of_agreeing_panels(capsys: pytest.CaptureFixture[str], more: list[str]) -> None:
+    assert main(["diff", MODEL, "--input", IMAGE, *more]) == 0
+    assert "10 nodes compared" in capsys.readouterr().out
+    document = run_json(capsys, "diff", MODEL, "--input", IMAGE, *more)
+    assert [node["problem"] for node in document["nodes"]] == [""] * 10
+    assert document["outputs"] == {"probability": ""}
+
+
+def test_diff_shows_the_first_differing_node(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = diptych.diff.run_operator
+
+    def one_bit_off(op_type: str, *arguments: Any, **options: Any) -> list[Any]:
+        (y,) = honest(op_type, *arguments, **options)
+        if op_type == "Relu":
+            y = y.copy()
+            y.view(np.uint32).flat[-1] ^= 1
+        return [y]
+
+    monkeypatch.setattr(diptych.diff, "run_operator", one_bit_off)
+    document = run_json(capsys, "diff", MODEL, "--input", IMAGE, status=1)
+    assert len(document["nodes"]) == 3
+    assert document["nodes"][-1]["op_type"] == "Relu"
+    assert "1 of 1024 elements differ" in document["nodes"][-1]["problem"]
+    assert main(["diff", MODEL, "--input", IMAGE, "--all"]) == 1
+    assert "10 nodes compared, " in (printed := capsys.readouterr().out)
+    assert "2 nodes differ" in printed
+
+
+def test_bench(capsys: pytest.CaptureFixture[str]) -> None:
+    short = ["--rounds", "2", "--seconds", "0.001", "--threads", "1"]
+    (result,) = run_json(capsys, "bench", MODEL, "--against", "reference", *short)
+    assert [row["engine"] for row in result["engines"]] == ["diptych", "reference"]
+    assert result["engines"][0]["ratio"] == 1
+    assert result["engines"][1]["greatest_difference"] == 0
+    assert (result["threads"], result["rounds"]) == (1, 2)
+    assert main(["bench", MODEL, *short]) == 0
+    assert "median_ms" in capsys.readouterr().out
+
+
+def test_ops(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ops", "gemm"]) == 0
+    assert "Gemm" in capsys.readouterr().out
+    rows = run_json(capsys, "ops")
+    (relu,) = [row for row in rows if (row["domain"], row["op_type"]) == ("", "Relu")]
+    assert relu["onnx"] == relu["engine"] == relu["reference"] == [1, 6, 13, 14]
+    assert main(["ops", "no such operator"]) == 1
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "--help"])
+    assert stopped.value.code == 0
+    assert "--json" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "missing.onnx"], "missing.onnx"),
+        (["run", MODEL, "--input", "nope"], "NAME=FILE"),
+        (["run", MODEL, "--input", "image=nope.npy"], "nope.npy"),
+        (["run", MODEL, "--input", f"picture={DIGITS / 'images' / '7.npy'}"], "picture"),
+        (["run", MODEL, "--dim", "m=3"], "'m'"),
+        (["run", MODEL, "--dim", "n=x"], "NAME=N"),
+        (["run", MODEL, "--output", "nope"], "nope"),
+        (["run", MODEL, "--disable-pass", "nope"], "nope"),
+        (["bench", MODEL, "--against", "nobody"], "nobody"),
+        (["bench", MODEL, "--rounds", "0"], "--rounds"),
+    ],
+)
+def test_errors_are_one_line(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert said in printed.err
+    assert "Traceback" not in printed.err
+    assert said in run_json(capsys, *arguments, status=1)["error"]["message"]
+
+
+def test_models_the_engine_lacks_are_errors(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(models.unary("NoSuchOperator", [1]))
+    document = run_json(capsys, "inspect", str(path), status=1)
+    assert document["error"]["type"] == "UnsupportedOperatorError"
+
+
+@pytest.mark.parametrize(("text", "limit"), [("4096", 4096), ("2K", 2048), ("1G", 1 << 30), ("1GiB", 1 << 30)])
+def test_byte_counts(text: str, limit: int) -> None:
+    from diptych.cli import build_parser
+
+    assert build_parser().parse_args(["run", "m", "--memory-limit", text]).memory_limit == limit
+
+
+def test_python_m_diptych() -> None:
+    done = subprocess.run([sys.executable, "-m", "diptych", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"diptych {diptych.__version__} (numerics {diptych.numerics_version}; ")
