@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use diptych_kernels::mutant::{self, Mutant};
 use smallvec::SmallVec;
 
 use crate::graph::ValueId;
@@ -27,6 +28,15 @@ pub struct Buffer {
     pub bytes: usize,
     /// Tasks that write or read the buffer, ascending.
     pub users: Vec<usize>,
+    /// Where in `users` the last task that writes stands: all before it precede it by edges already.
+    last_writer: usize,
+}
+
+impl Buffer {
+    /// Tasks that must be done before the bytes may change hands.
+    fn last_users(&self) -> &[usize] {
+        &self.users[self.last_writer..]
+    }
 }
 
 #[derive(Debug, Default)]
@@ -76,17 +86,19 @@ fn assign_buffers(tasks: &[Use], root_of: &dyn Fn(ValueId) -> ValueId, layout: &
                 let root = root_of(input);
                 let buffer = *layout.buffer_of.get(&root)?;
                 let only = task.inputs.iter().filter(|&&other| layout.buffer_of.get(&root_of(other)) == Some(&buffer)).count();
-                let free = last.get(&root) == Some(&index) && only == 1 && !joined.contains(&buffer);
+                let free = (last.get(&root) == Some(&index) || mutant::on(Mutant::InPlaceReadLater)) && only == 1 && !joined.contains(&buffer);
                 (free && layout.buffers[buffer].bytes >= bytes).then_some(buffer)
             });
             let buffer = host.unwrap_or_else(|| {
-                layout.buffers.push(Buffer { offset: 0, bytes, users: Vec::new() });
+                layout.buffers.push(Buffer { offset: 0, bytes, users: Vec::new(), last_writer: 0 });
                 layout.buffers.len() - 1
             });
             if host.is_some() {
                 joined.push(buffer);
                 // Every other reader of the bytes must be done before this task overwrites them.
-                layout.edges.extend(layout.buffers[buffer].users.iter().map(|&user| (user, index)));
+                let held = &mut layout.buffers[buffer];
+                layout.edges.extend(held.last_users().iter().map(|&user| (user, index)));
+                held.last_writer = held.users.len();
             }
             layout.buffer_of.insert(value, buffer);
             touched.push(buffer);
@@ -117,8 +129,11 @@ fn place_buffers(layout: &mut Layout) {
         let offset = arena.take(size);
         layout.buffers[buffer].offset = offset;
         for previous in owners.claim(offset, offset + size, buffer) {
-            let users = layout.buffers[previous].users.clone();
-            layout.edges.extend(users.into_iter().map(|user| (user, born)));
+            if mutant::on(Mutant::ReuseRace) {
+                continue;
+            }
+            let users = layout.buffers[previous].last_users();
+            layout.edges.extend(users.iter().map(|&user| (user, born)));
         }
     }
     layout.arena_bytes = arena.end;
