@@ -5,14 +5,15 @@
 
 use crate::functions::{Float, Real, Stash};
 use crate::lanes::*;
+use crate::mutant::{self, Mutant};
 use crate::reduce::{Itself, LANES, SquaredDistance, Sum, reduce_row};
 use std::ops::Range;
 
 /// The operands of a LayerNormalization of rows of `n` elements in T, with statistics in S.
 pub struct LayerNorm<'a, T, S> {
     pub n: usize,
-    /// n factors.
-    pub scale: &'a [T],
+    /// n factors; none are ones.
+    pub scale: Option<&'a [T]>,
     /// n addends.
     pub bias: Option<&'a [T]>,
     pub epsilon: f32,
@@ -37,7 +38,7 @@ pub unsafe fn layer_norm<T: Float, S: Stash>(
     dst: *mut T,
     rows: Range<usize>,
 ) {
-    assert_eq!(operands.scale.len(), operands.n, "one factor an element");
+    assert!(operands.scale.is_none_or(|scale| scale.len() == operands.n), "one factor an element");
     assert!(operands.bias.is_none_or(|bias| bias.len() == operands.n), "one addend an element");
     dispatch(isa, Rows { operands, src, dst, rows });
 }
@@ -59,7 +60,7 @@ impl<T: Float, S: Stash> Kernel for Rows<'_, '_, T, S> {
             unsafe {
                 let (src, dst) = (self.src.add(row * n), self.dst.add(row * n));
                 let (mean, inverse) = statistics::<A, T, S>(src, n, self.operands.epsilon);
-                normalize::<T, S>(self.operands, src, dst, mean, inverse);
+                normalize::<A, T, S>(self.operands, src, dst, mean, inverse);
                 if let Some(at) = self.operands.mean {
                     at.add(row).write(mean);
                 }
@@ -91,7 +92,7 @@ unsafe fn statistics<A: Arch, T: Float, S: Stash>(src: *const T, n: usize, epsil
 /// # Safety
 /// `src` is valid for reading and `dst` for writing `n` elements.
 #[inline(always)]
-unsafe fn normalize<T: Float, S: Stash>(
+unsafe fn normalize<A: Arch, T: Float, S: Stash>(
     operands: &LayerNorm<'_, T, S>,
     src: *const T,
     dst: *mut T,
@@ -108,9 +109,15 @@ unsafe fn normalize<T: Float, S: Stash>(
                 if count == LANES { T::load::<LANES>(from.add(i)) } else { T::load_partial(from.add(i), count) }
             };
             let h = (S::lanes_from::<T, LANES>(load(src)) - mean) * inverse;
-            let mut y = S::lanes_into::<T, LANES>(h) * load(operands.scale.as_ptr());
+            let h = S::lanes_into::<T, LANES>(h);
+            let mut y = operands.scale.map_or(h, |scale| h * load(scale.as_ptr()));
             if let Some(bias) = operands.bias {
-                y = T::round(y) + load(bias.as_ptr());
+                y = match operands.scale {
+                    Some(scale) if mutant::on(Mutant::ContractedMultiplyAdd) => {
+                        Real::multiply_add::<A>(h, load(scale.as_ptr()), load(bias.as_ptr()))
+                    }
+                    _ => T::round(y) + load(bias.as_ptr()),
+                };
             }
             if count == LANES {
                 T::store(y, dst.add(i));

@@ -16,6 +16,7 @@ pub mod logical;
 pub mod matmul;
 pub mod mover;
 pub mod pool;
+pub mod quantization;
 pub mod shape;
 pub mod sub_byte;
 pub mod normalization;
@@ -27,5 +28,5 @@ pub mod windows;
 /// Every row of every family.
 pub fn rows() -> impl Iterator<Item = Row> {
     matmul::rows().chain(conv::rows()).chain(pool::rows()).chain(elementwise::rows()).chain(activation::rows()).chain(reduce::rows()).chain(softmax::rows()).chain(normalization::rows()).chain(control_flow::rows()).chain(shape::rows()).chain(indexing::rows()).chain(logical::rows())
-        .chain(cast::rows()).chain(constant::rows()).chain(dropout::rows())
+        .chain(cast::rows()).chain(constant::rows()).chain(dropout::rows()).chain(quantization::rows())
 }

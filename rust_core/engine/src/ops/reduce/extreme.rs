@@ -54,7 +54,7 @@ impl Operator for ExtremeIndex {
 }
 
 /// The shape as `[outer, n, inner]` around one axis.
-pub(super) fn along(shape: &[usize], axis: usize) -> Extent {
+pub(crate) fn along(shape: &[usize], axis: usize) -> Extent {
     // A product of lengths beside a 0 may not fit a usize, and there is no element.
     let empty = shape.contains(&0);
     let around = |part: &[usize]| if empty { 0 } else { part.iter().product() };

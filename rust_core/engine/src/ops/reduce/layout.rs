@@ -46,10 +46,16 @@ impl Layout {
             [(false, outer), (true, n), (false, inner)] => Some(extent(outer, n, inner)),
             _ => None,
         };
-        direct.map_or_else(|| Layout::gathering(shape, axes), |extent| Layout { extent, gather: None })
+        direct.map_or_else(|| Layout::gathering(shape, axes), Layout::middle)
     }
 
-    fn gathering(shape: &[usize], axes: &[usize]) -> Layout {
+    /// The middle of an array of this extent.
+    pub(crate) fn middle(extent: Extent) -> Layout {
+        Layout { extent, gather: None }
+    }
+
+    /// Each output's terms gathered, whatever the axes: `each` then has one row at a time, contiguous.
+    pub(crate) fn gathering(shape: &[usize], axes: &[usize]) -> Layout {
         let strides = contiguous_strides(shape);
         let order = || {
             (0..shape.len())
@@ -74,11 +80,6 @@ impl Layout {
         self.gather.as_ref().map_or(0, |_| self.extent.n)
     }
 
-    /// Terms of one output.
-    pub(crate) fn count(&self) -> usize {
-        self.extent.n
-    }
-
     /// Calls `body(first, terms, extent, rows, columns)` for disjoint pieces of the output, on several threads: `terms` is an array of
     /// `extent`, whose row 0 belongs to row `first` of the output `[outer, inner]`.
     pub(crate) fn each<W: Send + Sync>(
@@ -90,7 +91,7 @@ impl Layout {
     ) -> Result<()> {
         let Extent { outer, n, inner } = self.extent;
         let blocks = inner.div_ceil(COLUMNS);
-        let work = n.max(1) * inner.min(COLUMNS).max(1);
+        let work = n.max(1) * inner.clamp(1, COLUMNS);
         cx.parallel_ranges(outer * blocks, grain / work, |range, scratch| {
             if let Some(walk) = &self.gather {
                 for row in range {

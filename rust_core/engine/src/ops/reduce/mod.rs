@@ -85,7 +85,13 @@ impl Operator for Reduce {
 }
 
 /// The step that reduces input 0 over `axes` (distinct, in `0 .. rank`).
-pub(crate) fn plan_reduce(op: Reduction, dtype: DType, shape: &[usize], axes: &[usize], keepdims: bool) -> Planned<Step> {
+pub(crate) fn plan_reduce(
+    op: Reduction,
+    dtype: DType,
+    shape: &[usize],
+    axes: &[usize],
+    keepdims: bool,
+) -> Planned<Step> {
     let out: Shape = (0..shape.len())
         .filter(|axis| keepdims || !axes.contains(axis))
         .map(|axis| if axes.contains(&axis) { 1 } else { shape[axis] })
