@@ -62,13 +62,13 @@ impl Operator for Binary {
         let (walk, shape) = self.walk(cx)?;
         let relation = self.relation;
         with_dtype!(dtype, T in [F32, F64, F16, BF16, I8, I16, I32, I64, U8, U16, U32, U64] =>
-                step(walk, shape, move |walk, range, operands, out| compare::<T>(relation, walk, range, operands, out)),
-            else match dtype {
-                DType::Bool => step(walk, shape, move |walk, range, operands, out| {
-                    connect(relation, walk, range, operands, out);
-                }),
-                _ => equal_strings(walk, shape),
-            })
+            step(walk, shape, move |walk, range, operands, out| compare::<T>(relation, walk, range, operands, out)),
+        else match dtype {
+            DType::Bool => step(walk, shape, move |walk, range, operands, out| {
+                connect(relation, walk, range, operands, out);
+            }),
+            _ => equal_strings(walk, shape),
+        })
     }
 }
 

@@ -6,27 +6,41 @@ pub mod activation;
 pub mod axes;
 pub mod cast;
 pub mod constant;
+pub mod control_flow;
 pub mod conv;
+pub mod dropout;
 pub mod elements;
 pub mod elementwise;
-pub mod control_flow;
-pub mod dropout;
 pub mod indexing;
 pub mod logical;
 pub mod matmul;
 pub mod mover;
+pub mod normalization;
 pub mod pool;
 pub mod quantization;
-pub mod shape;
-pub mod sub_byte;
-pub mod normalization;
 pub mod reduce;
+pub mod shape;
 pub mod softmax;
+pub mod sub_byte;
 pub mod types;
 pub mod windows;
 
 /// Every row of every family.
 pub fn rows() -> impl Iterator<Item = Row> {
-    matmul::rows().chain(conv::rows()).chain(pool::rows()).chain(elementwise::rows()).chain(activation::rows()).chain(reduce::rows()).chain(softmax::rows()).chain(normalization::rows()).chain(control_flow::rows()).chain(shape::rows()).chain(indexing::rows()).chain(logical::rows())
-        .chain(cast::rows()).chain(constant::rows()).chain(dropout::rows()).chain(quantization::rows())
+    matmul::rows()
+        .chain(conv::rows())
+        .chain(pool::rows())
+        .chain(elementwise::rows())
+        .chain(activation::rows())
+        .chain(reduce::rows())
+        .chain(softmax::rows())
+        .chain(normalization::rows())
+        .chain(control_flow::rows())
+        .chain(shape::rows())
+        .chain(indexing::rows())
+        .chain(logical::rows())
+        .chain(cast::rows())
+        .chain(constant::rows())
+        .chain(dropout::rows())
+        .chain(quantization::rows())
 }
