@@ -1,12 +1,12 @@
-"""Computes the coefficients of the elementary functions (docs/numerics.md, section 3) and keeps both panels' tables the same.
+"""Compute the coefficients of the elementary functions (docs/numerics.md, section 3) for both panels.
 
     python tools/coefficients.py            print each fit and its error
     python tools/coefficients.py --write    write the Python and the Rust table
     python tools/coefficients.py --check    exit 1 if a table in the repository differs from what is computed
 
-Every polynomial is a minimax fit by Remez' exchange in 60 digits. binary32 coefficients are rounded one after the other,
-from the lowest power, each time refitting those that are still free, so that a later one makes up for the rounding of
-an earlier one; binary64 coefficients are rounded at once. Needs mpmath.
+Every polynomial is a minimax fit by Remez' exchange in 60 digits. binary32 coefficients are rounded one after the
+other, from the lowest power, each time refitting those that are still free, so that a later one makes up for the
+rounding of an earlier one; binary64 coefficients are rounded at once. Needs mpmath.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ mp.mp.dps = 60
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON_TABLE = ROOT / "reference/diptych_reference/numerics/coefficients.py"
 RUST_TABLE = ROOT / "rust_core/kernels/src/functions/coefficients.rs"
+TITLE = "Coefficients of the elementary functions, lowest power first. Written by tools/coefficients.py; do not edit."
 
 Real = mp.mpf
 Function = Callable[[Real], Real]
@@ -31,7 +32,7 @@ Function = Callable[[Real], Real]
 
 @dataclass(frozen=True)
 class Fit:
-    """`target(z)` by a polynomial of `degree` on [low, high]; the largest `|weight * (polynomial - target)|` is made least."""
+    """`target(z)` by a polynomial of `degree` on [low, high], so that the largest weighted error is least."""
 
     name: str
     bits: int  # of the coefficients' format: 32 or 64
@@ -85,7 +86,7 @@ def remez(fit: Fit, fixed: Sequence[Real]) -> tuple[list[Real], Real]:
 
 
 def exchange(errors: Sequence[Real], count: int) -> list[int]:
-    """The largest error of each run of one sign, and of these `count` neighbouring ones with the largest least error."""
+    """The largest error of each run of one sign; of these, `count` neighbouring ones that leave out the least."""
     peaks: list[int] = []
     for i, error in enumerate(errors):
         if peaks and (errors[peaks[-1]] > 0) == (error > 0):
@@ -111,6 +112,7 @@ def solve(fit: Fit) -> tuple[list[Real], Real]:
 
 
 def one(_: Real) -> Real:
+    """Weight of an absolute error."""
     return mp.mpf(1)
 
 
@@ -166,7 +168,7 @@ ERF_PIECE_DEGREE = 13
 
 
 def erf_piece(j: int) -> Fit:
-    """erf about the middle of piece `j`, in the distance from it."""
+    """The error function about the middle of piece `j`, in the distance from it."""
     centre = (j + mp.mpf("0.5")) / 2
     quarter = mp.mpf("0.25")
     return Fit(f"erf piece {j}", 64, "", lambda d: mp.erf(centre + d), -quarter, quarter, ERF_PIECE_DEGREE, one)
@@ -236,9 +238,7 @@ def described(table: Table) -> str:
 
 def as_python(tables: Sequence[Table]) -> str:
     """The Python module."""
-    lines = [
-        '"""Coefficients of the elementary functions, lowest power first. Written by tools/coefficients.py; do not edit."""'
-    ]
+    lines = [f'"""{TITLE}"""']
     lines += ["", "from __future__ import annotations", "", "import numpy as np", ""]
     for table in tables:
         lines.append(f"# {described(table)}")
@@ -274,9 +274,7 @@ def rust_number(x: Real, bits: int) -> str:
 
 def as_rust(tables: Sequence[Table]) -> str:
     """The Rust module."""
-    lines = [
-        "//! Coefficients of the elementary functions, lowest power first. Written by tools/coefficients.py; do not edit."
-    ]
+    lines = [f"//! {TITLE}"]
     lines.append("")
     for table in tables:
         lines.append(f"/// {described(table)}")
@@ -298,6 +296,7 @@ def as_rust(tables: Sequence[Table]) -> str:
 
 
 def main() -> int:
+    """Print, write or check; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--write", action="store_true", help="write both tables")

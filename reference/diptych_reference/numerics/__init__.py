@@ -1,7 +1,7 @@
 """The arithmetic that both panels agree on to the last bit: docs/numerics.md, sections 1 to 3, in NumPy.
 
-Everything here is built from IEEE 754 add, subtract, multiply, divide, square root, comparisons and bit views. NumPy's own
-`exp`, `sum`, `dot` or `power` are never used: their bits depend on the CPU and on NumPy's version.
+Everything here is built from IEEE 754 add, subtract, multiply, divide, square root, comparisons and bit views.
+NumPy's own `exp`, `sum`, `dot` or `power` are never used: their bits depend on the CPU and on NumPy's version.
 """
 
 from diptych_reference.numerics.conversion import (

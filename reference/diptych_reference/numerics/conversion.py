@@ -59,7 +59,7 @@ def to_integer(x: Array, dtype: DTypeLike) -> Array:
 
 
 def _zero_aware(select: np.ufunc, zero_sum_sign: int, a: Array, b: Array) -> Array:
-    """min or max by `select`, then zeros settled: sums of zeros are +0 unless both are -0."""
+    """Minimum or maximum by `select`, then zeros settled: sums of zeros are +0 unless both are -0."""
     if not is_float(a.dtype):
         return np.asarray(select(a, b))
     x, y = widen(a), widen(b)
@@ -81,7 +81,7 @@ def minimum(a: Array, b: Array) -> Array:
 
 
 def maximum_over(x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
-    """The maximum over `axes`, ordered as `maximum`. The reduced axes are not empty (the caller knows what is meant then)."""
+    """The maximum over `axes`, ordered as `maximum`. The reduced axes are not empty."""
     wide = widen(x)
     with np.errstate(all="ignore"):
         result = np.asarray(np.maximum.reduce(wide, axis=axes, keepdims=True))

@@ -1,12 +1,14 @@
 """Elementary functions in binary32 (docs/numerics.md, section 3). float16 and bfloat16 come here widened.
 
-Two families. exp, log, erf, tanh, sigmoid and softplus are polynomials in fused multiply-adds, at most 2 units in the last place
-(ULP) off. sin, cos and power run in binary64 with plain multiplication and addition and round once at the end, at most 1 ULP.
+Two families. exp, log, erf, tanh, sigmoid and softplus are polynomials in fused multiply-adds, at most 2 units in the
+last place (ULP) off. sin, cos and power run in binary64 with plain multiplication and addition and round once at the
+end, at most 1 ULP.
 
-All follow one plan: *reduce* the argument to a short interval by an identity (exp(x) = 2^n exp(r), log(2^e m) = e ln 2 + log m),
-evaluate a *polynomial* there, *rebuild*. Odd functions run on |x| and take their sign at the end, which also keeps -0.
-Special values mostly need no branch: NaN runs through the arithmetic, and arguments beyond the range in which the
-result is finite and not zero are clamped just outside it, so that the last scaling overflows or underflows as it should.
+All follow one plan: *reduce* the argument to a short interval by an identity (exp(x) = 2^n exp(r), log(2^e m) = e ln
+2 + log m), evaluate a *polynomial* there, *rebuild*. Odd functions run on |x| and take their sign at the end, which
+also keeps -0. Special values mostly need no branch: NaN runs through the arithmetic, and arguments beyond the range
+in which the result is finite and not zero are clamped just outside it, so that the last scaling overflows or
+underflows as it should.
 """
 
 from __future__ import annotations
@@ -139,17 +141,19 @@ def cos(x: Array) -> Array:
 def sin_f64(r: Array) -> Array:
     """sin(r), |r| <= pi/4, to 2^-37."""
     z = r * r
-    return r + r * (z * horner_f64(c.SIN_F32, z))
+    y: Array = r + r * (z * horner_f64(c.SIN_F32, z))
+    return y
 
 
 def cos_f64(r: Array) -> Array:
     """cos(r), |r| <= pi/4, to 2^-34."""
     z = r * r
-    return 1.0 + z * horner_f64(c.COS_F32, z)
+    y: Array = 1.0 + z * horner_f64(c.COS_F32, z)
+    return y
 
 
 def reduce_half_pi(x: Array) -> tuple[Array, Array]:
-    """(r, quadrant) with |x| = r + quadrant * pi/2 modulo 2 pi; r binary64, |r| <= pi/4; quadrant int64, mod 4 of it counts."""
+    """(r, quadrant) with |x| = r + quadrant * pi/2 modulo 2 pi, |r| <= pi/4. r is binary64; 4 quadrants are 0."""
     a = np.abs(x).astype(np.float64)
     shifted = a * c.TWO_OVER_PI + MAGIC_F64
     k = shifted - MAGIC_F64
@@ -164,8 +168,8 @@ def reduce_half_pi(x: Array) -> tuple[Array, Array]:
 def reduce_large(a: Array) -> tuple[Array, Array]:
     """The same for 2^24 <= a < 2^128 (Payne and Hanek): multiply by those digits of 2 / pi that count modulo 4.
 
-    a = m 2^q with a 24-bit integer m. Of 2 / pi, digits left of weight 2^(1 - q) only add multiples of 4. The 96 digits from there on,
-    times m, give a mod 4 in units of 2^-94, of which the upper 64 bits are formed.
+    a = m 2^q with a 24-bit integer m. Of 2 / pi, digits left of weight 2^(1 - q) only add multiples of 4. The 96
+    digits from there on, times m, give a * 2 / pi modulo 4 in units of 2^-94, of which the upper 64 bits are formed.
     """
     bits = a.view(np.int64)
     m = ((bits & 0xFFFFFFFFFFFFF) | 0x10000000000000).astype(np.uint64) >> np.uint64(29)
@@ -178,7 +182,7 @@ def reduce_large(a: Array) -> tuple[Array, Array]:
 
 
 def two_over_pi_digits(q: Array, count: int) -> list[Array]:
-    """`count` groups of 32 binary digits (uint64) of 2 / pi, from the one of weight 2^(1 - q) on. The table starts at weight 2^63."""
+    """`count` groups of 32 binary digits of 2 / pi, from weight 2^(1 - q) on. The table starts at weight 2^63."""
     start = 62 + q
     word, shift = start >> 5, (32 - (start & 31)).astype(np.uint64)
     digits = np.array(c.TWO_OVER_PI_DIGITS, np.uint64)

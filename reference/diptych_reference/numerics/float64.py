@@ -1,8 +1,8 @@
 """Elementary functions in binary64 (docs/numerics.md, section 3): multiplication and addition only, no fused operation.
 
-Where one binary64 number is not enough, a value is carried as the unevaluated sum of two, `high + low`. TwoSum and Dekker's
-product give the exact rounding error of an addition and of a multiplication as a second number. The plan of each function is
-that of float32.py.
+Where one binary64 number is not enough, a value is carried as the unevaluated sum of two, `high + low`. TwoSum and
+Dekker's product give the exact rounding error of an addition and of a multiplication as a second number. The plan of
+each function is that of float32.py.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def exp_of_sum(high: Array, low: Array) -> Array:
     y = 1.0 + (r + (rest + (r * r) * horner_f64(c.EXP_F64, r)))
     n = shifted.view(np.int64) - np.float64(MAGIC_F64).view(np.int64)
     half = n >> 1
-    return (y * power_of_two(half)) * power_of_two(n - half)
+    y: Array = (y * power_of_two(half)) * power_of_two(n - half)
+    return y
 
 
 def log_reduced(f: Array, e: Array) -> Array:
@@ -99,7 +100,7 @@ def log(x: Array) -> Array:
 
 
 def erf(x: Array) -> Array:
-    """Error function: below 0.5 a polynomial in x^2, from there to 6 one polynomial for each half unit, about its middle."""
+    """Error function: below 0.5 a polynomial in x^2; up to 6 one for each half unit, about its middle."""
     a = np.abs(x)
     small = a + a * horner_f64(c.ERF_F64, a * a)
     piece = np.where((a >= 0.5) & (a < 6.0), a + a, 1.0).astype(np.int64)
@@ -153,7 +154,8 @@ def cos(x: Array) -> Array:
 def sin_of_sum(r: Array, rest: Array) -> Array:
     """sin(r + rest), |r| <= pi/4."""
     z = r * r
-    return r + ((r * z) * horner_f64(c.SIN_F64, z) + (rest - (0.5 * z) * rest))
+    y: Array = r + ((r * z) * horner_f64(c.SIN_F64, z) + (rest - (0.5 * z) * rest))
+    return y
 
 
 def cos_of_sum(r: Array, rest: Array) -> Array:
@@ -161,11 +163,12 @@ def cos_of_sum(r: Array, rest: Array) -> Array:
     z = r * r
     half = 0.5 * z
     w = 1.0 - half
-    return w + (((1.0 - w) - half) + ((z * z) * horner_f64(c.COS_F64, z) - r * rest))
+    y: Array = w + (((1.0 - w) - half) + ((z * z) * horner_f64(c.COS_F64, z) - r * rest))
+    return y
 
 
 def reduce_half_pi(x: Array) -> tuple[Array, Array, Array]:
-    """(r, rest, quadrant) with |x| = r + rest + quadrant * pi/2 modulo 2 pi and |r| <= pi/4. Infinities and NaN: r is NaN."""
+    """(r, rest, quadrant): |x| = r + rest + quadrant * pi/2 modulo 2 pi, |r| <= pi/4. Infinities and NaN: r is NaN."""
     a = np.abs(x)
     r = np.where(a < np.inf, a, np.nan)
     rest, quadrant = np.zeros_like(r), np.zeros(r.shape, np.int64)
@@ -176,7 +179,7 @@ def reduce_half_pi(x: Array) -> tuple[Array, Array, Array]:
 
 
 def reduce_large(a: Array) -> tuple[Array, Array, Array]:
-    """Payne and Hanek's reduction, as in float32.py, with 192 digits of 2 / pi: the product's upper 128 bits are formed."""
+    """Payne and Hanek's reduction as in float32.py, from 192 digits of 2 / pi: 128 bits of the product are formed."""
     bits = a.view(np.int64)
     m = ((bits & 0xFFFFFFFFFFFFF) | 0x10000000000000).astype(np.uint64)
     m1, m0 = m >> np.uint64(32), m & LOW_32

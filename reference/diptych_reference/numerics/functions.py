@@ -1,6 +1,6 @@
-"""Elementary functions for every float type: float32.py and float64.py behind one name each (docs/numerics.md, section 3).
+"""Elementary functions for every float type: float32.py and float64.py behind one name each.
 
-float16 and bfloat16 widen to binary32 and are rounded once at the end.
+float16 and bfloat16 widen to binary32 and are rounded once at the end (docs/numerics.md, section 3).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def exp(x: Array) -> Array:
 
 
 def log(x: Array) -> Array:
-    """Natural logarithm; log(+-0) = -inf, NaN below 0."""
+    """Natural logarithm; of +-0 it is -inf, below 0 NaN."""
     return _apply(float32.log, float64.log, x)
 
 
@@ -68,8 +68,8 @@ def cos(x: Array) -> Array:
 def power(x: Array, y: Array) -> Array:
     """x^y, broadcast, in the dtype of x; y of any numeric type.
 
-    Float x: y converts to binary64. Integer x and y: repeated squaring, wrapping; a negative exponent gives 0, but for x = 1 and
-    x = -1. Integer x and float y: the binary64 power of both, toward zero, saturating, NaN to 0.
+    Float x: y converts to binary64. Integer x and y: repeated squaring, wrapping; a negative exponent gives 0, but for
+    x = 1 and x = -1. Integer x and float y: the binary64 power of both, toward zero, saturating, NaN to 0.
     """
     x, y = np.broadcast_arrays(np.atleast_1d(x), np.atleast_1d(y))
     with np.errstate(all="ignore"):

@@ -1,15 +1,15 @@
 """The fused multiply-add in NumPy, and chains of it (docs/numerics.md, section 2).
 
-NumPy has no fused multiply-add, so `fma(a, b, c)` of binary32 is built from binary64. The product of two 24-bit numbers has
-at most 48 bits and is exact there. The sum `s = rn64(p + c)` is rounded, and converting `s` to binary32 rounds a second
-time. Two roundings differ from one only when the first lands exactly on a midpoint between two binary32 numbers although
-the exact sum lies beside it: the second rounding then breaks a tie that never was. A midpoint is seen from the bits of
-`s`: its 29 bits below binary32's last one are a one and 28 zeros. (Below 2**-126 binary32 has fewer bits, so the midpoints
-lie elsewhere: every such `s` is taken for one.)
+NumPy has no fused multiply-add, so `fma(a, b, c)` of binary32 is built from binary64. The product of two 24-bit
+numbers has at most 48 bits and is exact there. The sum `s = rn64(p + c)` is rounded, and converting `s` to binary32
+rounds a second time. Two roundings differ from one only when the first lands exactly on a midpoint between two
+binary32 numbers although the exact sum lies beside it: the second rounding then breaks a tie that never was. A
+midpoint is seen from the bits of `s`: its 29 bits below binary32's last one are a one and 28 zeros. (Below 2**-126
+binary32 has fewer bits, so the midpoints lie elsewhere: every such `s` is taken for one.)
 
-For these rare elements the sum is repaired: TwoSum gives the exact error `e` of `s`, and if `e` is not zero and the last bit of
-`s` is even, `s` moves one unit towards `e`. The sum is then *rounded to odd*, and an odd 53-bit number is no midpoint:
-rounding it to 24 bits is rounding the exact sum.
+For these rare elements the sum is repaired: TwoSum gives the exact error `e` of `s`, and if `e` is not zero and the
+last bit of `s` is even, `s` moves one unit towards `e`. The sum is then *rounded to odd*, and an odd 53-bit number is
+no midpoint: rounding it to 24 bits is rounding the exact sum.
 """
 
 from __future__ import annotations
@@ -20,14 +20,17 @@ import numpy as np
 
 from diptych_reference.numerics.conversion import Array
 
+Operand = Array | np.generic  # a NumPy scalar is an array of no axes
+
 TILE = 1 << 15  # elements worked on at once: the binary64 temporaries of a tile stay in the second-level cache
 SMALLEST_NORMAL = np.float32(2.0**-126)
 
 
-def fma(a: Array, b: Array, c: Array) -> Array:
-    """`a * b + c`, broadcast, in the dtype of `c`: float32 fused (rounded once), float64 multiplied then added, integers wrapping.
+def fma(a: Operand, b: Operand, c: Operand) -> Array:
+    """`a * b + c`, broadcast, in the dtype of `c`.
 
-    float16 and bfloat16 are widened by the caller (`widen`), because only he knows where the one rounding back is.
+    float32 is fused (rounded once), float64 multiplied then added, integers wrap. float16 and bfloat16 are widened by
+    the caller (`widen`), because only he knows where the one rounding back is.
     """
     a, b, c = np.asarray(a), np.asarray(b), np.asarray(c)
     return fma_chain(a[None], b[None], c)
@@ -36,8 +39,8 @@ def fma(a: Array, b: Array, c: Array) -> Array:
 def fma_chain(a: Array, b: Array, acc: Array) -> Array:
     """`for k: acc = fma(a[k], b[k], acc)` along the first axis of `a` and `b`, in order; returns the last `acc`.
 
-    `a[k]`, `b[k]` and `acc` broadcast together. The work goes tile by tile over the result with k inside, so that a tile's
-    accumulators stay in the cache: each element has its own chain, and the order of elements does not matter.
+    `a[k]`, `b[k]` and `acc` broadcast together. The work goes tile by tile over the result with k inside, so that a
+    tile's accumulators stay in the cache: each element has its own chain, and the order of elements does not matter.
     """
     a, b, acc = np.asarray(a), np.asarray(b), np.asarray(acc)
     if len(a) != len(b):
@@ -101,7 +104,7 @@ def _chain_float32(a: Array, b: Array, acc: Array) -> None:
 
 
 def _repair(product: Array, addend: Array, total: Array, narrow: Array) -> None:
-    """Corrects `narrow`, the binary32 of `total = rn64(product + addend)`, where rounding twice may differ from rounding once."""
+    """Correct `narrow`, the binary32 of `total = rn64(product + addend)`, where rounding twice is not rounding once."""
     suspect = (total.view(np.int64) & 0x1FFFFFFF) == 0x10000000  # the 29 bits below binary32's last one
     tiny = np.abs(narrow) <= SMALLEST_NORMAL
     if tiny.any():

@@ -1,9 +1,10 @@
 """Sums and products in an order that every vector width can follow (docs/numerics.md, section 2).
 
-Floating-point addition is not associative, so "the sum" needs an order. A lane sum deals its terms to sixteen lanes as one deals
-cards, adds each lane's terms one after the other and combines the lanes by a tree. That is what a loop over vectors of sixteen
-numbers does, and narrower vectors do the same with two or four of them. Chunks of 4096 terms keep the error of long sums
-small: the error grows with the length of the longest chain of additions, here 256 + 4 for each level.
+Floating-point addition is not associative, so "the sum" needs an order. A lane sum deals its terms to sixteen lanes
+as one deals cards, adds each lane's terms one after the other and combines the lanes by a tree. That is what a loop
+over vectors of sixteen numbers does, and narrower vectors do the same with two or four of them. Chunks of 4096 terms
+keep the error of long sums small: the error grows with the length of the longest chain of additions, here 256 + 4 for
+each level.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def lane_product(x: Array, axes: tuple[int, ...] | None = None, keepdims: bool =
 
 
 def sequential_sum(x: Array, axis: int) -> Array:
-    """`acc = x[0]; acc = acc + x[1]; …` along `axis`: every partial sum, in the shape of `x` (the running sum CumSum asks for).
+    """`acc = x[0]; acc = acc + x[1]; …` along `axis`: every partial sum, in the shape of `x`, as CumSum asks for.
 
     float16 and bfloat16 widen to float32, and the result stays float32. Integers wrap.
     """
@@ -68,7 +69,7 @@ def _reduce(
 def _lanes(operation: np.ufunc, pad: float, terms: Array) -> Array:
     """The lane reduction of `terms` [n, …] over its first axis, n > 0.
 
-    Lanes without a term take no part. Padding them with -0 (for products: 1) says the same, since x + -0 is x for every x.
+    Lanes without a term take no part. Padding them with -0 (for products: 1) says the same: x + -0 is x for every x.
     """
     count, rest = len(terms), terms.shape[1:]
     chunks = -(-count // CHUNK)
