@@ -2,6 +2,8 @@
 
 mod attributes;
 mod errors;
+#[cfg(feature = "mutants")]
+mod mutants;
 mod session;
 mod value;
 
@@ -100,5 +102,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(passes, module)?)?;
     module.add_function(wrap_pyfunction!(available_isas, module)?)?;
     module.add_function(wrap_pyfunction!(usable_cpus, module)?)?;
+    #[cfg(feature = "mutants")]
+    mutants::register(module)?;
     Ok(())
 }

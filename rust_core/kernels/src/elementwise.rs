@@ -5,6 +5,7 @@
 
 use crate::functions::convert::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
 use crate::lanes::*;
+use crate::mutant::{self, Mutant};
 use half::{bf16, f16};
 
 /// Lanes of one step: one 512-bit register of f32, several registers where they are narrower.
@@ -52,7 +53,7 @@ macro_rules! compute_floats {
         max => |a, b| {
             let either = Simd::from_bits(a.to_bits() & b.to_bits());
             let chosen = a.simd_eq(b).select(either, a.simd_gt(b).select(a, b));
-            a.simd_ne(a).select(a, chosen)
+            if mutant::on(Mutant::LostNan) { chosen } else { a.simd_ne(a).select(a, chosen) }
         };
         min => |a, b| {
             let either = Simd::from_bits(a.to_bits() | b.to_bits());

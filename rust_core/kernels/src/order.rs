@@ -3,6 +3,7 @@
 //! Numbers are compared by integer keys that have a total order: -0 equals +0, and NaN is above every number. Equal keys are
 //! ordered by index, so that every answer is unique and does not depend on how it is searched for.
 
+use crate::mutant::{self, Mutant};
 use crate::reduce::Extent;
 use half::{bf16, f16};
 use std::cmp::Reverse;
@@ -57,8 +58,10 @@ pub struct Extreme {
 /// If `n` is 0, or a slice is shorter than the extent says.
 pub fn extreme_index<T: Ordered>(what: Extreme, data: &[T], out: &mut [i64], extent: Extent, rows: Range<usize>) {
     match (what.greatest, what.last) {
-        (true, false) => search(data, out, extent, rows, |x: T, best: T| x.key() > best.key()),
-        (true, true) => search(data, out, extent, rows, |x: T, best: T| x.key() >= best.key()),
+        (true, false) if !mutant::on(Mutant::ArgMaxTie) => {
+            search(data, out, extent, rows, |x: T, best: T| x.key() > best.key())
+        }
+        (true, _) => search(data, out, extent, rows, |x: T, best: T| x.key() >= best.key()),
         (false, false) => {
             search(data, out, extent, rows, |x: T, best: T| !best.is_nan() && (x.key() < best.key() || x.is_nan()));
         }
@@ -119,7 +122,8 @@ pub fn top<T: Ordered>(top: Top, column: &[T], stride: usize, order: &mut [(T::K
         *entry = (column[index * stride].key(), index);
     }
     if top.largest {
-        select(order, top.k, |&(key, index)| (Reverse(key), index));
+        let place = |index: usize| if mutant::on(Mutant::TopKTie) { !index } else { index };
+        select(order, top.k, |&(key, index)| (Reverse(key), place(index)));
     } else {
         select(order, top.k, |&(key, index)| (key, index));
     }

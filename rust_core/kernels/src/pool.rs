@@ -5,6 +5,7 @@
 //! window has an input there.
 
 use crate::lanes::*;
+use crate::mutant::{self, Mutant};
 use half::{bf16, f16};
 use std::ops::Range;
 
@@ -56,7 +57,7 @@ impl PoolShape {
     /// How many kernel positions window `o` has in the input, or with `include_pad` in the padded input.
     #[inline(always)]
     fn count(&self, axis: usize, o: usize, include_pad: bool) -> usize {
-        if include_pad {
+        if include_pad || mutant::on(Mutant::PadCounted) {
             let end = self.input[axis] + self.pads_end[axis];
             self.hits(axis, o, -(self.pads_begin[axis] as isize), end as isize).len()
         } else {

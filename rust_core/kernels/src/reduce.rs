@@ -6,6 +6,7 @@
 
 use crate::functions::{Arithmetic, Float, Real, Stash};
 use crate::lanes::*;
+use crate::mutant::{self, Mutant};
 use std::ops::Range;
 
 /// Lanes of a lane sum.
@@ -162,6 +163,9 @@ impl<S: Copy> Term<S> for SquaredDistance<S> {
 /// Sixteen lanes to one, `l_i + l_{i+8}` first.
 #[inline(always)]
 pub(crate) fn tree<F: Fold, V: Arithmetic>(mut lanes: [V; LANES]) -> V {
+    if mutant::on(Mutant::LaneOrder) {
+        return lanes[1..].iter().fold(lanes[0], |sum, &lane| F::fold(sum, lane));
+    }
     let mut half = LANES / 2;
     while half > 0 {
         for i in 0..half {

@@ -5,6 +5,7 @@
 
 use crate::functions::{Arithmetic, Float, Real};
 use crate::lanes::*;
+use crate::mutant::{self, Mutant};
 use crate::reduce::{CHUNK, Chunks, Extent, Itself, LANES, Maximum, Sum, reduce_columns, reduce_row, tree};
 use std::ops::Range;
 
@@ -80,7 +81,8 @@ unsafe fn softmax_row<A: Arch, T: Float>(log: bool, src: *const T, dst: *mut T, 
         }
         let r = T::Lanes::<LANES>::splat(T::Wide::from_f32(1.0) / sum);
         if keep {
-            map_row::<T>(dst, dst, n, |e| e * r);
+            let divisor = T::Lanes::<LANES>::splat(sum);
+            map_row::<T>(dst, dst, n, |e| if mutant::on(Mutant::SoftmaxDivision) { e / divisor } else { e * r });
         } else {
             map_row::<T>(src, dst, n, |x| (x - m).exp::<A>() * r);
         }

@@ -85,8 +85,11 @@ fn assign_buffers(tasks: &[Use], root_of: &dyn Fn(ValueId) -> ValueId, layout: &
             let host = task.in_place.iter().filter(|(_, to)| *to == output).find_map(|&(input, _)| {
                 let root = root_of(input);
                 let buffer = *layout.buffer_of.get(&root)?;
-                let only = task.inputs.iter().filter(|&&other| layout.buffer_of.get(&root_of(other)) == Some(&buffer)).count();
-                let free = (last.get(&root) == Some(&index) || mutant::on(Mutant::InPlaceReadLater)) && only == 1 && !joined.contains(&buffer);
+                let only =
+                    task.inputs.iter().filter(|&&other| layout.buffer_of.get(&root_of(other)) == Some(&buffer)).count();
+                let free = (last.get(&root) == Some(&index) || mutant::on(Mutant::InPlaceReadLater))
+                    && only == 1
+                    && !joined.contains(&buffer);
                 (free && layout.buffers[buffer].bytes >= bytes).then_some(buffer)
             });
             let buffer = host.unwrap_or_else(|| {

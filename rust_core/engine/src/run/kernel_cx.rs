@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use diptych_kernels::Isa;
+use diptych_kernels::mutant::{self, Mutant};
 
 use crate::dtype::Element;
 use crate::error::{Error, Result};
@@ -146,12 +147,21 @@ impl<'a> KernelCx<'a> {
     }
 
     /// Splits `0..len` into ranges of about `grain` or more and runs `body(range, scratch)` for each.
-    pub fn parallel_ranges(&self, len: usize, grain: usize, body: impl Fn(Range<usize>, &mut [u8]) + Sync) -> Result<()> {
+    pub fn parallel_ranges(
+        &self,
+        len: usize,
+        grain: usize,
+        body: impl Fn(Range<usize>, &mut [u8]) + Sync,
+    ) -> Result<()> {
         if len == 0 {
             return Ok(());
         }
         let chunks = (len / grain.max(1)).clamp(1, self.threads() * 4);
-        self.parallel(chunks, |chunk, scratch| body(chunk * len / chunks..(chunk + 1) * len / chunks, scratch))
+        let short = usize::from(mutant::on(Mutant::UnevenSplit) && chunks > 1);
+        self.parallel(chunks, |chunk, scratch| {
+            let end = (chunk + 1) * len / chunks;
+            body(chunk * len / chunks..end - short * usize::from(end == len), scratch)
+        })
     }
 
     /// Splits an output of `out.len() / row` rows into row ranges; `body(first_row, rows, scratch)` gets each range's own slice.
@@ -225,7 +235,12 @@ impl ValueCx<'_> {
     }
 
     /// Runs a subgraph: `inputs` in the order of its inputs, `captures` in the order of its captures.
-    pub fn run_subgraph(&self, graph: &Arc<Executable>, inputs: Vec<Value>, captures: Vec<Value>) -> Result<Vec<Value>> {
+    pub fn run_subgraph(
+        &self,
+        graph: &Arc<Executable>,
+        inputs: Vec<Value>,
+        captures: Vec<Value>,
+    ) -> Result<Vec<Value>> {
         graph.run_nested(inputs, captures, self.team)
     }
 

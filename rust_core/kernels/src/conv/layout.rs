@@ -3,6 +3,7 @@
 use super::element::{Element, Source, transpose};
 use super::shape::{CHANNEL_BLOCK, InputLayout};
 use crate::lanes::*;
+use crate::mutant::{self, Mutant};
 use std::ops::Range;
 
 /// Lays lines `lines` of one image `x` (`[groups * channels][depth][height][width]`) out in `to`.
@@ -47,6 +48,7 @@ impl<S: Source> LayOut<'_, S> {
         let layout = self.layout;
         let (group, within) = (unit / layout.units, unit % layout.units);
         let (first, n, step) = (layout.column_start + phase as isize, layout.segment, layout.column_step);
+        let first = first + isize::from(mutant::on(Mutant::OffByOnePad) && layout.column_start < 0);
         // Positions lo .. hi read the source; the others are padding.
         let up = |distance: isize| if distance > 0 { (distance + step - 1) / step } else { 0 };
         let lo = up(-first).min(n as isize) as usize;
@@ -65,7 +67,9 @@ impl<S: Source> LayOut<'_, S> {
             // SAFETY: the segment holds n * lanes elements; columns first + lo*step .. lie inside the row.
             unsafe {
                 clear(to, lo * lanes);
-                clear(to.wrapping_add(hi * lanes), (n - hi) * lanes);
+                if !mutant::on(Mutant::StaleHalo) {
+                    clear(to.wrapping_add(hi * lanes), (n - hi) * lanes);
+                }
                 let Some((d, h)) = row else { continue };
                 let at = (d * self.input[1] + h) * self.input[2];
                 let from =

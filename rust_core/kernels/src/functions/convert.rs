@@ -1,6 +1,7 @@
 //! float16 and bfloat16 in lanes of integers: the same instructions, and bits, on every instruction set.
 
 use crate::lanes::*;
+use crate::mutant::{self, Mutant};
 
 /// binary16 bit patterns as binary32. Exact.
 #[inline(always)]
@@ -47,7 +48,7 @@ pub fn bf16_to_f32<const N: usize>(x: Simd<u16, N>) -> Simd<f32, N> {
 #[inline(always)]
 pub fn f32_to_bf16<const N: usize>(x: Simd<f32, N>) -> Simd<u16, N> {
     let bits = x.to_bits();
-    let last = (bits >> Simd::splat(16)) & Simd::splat(1);
+    let last = if mutant::on(Mutant::TiesUp) { Simd::splat(1) } else { (bits >> Simd::splat(16)) & Simd::splat(1) };
     let rounded = (bits + Simd::splat(0x7fff) + last) >> Simd::splat(16);
     let nan = ((bits >> Simd::splat(16)) & Simd::splat(0x8000)) | Simd::splat(0x7fc0);
     let is_nan = (bits & Simd::splat(0x7fff_ffff)).simd_gt(Simd::splat(0x7f80_0000));
@@ -59,6 +60,9 @@ pub fn f32_to_bf16<const N: usize>(x: Simd<f32, N>) -> Simd<u16, N> {
 #[inline(always)]
 pub fn f64_to_f32_odd<const N: usize>(x: Simd<f64, N>) -> Simd<f32, N> {
     let near: Simd<f32, N> = x.cast();
+    if mutant::on(Mutant::DoubleRounding) {
+        return near;
+    }
     let error = x - near.cast::<f64>();
     let bits: Simd<i32, N> = near.to_bits().cast();
     let one = Simd::splat(1i32);

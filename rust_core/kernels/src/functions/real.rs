@@ -2,6 +2,7 @@
 
 use super::{f32, f64};
 use crate::lanes::*;
+use crate::mutant::{self, Mutant};
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// Numbers, or vectors of numbers, with IEEE arithmetic and the total order of docs/numerics.md, section 1.
@@ -160,6 +161,10 @@ macro_rules! vector {
             }
             #[inline(always)]
             fn rint(self) -> Self {
+                if mutant::on(Mutant::RoundTiesAway) {
+                    let half = Self::from_f32(0.5);
+                    return self.select_negative($t::ceil(self - half), $t::floor(self + half));
+                }
                 $t::rint(self)
             }
             #[inline(always)]
@@ -184,7 +189,8 @@ macro_rules! vector {
             #[inline(always)]
             fn relu(self) -> Self {
                 let zero = Self::from_f32(0.0);
-                self.simd_le(zero).select(zero, self)
+                let below = if mutant::on(Mutant::LostPositiveZero) { self.simd_lt(zero) } else { self.simd_le(zero) };
+                below.select(zero, self)
             }
             #[inline(always)]
             fn clamp_unit(self) -> Self {

@@ -21,6 +21,7 @@ pub use tile::Scalar;
 pub(crate) use tile::{load, load_first, store, store_first};
 
 use crate::lanes::Isa;
+use crate::mutant::{self, Mutant};
 use pack::{Same, Source, pack_panel};
 use std::ops::Range;
 use tile::{Finish, TileArgs, TileFn, TileSet};
@@ -292,7 +293,7 @@ impl<'a, T: Scalar> Block<'a, T> {
                     c: self.c.ptr(tile.start - self.rows.start, j - self.cols.start),
                     c_row: self.c.row_stride(),
                     n,
-                    resume: self.g.resume || ks.start > 0,
+                    resume: self.g.resume || (ks.start > 0 && !mutant::on(Mutant::StaleProduct)),
                     finish: self.finish(&ks, tile.start, j),
                 };
                 let kernel: TileFn<T> = kernels[tile.len() - 1];

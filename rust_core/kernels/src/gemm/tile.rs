@@ -1,6 +1,7 @@
 //! The register tile: `MR` rows by `NV` vectors of C, one multiply-add chain an element.
 
 use crate::lanes::{Arch, Avx2, Avx512, Baseline, Isa, Kernel, Mask, Neon, Simd, dispatch};
+use crate::mutant::{self, Mutant};
 use std::marker::PhantomData;
 use std::simd::SimdElement;
 
@@ -223,11 +224,12 @@ unsafe fn finish<T: Scalar, const W: usize, const MR: usize, const NV: usize>(
             }
         }
     }
+    let stored = tail - usize::from(mutant::on(Mutant::DroppedTail));
     for (i, row) in acc.iter().enumerate() {
         for (v, &x) in row.iter().enumerate() {
             let p = args.c.wrapping_add(i * args.c_row + v * W);
             // SAFETY: the caller's promise.
-            unsafe { if v + 1 < NV || tail == W { store(p, x) } else { store_first(p, x, tail) } };
+            unsafe { if v + 1 < NV || tail == W { store(p, x) } else { store_first(p, x, stored) } };
         }
     }
 }
@@ -251,7 +253,7 @@ impl Scalar for f32 {
     const ONE: f32 = 1.0;
     #[inline(always)]
     fn mul_add<A: Arch, const W: usize>(a: Simd<f32, W>, b: Simd<f32, W>, c: Simd<f32, W>) -> Simd<f32, W> {
-        A::fma(a, b, c)
+        if mutant::on(Mutant::RoundedProduct) { a * b + c } else { A::fma(a, b, c) }
     }
     #[inline(always)]
     fn mul<const W: usize>(a: Simd<f32, W>, b: Simd<f32, W>) -> Simd<f32, W> {

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use diptych_kernels::mutant::{self, Mutant};
+
 use crate::broadcast::{Walk, contiguous_strides};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -27,6 +29,9 @@ impl Operator for Transpose {
         if order.len() != from.len() {
             return Err(Error::shape(format!("perm {order:?} is no permutation of the axes of shape {from:?}")).into());
         }
+        let inverse = |axis| order.iter().position(|&from| from == axis).unwrap_or(axis);
+        let order: Vec<usize> =
+            if mutant::on(Mutant::SwappedAxes) { (0..order.len()).map(inverse).collect() } else { order };
         let shape: Shape = order.iter().map(|&axis| from[axis]).collect();
         let own = contiguous_strides(from);
         let strides: Vec<isize> = order.iter().map(|&axis| own[axis]).collect();
