@@ -65,8 +65,8 @@ def exp_of_sum(high: Array, low: Array) -> Array:
     y = 1.0 + (r + (rest + (r * r) * horner_f64(c.EXP_F64, r)))
     n = shifted.view(np.int64) - np.float64(MAGIC_F64).view(np.int64)
     half = n >> 1
-    y: Array = (y * power_of_two(half)) * power_of_two(n - half)
-    return y
+    scaled: Array = (y * power_of_two(half)) * power_of_two(n - half)
+    return scaled
 
 
 def log_reduced(f: Array, e: Array) -> Array:

@@ -20,8 +20,8 @@ fn main() -> Result<(), Error> {
     let mut input = Vec::new();
     std::io::stdin().read_to_end(&mut input)?;
     let output = match dtype.as_str() {
-        "f32" => evaluate::<f32, 4>(isa, function, &input, |b| f32::from_le_bytes(b), |x| x.to_le_bytes())?,
-        "f64" => evaluate::<f64, 8>(isa, function, &input, |b| f64::from_le_bytes(b), |x| x.to_le_bytes())?,
+        "f32" => evaluate::<f32, 4>(isa, function, &input, f32::from_le_bytes, f32::to_le_bytes)?,
+        "f64" => evaluate::<f64, 8>(isa, function, &input, f64::from_le_bytes, f64::to_le_bytes)?,
         "f16" => evaluate::<half::f16, 2>(isa, function, &input, half::f16::from_le_bytes, half::f16::to_le_bytes)?,
         "bf16" => evaluate::<half::bf16, 2>(isa, function, &input, half::bf16::from_le_bytes, half::bf16::to_le_bytes)?,
         other => return Err(Error::other(format!("no type {other}"))),

@@ -123,17 +123,31 @@ pub fn erf<const N: usize>(x: F64<N>) -> F64<N> {
     let a = x.abs();
     let small = a + a * horner(&c::ERF_F64, a * a);
     let inside = a.simd_ge(F64::splat(0.5)) & a.simd_lt(F64::splat(6.0));
-    let piece = inside.select(a + a, F64::splat(1.0)).to_array().map(|p| p as usize);
-    let middle = F64::from_array(piece.map(|p| (p as f64 + 0.5) * 0.5));
-    let distance = a - middle;
+    let piece = inside.select(a + a, F64::splat(1.0)).to_array();
+    // Plain loops: core's array functions with closures are not inlined here, and would be calls into baseline code.
+    let (mut row, mut middle) = ([0; N], [0.0; N]);
+    for lane in 0..N {
+        row[lane] = piece[lane] as usize - 1; // 1 <= piece < 12
+        middle[lane] = (piece[lane] as u32 as f64 + 0.5) * 0.5;
+    }
+    let distance = a - F64::from_array(middle);
     let degree = c::ERF_PIECES[0].len() - 1;
-    let coefficient = |power: usize| F64::from_array(piece.map(|p| c::ERF_PIECES[p - 1][power]));
-    let mut large = coefficient(degree);
+    let mut large = erf_coefficient(&row, degree);
     for power in (0..degree).rev() {
-        large = large * distance + coefficient(power);
+        large = large * distance + erf_coefficient(&row, power);
     }
     let large = a.simd_ge(F64::splat(6.0)).select(F64::splat(1.0), large);
     with_sign(a.simd_lt(F64::splat(0.5)).select(small, large), x)
+}
+
+/// One coefficient of each lane's piece.
+#[inline(always)]
+fn erf_coefficient<const N: usize>(row: &[usize; N], power: usize) -> F64<N> {
+    let mut coefficients = [0.0; N];
+    for lane in 0..N {
+        coefficients[lane] = c::ERF_PIECES[row[lane]][power];
+    }
+    F64::from_array(coefficients)
 }
 
 /// Hyperbolic tangent.
@@ -247,8 +261,12 @@ fn reduce_large(a: f64) -> (f64, f64, u64) {
 pub(super) fn fraction_digits<const COUNT: usize>(q: i64) -> [u64; COUNT] {
     let start = (62 + q) as usize;
     let (word, shift) = (start >> 5, 32 - (start & 31));
-    let digit = |i: usize| u64::from(c::TWO_OVER_PI_DIGITS[i]);
-    std::array::from_fn(|i| (((digit(word + i) << 32) | digit(word + i + 1)) >> shift) & 0xffff_ffff)
+    let mut digits = [0; COUNT];
+    for (i, digit) in digits.iter_mut().enumerate() {
+        let (upper, lower) = (c::TWO_OVER_PI_DIGITS[word + i], c::TWO_OVER_PI_DIGITS[word + i + 1]);
+        *digit = (((u64::from(upper) << 32) | u64::from(lower)) >> shift) & 0xffff_ffff;
+    }
+    digits
 }
 
 /// (high, low): log(x) to about 2^-64 of itself, for positive finite x.
