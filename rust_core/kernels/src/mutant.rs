@@ -37,14 +37,16 @@ mutants! {
     OffByOnePad = "off_by_one_pad",
     /// AveragePool counts the padding.
     PadCounted = "pad_counted",
-    /// Softmax divides by the sum instead of multiplying by its reciprocal.
-    SoftmaxDivision = "softmax_division",
-    /// A matrix product's multiply-add rounds twice.
-    RoundedProduct = "rounded_product",
+    /// QuantizeLinear takes ties up.
+    QuantizeTiesUp = "quantize_ties_up",
     /// Bytes are reused without waiting for those who still read them.
     ReuseRace = "reuse_race",
+    /// A matrix product's multiply-add rounds twice.
+    RoundedProduct = "rounded_product",
     /// Round takes ties away from zero.
     RoundTiesAway = "round_ties_away",
+    /// Softmax divides by the sum instead of multiplying by its reciprocal.
+    SoftmaxDivision = "softmax_division",
     /// A convolution's padding on the right is not cleared.
     StaleHalo = "stale_halo",
     /// A block of K starts its chain at zero again.

@@ -7,6 +7,7 @@ use half::{bf16, f16};
 
 use crate::cast::{CHUNK, Source, Target};
 use crate::lanes::*;
+use crate::mutant::{self, Mutant};
 use crate::small_float::{Format, decode_e8m0};
 
 /// Numbers of one of the types that are quantized, or that scales have.
@@ -115,6 +116,9 @@ impl Quantized<'_> {
 /// Nearest integers, ties to even. From 2^23 on every binary32 is an integer; below, adding and subtracting 2^23 rounds.
 #[inline(always)]
 fn rint(x: Simd<f32, CHUNK>) -> Simd<f32, CHUNK> {
+    if mutant::on(Mutant::QuantizeTiesUp) {
+        return StdFloat::floor(x + Simd::splat(0.5));
+    }
     let sign = Simd::splat(0x8000_0000);
     let magic = Simd::<f32, CHUNK>::from_bits((x.to_bits() & sign) | Simd::splat(8388608f32.to_bits()));
     let magnitude = Simd::<f32, CHUNK>::from_bits(x.to_bits() & !sign);
