@@ -70,7 +70,8 @@ def gather_nd(data: Array, indices: Array, *, batch_dims: int = 0) -> Array:
     where = indices.shape[batch_dims:-1]
     grid: tuple[Array, ...] = np.indices(batch, sparse=True)
     counters = [counter.reshape(counter.shape + (1,) * len(where)) for counter in grid]
-    return np.asarray(data[(*counters, *coordinates(indices, data.shape[batch_dims : batch_dims + depth]))])
+    chosen = data[(*counters, *coordinates(indices, data.shape[batch_dims : batch_dims + depth]))]
+    return np.asarray(chosen, dtype=data.dtype)  # which matters for one string
 
 
 def coordinates(indices: Array, shape: tuple[int, ...]) -> list[Array]:
