@@ -1,0 +1,126 @@
+//! Runs one kernel once inside `measured`, for callgrind to count its instructions:
+//!
+//!     valgrind --tool=callgrind --toggle-collect='*measured*' --callgrind-out-file=/dev/null instruction_count <kernel> [isa]
+//!
+//! The counts are the same in every run, whatever else the machine does: asv_bench/benchmarks/instructions.py tracks
+//! them. Without an argument it names the kernels. The default instruction set is avx2 where the CPU has it: valgrind
+//! knows no AVX-512.
+
+use diptych_kernels::Isa;
+use diptych_kernels::conv::{Conv, ConvShape, Operands, OutputLayout};
+use diptych_kernels::functions::{Unary, unary};
+use diptych_kernels::gemm::{Gemm, MatMut, MatRef, Right, gemm, pack_b, packed_b_len, scratch_len};
+use diptych_kernels::lstm::{Activation, Cell};
+use diptych_kernels::reduce::Extent;
+use diptych_kernels::softmax::softmax;
+use std::hint::black_box;
+use std::io::Error;
+
+const KERNELS: [(&str, fn(Isa)); 6] = [
+    ("conv_1x1", |isa| convolve(isa, 64, 64, 1)),
+    ("conv_3x3", |isa| convolve(isa, 32, 32, 3)),
+    ("exp", exponential),
+    ("lstm_cell", lstm_cell),
+    ("matmul", multiply),
+    ("softmax", softmax_rows),
+];
+
+fn main() -> Result<(), Error> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let Some(name) = arguments.first() else {
+        KERNELS.iter().for_each(|(name, _)| println!("{name}"));
+        return Ok(());
+    };
+    let available = Isa::available();
+    let isa = match arguments.get(1) {
+        Some(isa) => Isa::from_name(isa).filter(|isa| available.contains(isa)),
+        None => Isa::from_name("avx2").filter(|isa| available.contains(isa)).or(Some(Isa::best())),
+    };
+    let isa = isa.ok_or_else(|| Error::other("this CPU lacks the instruction set"))?;
+    let (_, run) =
+        KERNELS.iter().find(|(kernel, _)| kernel == name).ok_or_else(|| Error::other(format!("no kernel {name}")))?;
+    run(isa);
+    Ok(())
+}
+
+/// The one function whose instructions count, with all that it calls.
+#[inline(never)]
+fn measured(mut work: impl FnMut()) {
+    work();
+}
+
+fn numbers(count: usize) -> Vec<f32> {
+    (0..count).map(|i| (i * 7919 % 1013) as f32 * 1e-3 - 0.5).collect()
+}
+
+/// 128 x 128 x 128 with packed B.
+fn multiply(isa: Isa) {
+    let (m, n, k) = (128, 128, 128);
+    let (a, b) = (numbers(m * k), numbers(k * n));
+    let mut packed = vec![0.0; packed_b_len::<f32>(isa, k, n).expect("a small shape")];
+    let right = Right::Packed(pack_b(isa, &MatRef::row_major(&b, k, n), &mut packed));
+    let product = Gemm::new(MatRef::row_major(&a, m, k), right);
+    let (mut c, mut scratch) = (vec![0.0; m * n], vec![0.0; scratch_len::<f32>(isa, m, n, k)]);
+    measured(|| gemm(isa, &product, 0..m, 0..n, MatMut::new(&mut c, m, n, n), &mut scratch));
+    black_box(c);
+}
+
+/// A layer on a 28 x 28 plane, laying out included.
+fn convolve(isa: Isa, in_channels: usize, out_channels: usize, kernel: usize) {
+    let (side, pad) = (28, kernel / 2);
+    let shape = ConvShape {
+        groups: 1,
+        in_channels,
+        out_channels,
+        input: [1, side, side],
+        kernel: [1, kernel, kernel],
+        strides: [1; 3],
+        dilations: [1; 3],
+        pads_begin: [0, pad, pad],
+        output: [1, side, side],
+    };
+    let plan = Conv::<f32>::new(isa, shape).expect("a sound shape");
+    let (x, bias) = (numbers(in_channels * shape.in_plane()), numbers(out_channels));
+    let mut weights = vec![0.0; plan.packed_len()];
+    plan.pack(&numbers(in_channels * out_channels * shape.taps()), &[()], &mut weights);
+    let (mut scratch, mut y) = (vec![0f32; plan.scratch_len()], vec![0f32; out_channels * shape.out_plane()]);
+    measured(|| {
+        // SAFETY: the scratch is as long as the plan says, and there is one thread.
+        unsafe { plan.lay_out(&x, (), scratch.as_mut_ptr(), 0..plan.lines()) };
+        let output = OutputLayout::Planes { plane: shape.out_plane(), step: 1 };
+        let operands = Operands { x: &scratch, weights: &weights, bias: &bias, y: y.as_mut_ptr(), output };
+        // SAFETY: y is the whole output.
+        unsafe { plan.run(&operands, 0..plan.blocks(), 0..plan.rows()) };
+    });
+    black_box(y);
+}
+
+/// 4096 elements.
+fn exponential(isa: Isa) {
+    let mut x = numbers(4096);
+    // SAFETY: x holds 4096 elements; a function may write where it reads.
+    measured(|| unsafe { unary(isa, Unary::Exp, x.as_ptr(), x.as_mut_ptr(), x.len()) });
+    black_box(x);
+}
+
+/// 16 rows of 128.
+fn softmax_rows(isa: Isa) {
+    let (outer, n) = (16, 128);
+    let x = numbers(outer * n);
+    let mut y = vec![0.0; outer * n];
+    let extent = Extent { outer, n, inner: 1 };
+    // SAFETY: both hold outer * n elements.
+    measured(|| unsafe { softmax(isa, false, x.as_ptr(), y.as_mut_ptr(), extent, 0..outer, 0..1) });
+    black_box(y);
+}
+
+/// One step of 4 rows of 256.
+fn lstm_cell(isa: Isa) {
+    let (rows, hidden) = (4, 256);
+    let (bias, gates) = (numbers(4 * hidden), numbers(rows * 4 * hidden));
+    let functions = [Activation::Sigmoid, Activation::Tanh, Activation::Tanh];
+    let cell = Cell { bias: Some(&bias), peephole: None, functions, clip: None, input_forget: false, hidden };
+    let (mut c, mut h) = (numbers(rows * hidden), vec![0.0; rows * hidden]);
+    measured(|| cell.step(isa, &gates, &mut c, &mut h));
+    black_box((c, h));
+}
