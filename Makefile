@@ -19,8 +19,11 @@ WORKERS  ?= 2
 PYTEST_ARGS ?=
 BENCH_ARGS  ?= examples/digits/digits.onnx --against onnxruntime
 
+ASV         := $(BIN)/asv --config asv_bench/asv.conf.json
+BENCH_CHECK ?= ^(?!.*full)
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python lint format bench wheel sdist clean
+.PHONY: help demo test test-rust test-python lint format bench bench-check wheel sdist clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +55,12 @@ format: $(STAMP)-lint ## Rewrite Python and Rust files in the project's style
 bench: $(STAMP)-engine $(STAMP)-bench ## Time the engine beside its peers (BENCH_ARGS="model.onnx --against onnxruntime,openvino")
 	$(PY) -m diptych bench $(BENCH_ARGS)
 
+bench-check: $(STAMP)-engine $(STAMP)-asv ## Check that the benchmarks of asv_bench are sound: each once, big models left out
+	$(ASV) machine --yes >/dev/null
+	$(ASV) check --environment existing:$(PY)
+	$(ASV) run --environment existing:$(PY) --quick --show-stderr --strict --bench '$(BENCH_CHECK)' \
+	    --set-commit-hash $$(git rev-parse HEAD)
+
 wheel: $(STAMP)-venv ## Build the wheels of both distributions into dist/
 	$(BIN)/maturin build --release --out dist
 	$(PY) -m pip wheel --quiet --no-deps --wheel-dir dist ./reference
@@ -78,7 +87,7 @@ $(STAMP)-engine: $(STAMP)-reference pyproject.toml $(RUST)
 	@touch $@
 
 # The tools of one activity, at the versions that pyproject.toml's extra of the same name allows.
-$(STAMP)-test $(STAMP)-lint $(STAMP)-bench: $(STAMP)-%: $(STAMP)-reference pyproject.toml
+$(STAMP)-test $(STAMP)-lint $(STAMP)-bench $(STAMP)-asv: $(STAMP)-%: $(STAMP)-reference pyproject.toml
 	$(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["$*"], sep="\n")' \
 	    > $(VENV)/requirements-$*.txt
 	$(PIP) --requirement $(VENV)/requirements-$*.txt
