@@ -293,10 +293,7 @@ pub(crate) unsafe fn reduce_columns<A: Arch, T: Float, F: Fold, M: Term<T::Wide>
         for r in (0..terms).step_by(LANES) {
             for (lane, total) in lanes.iter_mut().enumerate().take(LANES.min(terms - r)) {
                 // SAFETY: start + r + lane < n.
-                let x = unsafe {
-                    let at = from.add((start + r + lane) * stride);
-                    if count == N { T::load::<N>(at) } else { T::load_partial::<N>(at, count) }
-                };
+                let x = unsafe { T::load_partial::<N>(from.add((start + r + lane) * stride), count) };
                 *total = F::fold(*total, term.of::<A, _>(x));
             }
         }

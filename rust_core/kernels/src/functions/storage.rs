@@ -54,6 +54,10 @@ pub trait Float: Copy + Send + Sync + 'static {
     #[inline(always)]
     unsafe fn load_partial<const N: usize>(from: *const Self, count: usize) -> Self::Lanes<N> {
         debug_assert!(count <= N);
+        if count == N {
+            // SAFETY: the caller vouches for `count` elements.
+            return unsafe { Self::load(from) };
+        }
         let mut padded = [Self::ZERO; N];
         // SAFETY: the caller vouches for `count` elements; the array has N >= count, and N are read from it.
         unsafe {
@@ -69,6 +73,10 @@ pub trait Float: Copy + Send + Sync + 'static {
     #[inline(always)]
     unsafe fn store_partial<const N: usize>(lanes: Self::Lanes<N>, to: *mut Self, count: usize) {
         debug_assert!(count <= N);
+        if count == N {
+            // SAFETY: the caller vouches for `count` elements.
+            return unsafe { Self::store(lanes, to) };
+        }
         let mut padded = [Self::ZERO; N];
         // SAFETY: N elements are written to the array of N, and `count` copied to where the caller vouches for them.
         unsafe {
