@@ -32,8 +32,9 @@ def test_run_node() -> None:
     (y,) = diptych.backend.run_node(node, [X, X], opset_version=13)
     np.testing.assert_array_equal(y, np.concatenate([X, X]))
     clip = helper.make_node("Clip", ["x", "", "high"], ["y"])
-    (y,) = diptych.backend.run_node(clip, [X, None, np.float32(1)])
-    np.testing.assert_array_equal(y, np.minimum(X, 1))
+    for inputs in ([X, None, np.float32(1)], [X, np.float32(1)]):
+        (y,) = diptych.backend.run_node(clip, inputs)
+        np.testing.assert_array_equal(y, np.minimum(X, 1))
 
 
 def test_devices() -> None:
