@@ -17,6 +17,7 @@ pub mod matmul;
 pub mod mover;
 pub mod normalization;
 pub mod pool;
+pub mod resize;
 pub mod quantization;
 pub mod reduce;
 pub mod shape;
@@ -29,7 +30,7 @@ pub mod windows;
 pub fn rows() -> impl Iterator<Item = Row> {
     matmul::rows()
         .chain(conv::rows())
-        .chain(pool::rows())
+        .chain(pool::rows()).chain(resize::rows())
         .chain(elementwise::rows())
         .chain(activation::rows())
         .chain(reduce::rows())
