@@ -124,9 +124,17 @@ def tanh(x: Array) -> Array:
 
 
 def sigmoid(x: Array) -> Array:
-    """1 / (1 + exp(-x)), from exp(-|x|)."""
+    """1 / (1 + exp(-x)), from exp(-|x|), the quotient corrected by its remainder as in float32.py."""
     z = exp(-np.abs(x))
-    return np.where(x < 0, z, 1.0) / (1.0 + z)
+    t = 1.0 + z
+    low = z - (t - 1.0)
+    reciprocal = 1.0 / t
+    numerator = np.where(x < 0, z, 1.0)
+    quotient = numerator * reciprocal
+    product, error = two_product(quotient, t)
+    remainder = ((numerator - product) - error) - quotient * low
+    y: Array = quotient + remainder * reciprocal
+    return y
 
 
 def softplus(x: Array) -> Array:

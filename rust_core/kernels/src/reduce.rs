@@ -13,6 +13,8 @@ use std::ops::Range;
 pub const LANES: usize = 16;
 /// Terms of a chunk.
 pub const CHUNK: usize = 4096;
+/// Columns reduced side by side: two cache lines of f32, so that rows far apart are not fetched twice.
+pub(crate) const COLUMNS: usize = 32;
 /// Levels of chunks of chunks: 4096^5 = 2^60 terms are more than memory holds.
 const LEVELS: usize = 5;
 
@@ -356,12 +358,12 @@ impl<T: Float, F: Fold, M: Term<T::Wide>> Kernel for Reduce<T, F, M> {
                 }
                 continue;
             }
-            for column in columns.clone().step_by(L) {
-                let lanes = L.min(columns.end - column);
+            for column in columns.clone().step_by(COLUMNS) {
+                let lanes = COLUMNS.min(columns.end - column);
                 // SAFETY: `lanes` columns from `column` on lie in the caller's range.
                 unsafe {
                     let from = src.add(row * n * inner + column);
-                    let value = reduce_columns::<A, T, F, M, L>(from, n, inner, lanes, term);
+                    let value = reduce_columns::<A, T, F, M, COLUMNS>(from, n, inner, lanes, term);
                     T::store_partial(finish.of(value, count), dst.add(row * inner + column), lanes);
                 }
             }

@@ -6,7 +6,7 @@
 use crate::functions::{Arithmetic, Float, Real};
 use crate::lanes::*;
 use crate::mutant::{self, Mutant};
-use crate::reduce::{CHUNK, Chunks, Extent, Itself, LANES, Maximum, Sum, reduce_columns, reduce_row, tree};
+use crate::reduce::{CHUNK, COLUMNS, Chunks, Extent, Itself, LANES, Maximum, Sum, reduce_columns, reduce_row, tree};
 use std::ops::Range;
 
 /// Softmax (`log` false) or LogSoftmax (`log` true) over `n`, for the outer and inner positions in `rows` and `columns`.
@@ -52,10 +52,10 @@ impl<T: Float> Kernel for Softmax<T> {
                 unsafe { softmax_row::<A, T>(self.log, src, dst, n) };
                 continue;
             }
-            for column in self.columns.clone().step_by(L) {
-                let count = L.min(self.columns.end - column);
+            for column in self.columns.clone().step_by(COLUMNS) {
+                let count = COLUMNS.min(self.columns.end - column);
                 // SAFETY: `count` columns from `column` on lie in the caller's range.
-                unsafe { softmax_columns::<A, T, L>(self.log, src.add(column), dst.add(column), n, inner, count) };
+                unsafe { softmax_columns::<A, T, COLUMNS>(self.log, src.add(column), dst.add(column), n, inner, count) };
             }
         }
     }

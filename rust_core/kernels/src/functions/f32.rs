@@ -121,7 +121,13 @@ pub fn tanh<A: Arch, const N: usize>(x: F32<N>) -> F32<N> {
 pub fn sigmoid<A: Arch, const N: usize>(x: F32<N>) -> F32<N> {
     let one = F32::splat(1.0);
     let z = exp::<A, N>(-x.abs());
-    x.simd_lt(F32::splat(0.0)).select(z, one) / (one + z)
+    let t = one + z;
+    let low = z - (t - one);
+    let reciprocal = one / t;
+    let numerator = x.simd_lt(F32::splat(0.0)).select(z, one);
+    let quotient = numerator * reciprocal;
+    let remainder = A::fma(-quotient, low, A::fma(-quotient, t, numerator));
+    A::fma(remainder, reciprocal, quotient)
 }
 
 /// log(1 + e^x).

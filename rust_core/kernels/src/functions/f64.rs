@@ -168,7 +168,14 @@ pub fn tanh<const N: usize>(x: F64<N>) -> F64<N> {
 pub fn sigmoid<const N: usize>(x: F64<N>) -> F64<N> {
     let one = F64::splat(1.0);
     let z = exp(-x.abs());
-    x.simd_lt(F64::splat(0.0)).select(z, one) / (one + z)
+    let t = one + z;
+    let low = z - (t - one);
+    let reciprocal = one / t;
+    let numerator = x.simd_lt(F64::splat(0.0)).select(z, one);
+    let quotient = numerator * reciprocal;
+    let (product, error) = two_product(quotient, t);
+    let remainder = ((numerator - product) - error) - quotient * low;
+    quotient + remainder * reciprocal
 }
 
 /// log(1 + e^x).
