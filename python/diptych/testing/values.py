@@ -94,7 +94,9 @@ def special_values(dtype: np.dtype[Any]) -> tuple[Any, ...]:
     top, tiny, least = (float(v) for v in (info.max, info.smallest_normal, info.smallest_subnormal))
     eps = float(info.eps)
     ordinary = (0.0, -0.0, 1.0, -1.0, 0.5, 2.5, 1 + eps, -88.7, 709.5)
-    return (*ordinary, math.nan, math.inf, -math.inf, top, -top, tiny, least, -least, tiny - least)
+    # In binary32 ties of float16 and bfloat16; in binary64 just above them, so that rounding twice makes them ties.
+    ties = tuple(1 + 2.0**-place + 2.0**-40 for place in (11, 8))
+    return (*ordinary, *ties, math.nan, math.inf, -math.inf, top, -top, tiny, least, -least, tiny - least)
 
 
 def tensor(draw: Draw, dtype: Any, shape: tuple[int, ...], *, specials: bool = True) -> Array:
