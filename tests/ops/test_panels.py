@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import diptych_reference
@@ -28,8 +28,6 @@ import diptych
 ENTRIES = list(entries())
 IDS = [f"{row.name}-{dtype.name}" for row, dtype in ENTRIES]
 PATHS = engine_paths()
-COUNTS: Counter[str] = Counter()
-SEEN: dict[str, set[Any]] = {"operators": set(), "versions": set(), "dtypes": set(), "rows x dtypes": set()}
 
 
 def examples(row: Row) -> int:
@@ -38,42 +36,32 @@ def examples(row: Row) -> int:
     return wanted if is_newest_meaning(row) else max(1, wanted // 5)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def printed_counts(pytestconfig: pytest.Config) -> Iterator[None]:
-    """Print what was covered (by this process) when the file is done."""
-    yield
-    reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
-    covered = ", ".join(f"{len(seen)} {name}" for name, seen in SEEN.items())
-    line = f"panels: {covered}, {COUNTS['examples']} examples x {len(PATHS)} paths, {COUNTS['refused']} refused by both"
-    if reporter is not None:
-        reporter.write_line(f"\n{line}")
-
-
-def record(row: Row, dtype: Any) -> None:
-    """Count an example."""
-    COUNTS["examples"] += 1
-    for name, value in zip(SEEN, (row.op_type, (row.op_type, row.since), dtype, (row.name, dtype)), strict=True):
-        SEEN[name].add(value)
-
-
-def check(case: Case) -> None:
-    """One reference run, then every path of the engine."""
+def check(case: Case) -> bool:
+    """One reference run, then every path of the engine; whether the panels refused."""
     expected = on_reference(case)
-    COUNTS["refused"] += expected.error is not None
     for isa, threads in PATHS:
         problem = difference(expected, on_engine(case, isa, threads))
         assert not problem, f"{isa}, {threads} threads: {problem}"
+    return expected.error is not None
 
 
 @pytest.mark.parametrize(("row", "dtype"), ENTRIES, ids=IDS)
-def test_panels_agree(row: Row, dtype: np.dtype[Any]) -> None:
+def test_panels_agree(row: Row, dtype: np.dtype[Any], record_property: Callable[[str, Any], None]) -> None:
+    assert (row.domain, row.op_type, row.since) in diptych.operators(), f"the engine has no {row.name}"
+    counts: Counter[str] = Counter()
+
     @settings(max_examples=examples(row))
     @given(operator_cases(row.op_type, row.since, dtype, domain=row.domain))
     def agree(case: Case) -> None:
-        record(row, dtype)
-        check(case)
+        counts["examples"] += 1
+        counts["refused by both"] += check(case)
 
-    agree()
+    try:
+        agree()
+    finally:
+        report = {"check": "panels", "operator": row.op_type, "version": row.name, "dtype": dtype.name, **counts}
+        for name, value in report.items():
+            record_property(name, value)
 
 
 @st.composite
@@ -109,6 +97,7 @@ NEWEST = [row for row in catalogue() if is_newest_meaning(row) and row.op_type n
 @pytest.mark.parametrize("row", NEWEST, ids=lambda row: row.name)
 def test_both_panels_refuse(row: Row) -> None:
     """What one panel refuses the other refuses, and neither crashes; what both take they agree on."""
+    assert (row.domain, row.op_type, row.since) in diptych.operators(), f"the engine has no {row.name}"
 
     @settings(max_examples=examples(row) * 2)
     @given(broken_cases(row))

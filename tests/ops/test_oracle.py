@@ -1,0 +1,96 @@
+"""Each floating-point operator within its forward error bound of a wider oracle: same bits on both panels could be wrong.
+
+The left panel is run; test_panels says that the right one gives the same bits. Classes come first: NaN where the oracle
+has NaN, infinities of the same sign, and zeros of the same sign where a single rounding leaves no choice.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+from diptych.testing import Case, Row, catalogue, on_reference, operator_cases
+from diptych.testing.catalogue import is_newest_meaning
+from hypothesis import given, settings
+
+from tests.ops.oracle import EXACT, ORACLES, WIDE, Expected, bounded, wide
+
+FLOATS = ("float32", "float64", "float16", "bfloat16")
+ROWS = [row for row in catalogue() if is_newest_meaning(row)]
+ENTRIES = [
+    (row, dtype) for row in ROWS if row.op_type in ORACLES for dtype in row.dtypes if dtype.name in FLOATS or dtype.kind in "iu"
+]
+ENTRIES = [(row, dtype) for row, dtype in ENTRIES if dtype.name in FLOATS or row.op_type == "DequantizeLinear"]
+
+
+def examples() -> int:
+    """Examples a row and type."""
+    return int(os.environ.get("DIPTYCH_EXAMPLES", "0")) or max(1, settings.default.max_examples // 2)
+
+
+def check(expected: Expected, actual: np.ndarray[Any, Any], exactly: bool) -> float:
+    """Compare an output with the oracle; the greatest share of the bound that was used."""
+    exact, slack, got = np.asarray(expected.exact), bounded(expected, actual.dtype), wide(actual)
+    assert exact.shape == got.shape, f"shape {got.shape}, the oracle has {exact.shape}"
+    top = WIDE(ml_dtypes.finfo(actual.dtype).max)
+    meaningful = np.isfinite(slack) & ~(np.isnan(exact) ^ np.isnan(got) & (np.abs(exact) + slack > top))
+    wrong = meaningful & (np.isnan(exact) != np.isnan(got))
+    assert not wrong.any(), f"NaN: {got[wrong][:3]}, expected {exact[wrong][:3]}"
+    inside = meaningful & ~np.isnan(exact) & (np.abs(exact) + slack <= top)
+    infinite = meaningful & np.isinf(exact)
+    assert (got[infinite] == exact[infinite]).all(), f"{got[infinite][:3]}, expected {exact[infinite][:3]}"
+    if exactly:
+        zero = inside & (exact == 0) & (got == 0)
+        assert (np.signbit(exact[zero]) == np.signbit(got[zero])).all(), "the sign of a zero"
+    error, bound = np.abs(got[inside] - exact[inside]), slack[inside]
+    beyond = ~(error <= bound)
+    assert not beyond.any(), f"{got[inside][beyond][:3]}, expected {exact[inside][beyond][:3]} within {bound[beyond][:3]}"
+    with np.errstate(all="ignore"):
+        return float(np.max(np.nan_to_num(error / bound), initial=0.0))
+
+
+@pytest.mark.parametrize(("row", "dtype"), ENTRIES, ids=[f"{row.name}-{dtype.name}" for row, dtype in ENTRIES])
+def test_within_the_bound(row: Row, dtype: np.dtype[Any], record_property: Callable[[str, Any], None]) -> None:
+    counts: Counter[str] = Counter()
+
+    @settings(max_examples=examples())
+    @given(operator_cases(row.op_type, row.since, dtype, domain=row.domain))
+    def within(case: Case) -> None:
+        if row.op_type == "Cast" and case.attributes["to"] not in (1, 10, 11, 16):
+            return  # other targets are not rounded to nearest
+        outcome = on_reference(case)
+        with np.errstate(all="ignore"):
+            expected = ORACLES[row.op_type](case) if outcome.error is None else None
+            for wanted, actual in zip(expected or [], outcome.outputs, strict=False):
+                if wanted is not None:
+                    counts["examples"] += 1
+                    check(wanted, actual, row.op_type in EXACT and row.op_type not in ("Sign", "Relu"))
+
+    within()
+    report = {"check": "oracle", "operator": row.op_type, "version": row.name, "dtype": dtype.name, **counts}
+    for name, value in report.items():
+        record_property(name, value)
+
+
+# Operators whose outputs are moved, compared or counted: there is nothing to round.
+EXEMPT = {
+    "And", "ArgMax", "ArgMin", "Clip", "Concat", "Constant", "ConstantOfShape", "ConvInteger", "Dropout", "Equal", "Expand",
+    "Flatten", "Gather", "GatherElements", "GatherND", "GlobalMaxPool", "Greater", "GreaterOrEqual", "Identity", "If", "Less",
+    "LessOrEqual", "Loop", "MatMulInteger", "Max", "MaxPool", "Min", "NonZero", "Not", "Or", "Pad", "ReduceMax",
+    "ReduceMin", "Reshape", "ScatterElements", "ScatterND", "Shape", "Size", "Slice", "Split", "Squeeze", "Tile", "TopK",
+    "Transpose", "Unsqueeze", "Where", "Xor",
+}  # fmt: skip
+
+
+def test_share_of_operators_with_an_oracle(record_property: Callable[[str, Any], None]) -> None:
+    """Most operators that round have an oracle; the others are listed by this test's output."""
+    rounding = {row.op_type for row in ROWS} - EXEMPT
+    missing = sorted(rounding - set(ORACLES))
+    record_property("check", f"oracle ({len(rounding) - len(missing)} of {len(rounding)} that round; not {missing})")
+    record_property("rows", len(ROWS))
+    assert len(missing) * 4 <= len(rounding), missing
