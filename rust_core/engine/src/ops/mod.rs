@@ -17,6 +17,7 @@ pub mod matmul;
 pub mod mover;
 pub mod normalization;
 pub mod pool;
+pub mod recurrent;
 pub mod resize;
 pub mod quantization;
 pub mod reduce;
@@ -31,6 +32,7 @@ pub fn rows() -> impl Iterator<Item = Row> {
     matmul::rows()
         .chain(conv::rows())
         .chain(pool::rows()).chain(resize::rows())
+        .chain(recurrent::rows())
         .chain(elementwise::rows())
         .chain(activation::rows())
         .chain(reduce::rows())

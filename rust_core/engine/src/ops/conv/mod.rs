@@ -63,7 +63,8 @@ fn check_weights(
         return Err(Error::shape(message));
     }
     let group = usize::try_from(group).ok().filter(|&group| group > 0);
-    let fits = |group: &usize| channels(w, *group) == Some(x[1]) && w[0].is_multiple_of(*group) && x[1].is_multiple_of(*group);
+    let fits =
+        |group: &usize| channels(w, *group) == Some(x[1]) && w[0].is_multiple_of(*group) && x[1].is_multiple_of(*group);
     let Some(group) = group.filter(fits) else {
         return Err(Error::shape(format!("{} input channels, weights {w:?} and group do not fit together", x[1])));
     };

@@ -4,15 +4,17 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 
-use diptych_kernels::conv::{Conv, ConvShape, ConvTranspose, Element as Computed, Operands, OutputLayout, Sink, Source};
+use diptych_kernels::conv::{
+    Conv, ConvShape, ConvTranspose, Element as Computed, Operands, OutputLayout, Sink, Source,
+};
 use half::{bf16, f16};
 
 use crate::dtype::Element;
 use crate::error::Result;
 use crate::operator::{KernelStep, OutputType, PlanCx};
-use crate::ops::elements::{buffer_bytes, elements, elements_mut};
+use crate::ops::elements::{buffer_bytes, elements, elements_mut, rooms, rooms_bytes};
 use crate::run::{KernelCx, RawSlot};
-use crate::tensor::{ALIGN, AlignedBytes, element_count};
+use crate::tensor::{AlignedBytes, element_count};
 
 /// Work worth a task of its own, in nanoseconds.
 const TASK: u64 = 20_000;
@@ -226,16 +228,6 @@ impl Split {
     }
 }
 
-/// The parts of the workspace, in bytes: an image's layout, W packed, the bias, W's zero points.
-fn rooms(workspace: &mut [u8], sizes: [usize; 4]) -> [&mut [u8]; 4] {
-    let mut rest = workspace;
-    sizes.map(|size| {
-        let (room, after) = std::mem::take(&mut rest).split_at_mut(size.next_multiple_of(ALIGN));
-        rest = after;
-        &mut room[..size]
-    })
-}
-
 /// W packed for a plan, if it and its zero points (input 3) are constant.
 fn packed_weights<P, W>(cx: &PlanCx<'_>, plan: &P, shape: &ConvShape, bytes: usize) -> Result<Option<Arc<AlignedBytes>>>
 where
@@ -281,13 +273,14 @@ where
     };
     let split = Split::new(cx, &plan, images, image_bytes);
     let channels = element_count(&[images.shape.groups, images.shape.out_channels])?;
+    // An image's layout, W packed, the bias, W's zero points.
     let sizes = [
         if split.by_image { 0 } else { image_bytes },
         if constant.is_some() { 0 } else { packed_bytes },
         channels * O::BIAS,
         channels * W::ZERO,
     ];
-    let workspace = sizes.iter().try_fold(0usize, |sum, &size| element_count(&[sum + size.next_multiple_of(ALIGN)]))?;
+    let workspace = rooms_bytes(&sizes)?;
     let cost = images.cost(image_bytes).saturating_mul(images.batch as u64);
     let empty = element_count(&output.shape)? == 0;
     let step = KernelStep::with_outputs([output], move |cx| {

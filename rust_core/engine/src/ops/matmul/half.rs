@@ -13,7 +13,8 @@ pub(super) fn step<H: Half>(product: Product, output: OutputType, cx: &PlanCx<'_
     let Product { m, n, k, b_count, .. } = product;
     let cost = product.cost(40, 2);
     let tasks = product.tasks::<f32>(cx, cost);
-    let len = packed_b_len::<f32>(cx.isa, k, n).ok_or_else(|| Error::resource_limit("a matrix is too large to pack"))?;
+    let len =
+        packed_b_len::<f32>(cx.isa, k, n).ok_or_else(|| Error::resource_limit("a matrix is too large to pack"))?;
     let bytes = buffer_bytes::<f32>(&[b_count, len])?;
     let form = if product.b[1] == 1 { "gemm_b_half" } else { "gemm_b_half_transposed" };
     let constant = match (cx.weight(1), pack_params(cx.isa, k, n)) {

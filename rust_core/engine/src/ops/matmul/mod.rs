@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::operator::{BuildCx, KernelStep, Operator, OutputType, PlanCx, Planned, Row, Step, rows as versions};
 use crate::ops::axes::unsupported_type;
 use crate::tensor::{Shape, element_count};
+pub(super) use product::pack_params;
 use product::{Product, ZeroPointShape, scalar_step};
 
 /// Which types the versions of an operator take: floats always, integers and bfloat16 from some version on.
@@ -69,8 +70,7 @@ impl Gemm {
         let (&[a_rows, a_cols], &[b_rows, b_cols]) = (a, b) else {
             return Err(Error::shape(format!("A and B have shapes {a:?} and {b:?}, expected rank 2")));
         };
-        let (m, k, a) =
-            if self.transposed[0] { (a_cols, a_rows, [1, a_cols]) } else { (a_rows, a_cols, [a_cols, 1]) };
+        let (m, k, a) = if self.transposed[0] { (a_cols, a_rows, [1, a_cols]) } else { (a_rows, a_cols, [a_cols, 1]) };
         let (k_b, n, b) =
             if self.transposed[1] { (b_cols, b_rows, [1, b_cols]) } else { (b_rows, b_cols, [b_cols, 1]) };
         if k != k_b {
@@ -136,7 +136,9 @@ impl MatMulInteger {
         };
         let within = batch.len() <= operand_batch.len();
         let own = &operand_batch[operand_batch.len() - batch.len().min(operand_batch.len())..];
-        if !within || batch.iter().zip(own).any(|(&z, &n)| z != 1 && z != n) || (per_channel != 1 && per_channel != channels)
+        if !within
+            || batch.iter().zip(own).any(|(&z, &n)| z != 1 && z != n)
+            || (per_channel != 1 && per_channel != channels)
         {
             return Err(wrong());
         }

@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use diptych_kernels::Isa;
-use diptych_kernels::gemm::{Gemm, Grain, MatMut, MatRef, PackedB, Right, Scalar, gemm, pack_b, packed_b_len, scratch_len};
+use diptych_kernels::gemm::{
+    Gemm, Grain, MatMut, MatRef, PackedB, Right, Scalar, gemm, pack_b, packed_b_len, scratch_len,
+};
 
 use crate::broadcast::{Walk, broadcast_shapes, contiguous_strides};
 use crate::dtype::Element;
@@ -86,9 +88,8 @@ impl Product {
         let b_dims = if batch.is_empty() { &[] } else { b_batch };
         let items = [m * k, k * n, zeros[0].per_channel, zeros[1].per_channel];
         let dims = [a_dims, b_dims, &zeros[0].batch, &zeros[1].batch];
-        let strides: [Vec<isize>; 4] = std::array::from_fn(|i| {
-            batch_strides(&batch, dims[i], items[i]).iter().map(|&s| s as isize).collect()
-        });
+        let strides: [Vec<isize>; 4] =
+            std::array::from_fn(|i| batch_strides(&batch, dims[i], items[i]).iter().map(|&s| s as isize).collect());
         let walk = Walk::strided(&batch, std::array::from_fn(|i| strides[i].as_slice()), [0; 4]);
         let product =
             Product { m, n, k, batch: walk, a: [k, 1], b: [n, 1], b_count, alpha: 1.0, beta: 1.0, addend: None };
@@ -176,7 +177,7 @@ impl Tasks {
 }
 
 /// The key of a packed K x N right operand on `isa`, or `None` where the extents do not fit it.
-pub(super) fn pack_params(isa: Isa, k: usize, n: usize) -> Option<u64> {
+pub(in crate::ops) fn pack_params(isa: Isa, k: usize, n: usize) -> Option<u64> {
     let fits = k < 1 << 31 && n < 1 << 31;
     fits.then_some((isa as u64) << 62 | (k as u64) << 31 | n as u64)
 }

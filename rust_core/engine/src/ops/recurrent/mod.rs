@@ -1,0 +1,175 @@
+//! LSTM.
+
+mod activation;
+mod run;
+
+use diptych_kernels::lstm::Activation;
+use half::{bf16, f16};
+
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::operator::{BuildCx, Operator, PlanCx, Planned, Row, Step, rows as versions};
+use crate::ops::axes::unsupported_type;
+use crate::tensor::{Shape, element_count};
+
+/// Inputs by position.
+mod input {
+    pub const X: usize = 0;
+    pub const W: usize = 1;
+    pub const R: usize = 2;
+    pub const B: usize = 3;
+    pub const SEQUENCE_LENS: usize = 4;
+    pub const INITIAL_H: usize = 5;
+    pub const INITIAL_C: usize = 6;
+    pub const P: usize = 7;
+}
+
+#[derive(Clone)]
+struct Lstm {
+    since: i64,
+    /// f, g, h of each direction.
+    functions: Vec<[Activation<f32>; 3]>,
+    clip: Option<f32>,
+    /// The only direction runs from the end.
+    reverse: bool,
+    hidden_size: Option<i64>,
+    input_forget: bool,
+    batch_first: bool,
+}
+
+/// Extents of one LSTM.
+#[derive(Clone, Copy, Debug)]
+struct Extents {
+    steps: usize,
+    batch: usize,
+    input: usize,
+    hidden: usize,
+    directions: usize,
+    batch_first: bool,
+}
+
+impl Extents {
+    /// Element of `Y` where the hidden values of a step, direction and row of the batch start.
+    fn y(&self, step: usize, direction: usize, row: usize) -> usize {
+        let place = if self.batch_first {
+            (row * self.steps + step) * self.directions + direction
+        } else {
+            (step * self.directions + direction) * self.batch + row
+        };
+        place * self.hidden
+    }
+
+    /// Element of a state tensor where the values of a direction and row of the batch start.
+    fn state(&self, direction: usize, row: usize) -> usize {
+        let place = if self.batch_first { row * self.directions + direction } else { direction * self.batch + row };
+        place * self.hidden
+    }
+
+    fn y_shape(&self) -> Shape {
+        if self.batch_first {
+            Shape::from_slice(&[self.batch, self.steps, self.directions, self.hidden])
+        } else {
+            Shape::from_slice(&[self.steps, self.directions, self.batch, self.hidden])
+        }
+    }
+
+    fn state_shape(&self) -> Shape {
+        let [outer, inner] =
+            if self.batch_first { [self.batch, self.directions] } else { [self.directions, self.batch] };
+        Shape::from_slice(&[outer, inner, self.hidden])
+    }
+}
+
+impl Lstm {
+    fn extents(&self, cx: &PlanCx<'_>) -> Result<Extents> {
+        let (x, r) = (cx.shape(input::X)?, cx.shape(input::R)?);
+        let (&[outer, inner, features], &[_, _, recurrent]) = (x, r) else {
+            return Err(Error::shape(format!("X and R have shapes {x:?} and {r:?}, expected rank 3")));
+        };
+        let (steps, batch) = if self.batch_first { (inner, outer) } else { (outer, inner) };
+        let hidden = self.hidden_size.map_or(recurrent, |size| usize::try_from(size).unwrap_or(usize::MAX));
+        let directions = self.functions.len();
+        // More than isize::MAX / 16 elements are refused here, so that products below do not overflow.
+        element_count(&[16, hidden, directions, batch.max(1)])?;
+        element_count(&[16, hidden, directions, steps.max(1), batch.max(1)])?;
+        let extents = Extents { steps, batch, input: features, hidden, directions, batch_first: self.batch_first };
+        let state = extents.state_shape();
+        let expected: [(&str, usize, &[usize]); 7] = [
+            ("W", input::W, &[directions, 4 * hidden, features]),
+            ("R", input::R, &[directions, 4 * hidden, hidden]),
+            ("B", input::B, &[directions, 8 * hidden]),
+            ("sequence_lens", input::SEQUENCE_LENS, &[batch]),
+            ("initial_h", input::INITIAL_H, &state),
+            ("initial_c", input::INITIAL_C, &state),
+            ("P", input::P, &[directions, 3 * hidden]),
+        ];
+        for (name, input, shape) in expected {
+            if cx.has(input) && cx.shape(input)? != shape {
+                return Err(Error::shape(format!("{name} has shape {:?}, expected {shape:?}", cx.shape(input)?)));
+            }
+        }
+        Ok(extents)
+    }
+
+    fn dtype(&self, cx: &PlanCx<'_>) -> Result<DType> {
+        let floats = [input::X, input::W, input::R, input::B, input::INITIAL_H, input::INITIAL_C, input::P];
+        let dtype = cx.same_dtype(&floats)?;
+        if !dtype.is_float() || (dtype == DType::BF16 && self.since < 22) {
+            return Err(unsupported_type(input::X, dtype, self.since));
+        }
+        if cx.has(input::SEQUENCE_LENS) && cx.dtype(input::SEQUENCE_LENS)? != DType::I32 {
+            return Err(unsupported_type(input::SEQUENCE_LENS, cx.dtype(input::SEQUENCE_LENS)?, self.since));
+        }
+        Ok(dtype)
+    }
+}
+
+impl Operator for Lstm {
+    fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
+        let dtype = self.dtype(cx)?;
+        let extents = self.extents(cx)?;
+        match dtype {
+            DType::F32 => run::step::<f32>(self, extents, cx),
+            DType::F64 => run::step::<f64>(self, extents, cx),
+            DType::F16 => run::step::<f16>(self, extents, cx),
+            _ => run::step::<bf16>(self, extents, cx),
+        }?
+        .into()
+    }
+}
+
+fn build_lstm(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
+    let mut known = vec![
+        "activation_alpha",
+        "activation_beta",
+        "activations",
+        "clip",
+        "direction",
+        "hidden_size",
+        "input_forget",
+    ];
+    known.extend((cx.since == 1).then_some("output_sequence"));
+    known.extend((cx.since >= 14).then_some("layout"));
+    cx.only(&known)?;
+    cx.arity(3, 8, 3)?;
+    // Version 1's output_sequence said whether Y is wanted; its name in the node says so too.
+    cx.int("output_sequence", 0)?;
+    let direction = cx.string("direction")?.unwrap_or("forward");
+    if !["forward", "reverse", "bidirectional"].contains(&direction) {
+        let message = format!("direction is '{direction}', expected forward, reverse or bidirectional");
+        return Err(Error::invalid_model(message));
+    }
+    Ok(Box::new(Lstm {
+        since: cx.since,
+        functions: activation::resolve(cx, if direction == "bidirectional" { 2 } else { 1 })?,
+        clip: cx.opt_float("clip")?,
+        reverse: direction == "reverse",
+        hidden_size: cx.opt_int("hidden_size")?,
+        input_forget: cx.int("input_forget", 0)? != 0,
+        batch_first: cx.int("layout", 0)? != 0,
+    }))
+}
+
+pub fn rows() -> impl Iterator<Item = Row> {
+    versions("LSTM", &[1, 7, 14, 22], build_lstm)
+}
