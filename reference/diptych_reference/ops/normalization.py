@@ -34,6 +34,7 @@ def batch_normalization(
     """
     if not training_mode:
         return (normalize(x, scale, b, input_mean, input_var, epsilon),)
+    parameter_shape(x, scale, input_mean=input_mean, input_var=input_var)
     mean, variance = batch_statistics(x, spatial=True)
     y = normalize(x, scale, b, mean, variance, epsilon)
     return y, moved(input_mean, mean, momentum), moved(input_var, variance, momentum)
@@ -44,16 +45,22 @@ def normalize(x: Array, scale: Array, b: Array, mean: Array, variance: Array, ep
 
     The statistics have the shape of `x`'s axes from 1 on, or of axis 1 alone.
     """
-    shape = x.shape[1 : 1 + scale.ndim]
-    for name, value in (("scale", scale), ("B", b), ("mean", mean), ("var", variance)):
-        if value.shape != shape or x.ndim < 2:
-            raise ShapeError(f"{name} has shape {list(value.shape)}, expected {list(shape)} for X {list(x.shape)}")
+    shape = parameter_shape(x, scale, B=b, mean=mean, var=variance)
     wide = widen(x)
     s = scale.astype(np.float64) / np.sqrt(variance.astype(np.float64) + epsilon)
     t = b.astype(np.float64) - mean.astype(np.float64) * s
     spread = (*shape, *(1,) * (x.ndim - 1 - scale.ndim))
     s, t = (value.astype(wide.dtype).reshape(spread) for value in (s, t))
     return round_to(fma(wide, s, t), x.dtype)
+
+
+def parameter_shape(x: Array, scale: Array, **parameters: Array) -> tuple[int, ...]:
+    """The shape that scale and the other parameters have: that of `x`'s axes from 1 on, or of axis 1 alone."""
+    shape = x.shape[1 : 1 + scale.ndim]
+    for name, value in {"scale": scale, **parameters}.items():
+        if value.shape != shape or x.ndim < 2:
+            raise ShapeError(f"{name} has shape {list(value.shape)}, expected {list(shape)} for X {list(x.shape)}")
+    return shape
 
 
 def batch_statistics(x: Array, spatial: bool) -> tuple[Array, Array]:
@@ -141,6 +148,7 @@ def trained_or_not(
     """Versions 1 to 9: one output is inference, more are training (Y, mean, var, saved_mean, saved_var)."""
     if n_outputs == 1:
         return (normalize(x, scale, b, mean, var, epsilon),)
+    parameter_shape(x, scale, mean=mean, var=var)
     batch_mean, batch_var = batch_statistics(x, spatial)
     y = normalize(x, scale, b, batch_mean, batch_var, epsilon)
     saved = (round_to(batch_mean, mean.dtype), round_to(batch_var, var.dtype))
