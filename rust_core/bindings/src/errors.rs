@@ -30,15 +30,30 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Error", &base)?;
     let value = py.get_type::<PyValueError>();
     let table: [(ErrorKind, &str, &str, Option<Bound<'_, PyType>>); 9] = [
-        (ErrorKind::InvalidModel, "InvalidModelError", "The file or the graph breaks ONNX's rules.", Some(value.clone())),
-        (ErrorKind::Io, "ModelFileError", "A file the model needs is missing or may not be read.", Some(py.get_type::<PyOSError>())),
+        (
+            ErrorKind::InvalidModel,
+            "InvalidModelError",
+            "The file or the graph breaks ONNX's rules.",
+            Some(value.clone()),
+        ),
+        (
+            ErrorKind::Io,
+            "ModelFileError",
+            "A file the model needs is missing or may not be read.",
+            Some(py.get_type::<PyOSError>()),
+        ),
         (
             ErrorKind::Unsupported,
             "UnsupportedOperatorError",
             "A valid operator, version, type or attribute that Diptych does not have.",
             Some(py.get_type::<PyNotImplementedError>()),
         ),
-        (ErrorKind::InvalidInput, "InvalidInputError", "An argument has the wrong name, type or value.", Some(value.clone())),
+        (
+            ErrorKind::InvalidInput,
+            "InvalidInputError",
+            "An argument has the wrong name, type or value.",
+            Some(value.clone()),
+        ),
         (ErrorKind::Shape, "ShapeError", "Shapes or values met at run time do not fit an operator.", Some(value)),
         (
             ErrorKind::ResourceLimit,
@@ -69,6 +84,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// The Python exception of an engine error.
 pub fn raise(py: Python<'_>, error: &Error) -> PyErr {
     let Some(classes) = CLASSES.get(py) else { return PyRuntimeError::new_err(error.to_string()) };
-    let class = classes.by_kind.iter().find(|(kind, _)| *kind == error.kind()).map_or(&classes.base, |(_, class)| class);
+    let class =
+        classes.by_kind.iter().find(|(kind, _)| *kind == error.kind()).map_or(&classes.base, |(_, class)| class);
     PyErr::from_type(class.bind(py).clone(), error.to_string())
 }

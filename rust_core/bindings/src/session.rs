@@ -148,7 +148,8 @@ impl Session {
             let feeds = names.iter().map(String::as_str).zip(values).collect();
             self.0.run(feeds, RunOptions { timeout, cancel: cancel.map(|token| &*token.0) })
         });
-        let mut results: Vec<Option<Value>> = results.map_err(|error| raise(py, &error))?.into_iter().map(Some).collect();
+        let mut results: Vec<Option<Value>> =
+            results.map_err(|error| raise(py, &error))?.into_iter().map(Some).collect();
         let list = PyList::empty(py);
         for (position, &index) in chosen.iter().enumerate() {
             let again = chosen[position + 1..].contains(&index);

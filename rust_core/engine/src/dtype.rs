@@ -133,6 +133,7 @@ macro_rules! with_dtype {
 }
 
 /// The Rust element type of a [`DType`] variant.
+#[rustfmt::skip] // a table
 #[macro_export]
 macro_rules! element_of {
     (F32) => { f32 }; (F64) => { f64 }; (F16) => { ::half::f16 }; (BF16) => { ::half::bf16 };

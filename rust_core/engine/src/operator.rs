@@ -151,7 +151,8 @@ impl<'a> BuildCx<'a> {
     /// Checks the numbers of inputs and outputs. `max = usize::MAX` for variadic ones. The first `min` must be present.
     pub fn arity(&self, min_inputs: usize, max_inputs: usize, max_outputs: usize) -> Result<()> {
         let (inputs, outputs) = (&self.node.inputs, &self.node.outputs);
-        if inputs.len() < min_inputs || inputs.len() > max_inputs || inputs.iter().take(min_inputs).any(Option::is_none) {
+        if inputs.len() < min_inputs || inputs.len() > max_inputs || inputs.iter().take(min_inputs).any(Option::is_none)
+        {
             return Err(Error::invalid_model(format!(
                 "{} takes {min_inputs} to {max_inputs} inputs, got {}",
                 self.node.op_type,
@@ -160,7 +161,10 @@ impl<'a> BuildCx<'a> {
         }
         if outputs.len() > max_outputs {
             let op_type = &self.node.op_type;
-            return Err(Error::invalid_model(format!("{op_type} has at most {max_outputs} outputs, got {}", outputs.len())));
+            return Err(Error::invalid_model(format!(
+                "{op_type} has at most {max_outputs} outputs, got {}",
+                outputs.len()
+            )));
         }
         Ok(())
     }
@@ -393,7 +397,9 @@ impl PlanCx<'_> {
         let tensor = self.tensor(input)?;
         match tensor.as_slice::<T>()? {
             [value] => Ok(*value),
-            _ => Err(Error::shape(format!("input {input} must have one element, got shape {:?}", tensor.shape())).into()),
+            _ => {
+                Err(Error::shape(format!("input {input} must have one element, got shape {:?}", tensor.shape())).into())
+            }
         }
     }
 
@@ -438,8 +444,13 @@ impl Registry {
     pub fn find<'a>(&'a self, node: &Node) -> Result<&'a Row> {
         let full_name =
             if node.domain.is_empty() { node.op_type.clone() } else { format!("{}.{}", node.domain, node.op_type) };
-        let versions: Vec<&Row> =
-            self.by_name.get(node.op_type.as_str()).into_iter().flatten().filter(|row| row.domain == node.domain).collect();
+        let versions: Vec<&Row> = self
+            .by_name
+            .get(node.op_type.as_str())
+            .into_iter()
+            .flatten()
+            .filter(|row| row.domain == node.domain)
+            .collect();
         if versions.is_empty() {
             let message = format!("operator {full_name} is not implemented; `diptych ops` lists what is");
             return Err(Error::unsupported(message));

@@ -185,15 +185,7 @@ impl Session {
     /// Holds a value to the declared element type; shapes are the operators' business.
     fn check_input(&self, id: ValueId, value: &Value) -> Result<()> {
         let Some(declared) = &self.graph().values[id].declared else { return Ok(()) };
-        let fits = match (declared, value) {
-            (Type::Tensor { dtype, .. }, value) => value.dtype() == Some(*dtype),
-            (Type::Sequence(_), Value::Sequence(_)) => true,
-            (Type::Optional(inner), value) => {
-                matches!(value, Value::Optional(_)) || matches!((&**inner, value.dtype()), (Type::Tensor { dtype, .. }, Some(d)) if d == *dtype)
-            }
-            _ => false,
-        };
-        if fits {
+        if fits(declared, value) {
             return Ok(());
         }
         let name = self.graph().value_name(id);
@@ -220,5 +212,17 @@ impl Session {
     /// Frees the arenas of idle run contexts.
     pub fn shrink(&self) {
         self.executable.shrink();
+    }
+}
+
+/// Whether a value is of a declared type, shapes aside.
+fn fits(declared: &Type, value: &Value) -> bool {
+    match (declared, value) {
+        (Type::Tensor { dtype, .. }, value) => value.dtype() == Some(*dtype),
+        (Type::Sequence(item), Value::Sequence(items)) => items.iter().all(|value| fits(item, value)),
+        (Type::Optional(_), Value::Optional(None)) => true,
+        (Type::Optional(inner), Value::Optional(Some(value))) => fits(inner, value),
+        (Type::Optional(inner), value) => fits(inner, value),
+        _ => false,
     }
 }

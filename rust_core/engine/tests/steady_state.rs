@@ -56,7 +56,8 @@ fn session(layers: usize, threads: usize) -> Session {
         last = name("out");
     }
     let mut graph = build::graph(&["x"], nodes, &[&last]);
-    graph.initializer = vec![build::floats("w", &[2, 2], &[1.0, -2.0, 3.0, 0.5]), build::floats("b", &[2], &[0.1, 0.2])];
+    graph.initializer =
+        vec![build::floats("w", &[2, 2], &[1.0, -2.0, 3.0, 0.5]), build::floats("b", &[2], &[0.1, 0.2])];
     let bytes = Bytes::from(build::model(graph).encode_to_vec());
     let options = SessionOptions { threads, ..SessionOptions::default() };
     Session::new(Source::Bytes(bytes), options).expect("a valid model")

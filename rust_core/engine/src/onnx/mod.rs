@@ -30,7 +30,9 @@ use external::{Folder, map_file};
 use proto::ModelProto;
 
 #[cfg(target_endian = "big")]
-compile_error!("ONNX stores tensors in little-endian order and the engine uses them where they lie: big-endian targets would need every weight swapped");
+compile_error!(
+    "ONNX stores tensors in little-endian order and the engine uses them where they lie: big-endian targets would need every weight swapped"
+);
 
 /// Reads the model at `path`. Its external data, if any, must lie in the folder of `path`.
 ///

@@ -6,6 +6,7 @@ use crate::dtype::{Bool, DType};
 use crate::error::{Context, Error, Result};
 use crate::graph::{Dim, Type};
 use crate::operator::{BuildCx, Operator, PlanCx, Planned, Row, Step, rows as versions};
+use crate::ops::sub_byte;
 use crate::run::{Executable, ValueCx};
 use crate::tensor::{Shape, Strings, Tensor, Value};
 
@@ -109,7 +110,11 @@ fn run_loop(cx: &ValueCx<'_>, body: &Arc<Executable>, states: usize) -> Result<V
 fn stacked(values: Vec<Value>, declared: Option<&Type>) -> Result<Value> {
     let Some(first) = values.first() else { return nothing(declared) };
     let wrong = |value: &Value| {
-        Error::shape(format!("a scan output is {} in one iteration and {} in another", first.describe(), value.describe()))
+        Error::shape(format!(
+            "a scan output is {} in one iteration and {} in another",
+            first.describe(),
+            value.describe()
+        ))
     };
     let mut shape: Shape = [values.len()].into_iter().collect();
     shape.extend_from_slice(first.shape().unwrap_or_default());
@@ -118,15 +123,8 @@ fn stacked(values: Vec<Value>, declared: Option<&Type>) -> Result<Value> {
     }
     match first {
         Value::Dense(tensor) => {
-            let size = tensor.byte_len();
             let mut result = Tensor::zeros(tensor.dtype(), &shape)?;
-            if tensor.dtype().bits() < 8 {
-                return Err(Error::unsupported(format!("scan outputs of {}", tensor.dtype())));
-            }
-            let bytes = result.bytes_mut()?;
-            for (index, tensor) in values.iter().filter_map(Value::as_dense).enumerate() {
-                bytes[index * size..][..size].copy_from_slice(tensor.bytes());
-            }
+            stack(values.iter().filter_map(Value::as_dense), tensor.dtype().bits(), result.bytes_mut()?);
             Ok(result.into())
         }
         Value::Strings(_) => {
@@ -137,6 +135,21 @@ fn stacked(values: Vec<Value>, declared: Option<&Type>) -> Result<Value> {
             Ok(Value::Strings(Strings { shape, data: data.flatten().collect() }))
         }
         other => Err(Error::shape(format!("a scan output must be a tensor, got {}", other.describe()))),
+    }
+}
+
+/// Writes tensors of one type and shape one after the other.
+fn stack<'a>(tensors: impl Iterator<Item = &'a Tensor>, bits: usize, out: &mut [u8]) {
+    if bits < 8 {
+        // A packed element may begin inside a byte.
+        let codes: Vec<u8> = tensors.flat_map(|t| sub_byte::unpack(t.bytes(), bits, t.element_count())).collect();
+        return sub_byte::pack(&codes, bits, out);
+    }
+    let mut left = out;
+    for tensor in tensors {
+        let (here, rest) = left.split_at_mut(tensor.byte_len());
+        here.copy_from_slice(tensor.bytes());
+        left = rest;
     }
 }
 

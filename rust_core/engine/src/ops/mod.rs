@@ -17,10 +17,10 @@ pub mod matmul;
 pub mod mover;
 pub mod normalization;
 pub mod pool;
-pub mod recurrent;
-pub mod resize;
 pub mod quantization;
+pub mod recurrent;
 pub mod reduce;
+pub mod resize;
 pub mod shape;
 pub mod softmax;
 pub mod sub_byte;
@@ -31,7 +31,8 @@ pub mod windows;
 pub fn rows() -> impl Iterator<Item = Row> {
     matmul::rows()
         .chain(conv::rows())
-        .chain(pool::rows()).chain(resize::rows())
+        .chain(pool::rows())
+        .chain(resize::rows())
         .chain(recurrent::rows())
         .chain(elementwise::rows())
         .chain(activation::rows())

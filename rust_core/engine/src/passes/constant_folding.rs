@@ -57,5 +57,6 @@ fn fold(node: &Node, inputs: &[Option<Value>], cx: &PassCx) -> Result<Option<Vec
 /// Whether the results are not much larger than the inputs. Operators that fail to plan are left for the run to report.
 fn worthwhile(operator: &dyn Operator, node: &Node, inputs: &[Option<Value>], cx: &PassCx) -> bool {
     let given: usize = inputs.iter().flatten().filter_map(Value::as_dense).map(|tensor| tensor.byte_len()).sum();
-    crate::run::planned_bytes(operator, node, inputs, cx.isa).is_some_and(|bytes| bytes <= given.saturating_add(MAX_GROWTH))
+    crate::run::planned_bytes(operator, node, inputs, cx.isa)
+        .is_some_and(|bytes| bytes <= given.saturating_add(MAX_GROWTH))
 }

@@ -110,7 +110,12 @@ enum Outcome {
 
 impl<'a> Planner<'a> {
     /// `before`: the segment that has just run, if any. `arrivals`: inputs of the run, or outputs of its dynamic nodes.
-    pub fn new(executable: &'a Executable, threads: usize, before: Option<&Segment>, arrivals: &[Arrival]) -> Planner<'a> {
+    pub fn new(
+        executable: &'a Executable,
+        threads: usize,
+        before: Option<&Segment>,
+        arrivals: &[Arrival],
+    ) -> Planner<'a> {
         let graph = executable.graph();
         let mut infos = match before {
             Some(segment) => segment.infos.clone(),
@@ -188,8 +193,13 @@ impl<'a> Planner<'a> {
                 }
                 Ok(Step::View { input, shape }) => return self.view(index, input, shape),
                 Ok(Step::Kernel(step)) => {
-                    let known = operator.deterministic() && inputs.iter().flatten().all(|info| info.value.is_some());
-                    let small = step.outputs.iter().all(|ty| element_count(&ty.shape).is_ok_and(|n| n <= FOLD_ELEMENTS));
+                    // What the kernel does not read need not be known: Shape is folded though its input is not.
+                    let ready = |(position, info): (usize, &Option<InputInfo>)| {
+                        step.packed.contains(&position) || info.as_ref().is_none_or(|info| info.value.is_some())
+                    };
+                    let known = operator.deterministic() && inputs.iter().enumerate().all(ready);
+                    let small =
+                        step.outputs.iter().all(|ty| element_count(&ty.shape).is_ok_and(|n| n <= FOLD_ELEMENTS));
                     return if known && small { self.fold(index, &step, &inputs) } else { self.schedule(index, step) };
                 }
             }
@@ -223,7 +233,8 @@ impl<'a> Planner<'a> {
         for ((output, result), ty) in node.outputs.iter().zip(results).zip(&step.outputs) {
             if let Some(id) = *output {
                 let value = Some(Value::Dense(result));
-                self.infos[id] = Some(InputInfo { dtype: Some(ty.dtype), shape: ty.shape.clone(), value, weight: None });
+                self.infos[id] =
+                    Some(InputInfo { dtype: Some(ty.dtype), shape: ty.shape.clone(), value, weight: None });
                 self.made.push(id);
             }
         }
@@ -272,8 +283,11 @@ impl<'a> Planner<'a> {
 
     fn finish(mut self, arrivals: Vec<Arrival>) -> Result<Segment> {
         let survivors = self.survivors();
-        let written: HashSet<ValueId> =
-            self.steps.iter().flat_map(|(index, _)| self.graph.nodes[*index].outputs.iter().flatten().copied()).collect();
+        let written: HashSet<ValueId> = self
+            .steps
+            .iter()
+            .flat_map(|(index, _)| self.graph.nodes[*index].outputs.iter().flatten().copied())
+            .collect();
         let owned: HashSet<ValueId> = survivors.iter().copied().filter(|value| written.contains(value)).collect();
         let uses = self.uses(&owned)?;
         let layout = memory::lay_out(&uses, &|value| self.root(value));
@@ -412,7 +426,9 @@ impl<'a> Planner<'a> {
         let mut edges: HashSet<(usize, usize)> = layout.edges.iter().copied().filter(|(from, to)| from != to).collect();
         for (position, (index, _)) in self.steps.iter().enumerate() {
             let node = &self.graph.nodes[*index];
-            edges.extend(node.inputs.iter().flatten().filter_map(|&id| Some((*producer.get(&self.root(id))?, position))));
+            edges.extend(
+                node.inputs.iter().flatten().filter_map(|&id| Some((*producer.get(&self.root(id))?, position))),
+            );
             producer.extend(node.outputs.iter().flatten().map(|&id| (id, position)));
         }
         let mut successors: Vec<Vec<u32>> = vec![Vec::new(); self.steps.len()];
@@ -429,13 +445,16 @@ impl<'a> Planner<'a> {
         let total: u64 = self.steps.iter().map(|(_, step)| step.cost.max(1)).fold(0, u64::saturating_add);
         let width = total as f64 / priority.iter().copied().max().unwrap_or(1).max(1) as f64;
         let workspaces: Vec<usize> = (0..self.steps.len())
-            .map(|position| layout.buffer_of.get(&self.workspace_id(position)).map_or(0, |&of| layout.buffers[of].offset))
+            .map(|position| {
+                layout.buffer_of.get(&self.workspace_id(position)).map_or(0, |&of| layout.buffers[of].offset)
+            })
             .collect();
         let steps = self.steps.iter_mut().zip(workspaces);
         let tasks = steps.zip(successors).zip(predecessors).zip(priority);
         let tasks = tasks.map(|(((((index, step), workspace), successors), predecessors), priority)| {
             let node = &self.graph.nodes[*index];
-            let read = |(position, input): (usize, &Option<ValueId>)| input.filter(|_| !step.packed.contains(&position));
+            let read =
+                |(position, input): (usize, &Option<ValueId>)| input.filter(|_| !step.packed.contains(&position));
             Task {
                 node: *index,
                 inputs: node.inputs.iter().enumerate().map(read).collect(),

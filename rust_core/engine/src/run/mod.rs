@@ -141,7 +141,12 @@ impl Executable {
         idle.map_or_else(|| RunContext::new(self.graph.values.len()), Ok)
     }
 
-    fn run_in(&self, context: &mut RunContext, inputs: &mut Vec<(ValueId, Value)>, team: &Team<'_>) -> Result<Vec<Value>> {
+    fn run_in(
+        &self,
+        context: &mut RunContext,
+        inputs: &mut Vec<(ValueId, Value)>,
+        team: &Team<'_>,
+    ) -> Result<Vec<Value>> {
         let mut arrived: smallvec::SmallVec<[ValueId; 16]> = smallvec::SmallVec::new();
         for (id, value) in inputs.drain(..) {
             arrived.push(id);
@@ -154,7 +159,12 @@ impl Executable {
                 break;
             }
             arrived.clear();
-            arrived.extend(segment.dynamic.iter().flat_map(|dynamic| self.graph.nodes[dynamic.node].outputs.iter().flatten().copied()));
+            arrived.extend(
+                segment
+                    .dynamic
+                    .iter()
+                    .flat_map(|dynamic| self.graph.nodes[dynamic.node].outputs.iter().flatten().copied()),
+            );
             segment = self.next_segment(Some(&segment), &arrived, context, team)?;
         }
         self.graph.outputs.iter().map(|&id| self.value(context, id).ok_or_else(|| self.missing(id))).collect()
@@ -181,7 +191,8 @@ impl Executable {
         if let Some(plan) = cache.find(arrived, &value) {
             return Ok(plan);
         }
-        let arrivals = arrived.iter().map(|&id| value(id).map(|value| Arrival::of(id, &value)).ok_or_else(|| self.missing(id)));
+        let arrivals =
+            arrived.iter().map(|&id| value(id).map(|value| Arrival::of(id, &value)).ok_or_else(|| self.missing(id)));
         let arrivals: Vec<Arrival> = arrivals.collect::<Result<_>>()?;
         let planner = Planner::new(self, team.threads(), before.map(|segment| &**segment), &arrivals);
         let plan = Arc::new(planner.plan(arrivals, &value)?);
@@ -234,7 +245,9 @@ fn constant_info(value: &Arc<Value>) -> InputInfo {
 pub fn evaluate_step(step: &KernelStep, operands: &[Option<Value>], isa: Isa, team: &Team<'_>) -> Result<Vec<Tensor>> {
     let operands: Vec<Option<Tensor>> = operands
         .iter()
-        .map(|operand| match operand {
+        .enumerate()
+        .map(|(position, operand)| match operand {
+            _ if step.packed.contains(&position) => Ok(None),
             Some(Value::Dense(tensor)) => tensor.aligned().map(Some),
             Some(other) => Err(Error::internal(format!("a dense step was given {}", other.describe()))),
             None => Ok(None),

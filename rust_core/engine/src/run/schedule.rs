@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use smallvec::SmallVec;
 
+use super::Executable;
 use super::context::RunContext;
 use super::kernel_cx::{KernelCx, RawSlot, ValueCx};
-use super::Executable;
 use crate::error::{Context, Error, Result};
 use crate::graph::ValueId;
 use crate::operator::OutputType;
@@ -72,7 +72,8 @@ impl Executable {
         let (offset, bytes) = task.workspace;
         // The layout keeps offset + bytes inside the arena.
         let workspace = RawSlot { ptr: arena.wrapping_add(offset), bytes };
-        (task.run)(&KernelCx::new(&inputs, &outputs, workspace, self.isa(), team)).at(|| self.graph.nodes[task.node].place())
+        (task.run)(&KernelCx::new(&inputs, &outputs, workspace, self.isa(), team))
+            .at(|| self.graph.nodes[task.node].place())
     }
 
     /// Threads of the team take ready tasks by priority; a thread without one helps inside a running node.
@@ -107,7 +108,8 @@ impl Executable {
                         continue;
                     };
                     let task = &tasks[index as usize];
-                    if let Err(error) = team.check().and_then(|()| self.run_task(task, slots, temporary.as_ptr(), team)) {
+                    if let Err(error) = team.check().and_then(|()| self.run_task(task, slots, temporary.as_ptr(), team))
+                    {
                         fail(error);
                         return;
                     }
@@ -135,8 +137,10 @@ impl Executable {
             layout.users.iter().for_each(|&user| touches[user].push(buffer));
         }
         let key = |index: u32| Reverse(scramble(seed ^ u64::from(index)));
-        let mut ready: BinaryHeap<_> =
-            (0..tasks.len() as u32).filter(|&index| waiting[index as usize] == 0).map(|index| (key(index), index)).collect();
+        let mut ready: BinaryHeap<_> = (0..tasks.len() as u32)
+            .filter(|&index| waiting[index as usize] == 0)
+            .map(|index| (key(index), index))
+            .collect();
         context.temporary.as_mut_slice().fill(0xff);
         while let Some((_, index)) = ready.pop() {
             let task = &tasks[index as usize];

@@ -42,9 +42,11 @@ fn stopped(stop: Stop) -> Error {
 /// Bytes of the dense outputs an operator would give; `None` if it cannot be planned or its outputs show only when run.
 pub fn planned_bytes(operator: &dyn Operator, node: &Node, inputs: &[Option<Value>], isa: Isa) -> Option<usize> {
     match plan(operator, node, inputs, isa, 1, &PackedWeights::default()).ok()? {
-        Step::Kernel(step) => {
-            step.outputs.iter().map(|ty| byte_len(ty.dtype, &ty.shape).ok()).try_fold(0usize, |sum, n| sum.checked_add(n?))
-        }
+        Step::Kernel(step) => step
+            .outputs
+            .iter()
+            .map(|ty| byte_len(ty.dtype, &ty.shape).ok())
+            .try_fold(0usize, |sum, n| sum.checked_add(n?)),
         Step::View { .. } => Some(0),
         Step::Values(_) => None,
     }
@@ -65,7 +67,11 @@ pub fn evaluate_on(
 ) -> Result<Vec<Value>> {
     let packed = PackedWeights::default();
     match plan(operator, node, inputs, isa, team.threads(), &packed).map_err(stopped)? {
-        Step::Kernel(step) => Ok(evaluate_step(&step, inputs, isa, team)?.into_iter().map(Value::Dense).collect()),
+        // An operator may plan outputs that the node does not name.
+        Step::Kernel(step) => {
+            let outputs = evaluate_step(&step, inputs, isa, team)?;
+            Ok(outputs.into_iter().take(node.outputs.len()).map(Value::Dense).collect())
+        }
         Step::View { input, shape } => match inputs.get(input).and_then(Option::as_ref) {
             Some(Value::Dense(tensor)) => Ok(vec![tensor.reshaped(&shape)?.into()]),
             Some(Value::Strings(strings)) => {
