@@ -39,11 +39,11 @@ pub fn legacy_aligned(a: &[usize], b: &[usize], axis: Option<i64>, broadcast: bo
     }
     let rank = a.len() as i64;
     let start = axis.map_or(rank - b.len() as i64, |axis| axis.rem_euclid(rank.max(1)));
-    let after = rank - start - b.len() as i64;
     let mut aligned: Shape = b.into();
-    aligned.extend(std::iter::repeat_n(1, after.max(0) as usize));
-    let fits =
-        start >= 0 && after >= 0 && aligned.iter().zip(&a[start as usize..]).all(|(&n, &dim)| n == 1 || n == dim);
+    aligned.extend(std::iter::repeat_n(1, (rank - start - b.len() as i64).max(0) as usize));
+    let fits = start >= 0
+        && aligned.len() <= a.len()
+        && aligned.iter().rev().zip(a.iter().rev()).all(|(&n, &dim)| n == 1 || n == dim);
     if !fits {
         return Err(Error::shape(format!("shape {b:?} does not broadcast into {a:?} from axis {axis:?} on")));
     }

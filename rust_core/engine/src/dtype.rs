@@ -133,10 +133,45 @@ macro_rules! with_dtype {
 }
 
 /// The Rust element type of a [`DType`] variant.
-#[rustfmt::skip] // a table
 #[macro_export]
 macro_rules! element_of {
-    (F32) => { f32 }; (F64) => { f64 }; (F16) => { ::half::f16 }; (BF16) => { ::half::bf16 };
-    (I8) => { i8 }; (I16) => { i16 }; (I32) => { i32 }; (I64) => { i64 };
-    (U8) => { u8 }; (U16) => { u16 }; (U32) => { u32 }; (U64) => { u64 }; (Bool) => { $crate::dtype::Bool };
+    (F32) => {
+        f32
+    };
+    (F64) => {
+        f64
+    };
+    (F16) => {
+        ::half::f16
+    };
+    (BF16) => {
+        ::half::bf16
+    };
+    (I8) => {
+        i8
+    };
+    (I16) => {
+        i16
+    };
+    (I32) => {
+        i32
+    };
+    (I64) => {
+        i64
+    };
+    (U8) => {
+        u8
+    };
+    (U16) => {
+        u16
+    };
+    (U32) => {
+        u32
+    };
+    (U64) => {
+        u64
+    };
+    (Bool) => {
+        $crate::dtype::Bool
+    };
 }

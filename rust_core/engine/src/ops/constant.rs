@@ -38,7 +38,9 @@ fn attribute_value(attribute: &Attribute) -> Result<Value> {
         Attribute::Floats(values) => Tensor::from_slice(&[values.len()], values)?.into(),
         Attribute::Strings(values) => strings(&[values.len()], values),
         _ => {
-            return Err(Error::invalid_model("the attribute of Constant is neither a tensor nor a number nor a string"));
+            return Err(Error::invalid_model(
+                "the attribute of Constant is neither a tensor nor a number nor a string",
+            ));
         }
     })
 }

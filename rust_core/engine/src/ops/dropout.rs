@@ -1,12 +1,16 @@
 //! Dropout: in inference the identity; in training a random mask (docs/numerics.md).
 
 use diptych_kernels::mt19937::Mt19937;
+use diptych_kernels::small_float::PowerRounding;
 use half::{bf16, f16};
 
 use crate::dtype::{Bool, DType, Element};
 use crate::error::{Error, Result};
 use crate::operator::{BuildCx, KernelStep, Operator, OutputType, PlanCx, Planned, Row, Step, rows as versions};
 use crate::ops::axes::unsupported_type;
+use crate::ops::cast::{cast_tensor, small};
+use crate::run::ValueCx;
+use crate::tensor::{Tensor, Value};
 use crate::with_dtype;
 
 struct Dropout {
@@ -33,17 +37,22 @@ impl Dropout {
         if !training {
             return Ok(0.0);
         }
-        let ratio = if cx.has(1) {
-            let dtype = cx.dtype(1)?;
-            with_dtype!(dtype, T in [F32, F64, F16, BF16] => f64::from(cx.scalar::<T>(1)?),
-                else return Err(unsupported_type(1, dtype, self.since).into()))
-        } else {
-            f64::from(self.ratio)
-        };
+        let ratio = if cx.has(1) { self.ratio_input(cx)? } else { f64::from(self.ratio) };
         if !(0.0..1.0).contains(&ratio) {
             return Err(Error::invalid_input(format!("ratio is {ratio}, expected a number in [0, 1)")).into());
         }
         Ok(ratio)
+    }
+
+    fn ratio_input(&self, cx: &PlanCx<'_>) -> Planned<f64> {
+        if !self.takes(cx.dtype(1)?) {
+            return Err(unsupported_type(1, cx.dtype(1)?, self.since).into());
+        }
+        let ratio = cast_tensor(cx.isa, &small::to_plain(&cx.tensor(1)?)?, DType::F64)?;
+        match ratio.as_slice::<f64>()? {
+            [ratio] => Ok(*ratio),
+            _ => Err(Error::shape(format!("ratio has shape {:?}, expected a scalar", ratio.shape())).into()),
+        }
     }
 
     /// Whether the mask has the type of the data.
@@ -71,16 +80,19 @@ impl Operator for Dropout {
             return whole(outputs, mask).into();
         }
         with_dtype!(dtype, T in [F32, F64, F16, BF16] =>
-            KernelStep::with_outputs(outputs, move |cx| {
-                let (x, y) = (cx.input::<T>(0), cx.output::<T>(0));
-                if typed {
-                    drop(x, y, cx.opt_output::<T>(1), share, seed);
-                } else {
-                    drop(x, y, cx.opt_output::<Bool>(1), share, seed);
-                }
-                Ok(())
-            }).cost(cx.shape(0)?.iter().product::<usize>() as u64 * 6).into(),
-            else Err(Error::unsupported(format!("training Dropout of tensor({dtype})")).into()))
+        KernelStep::with_outputs(outputs, move |cx| {
+            let (x, y) = (cx.input::<T>(0), cx.output::<T>(0));
+            if typed {
+                drop(x, y, cx.opt_output::<T>(1), share, seed);
+            } else {
+                drop(x, y, cx.opt_output::<Bool>(1), share, seed);
+            }
+            Ok(())
+        }).cost(cx.shape(0)?.iter().product::<usize>() as u64 * 6).into(),
+        else {
+            let wants_mask = outputs.len() > 1;
+            Step::values(move |cx| drop_small(cx, share, seed, wants_mask))
+        })
     }
 }
 
@@ -96,6 +108,18 @@ fn whole(outputs: impl Iterator<Item = OutputType>, mask: DType) -> KernelStep {
         }
         Ok(())
     })
+}
+
+/// The training form for float8: in binary32, rounded once.
+fn drop_small(cx: &ValueCx<'_>, ratio: f64, seed: u32, wants_mask: bool) -> Result<Vec<Value>> {
+    let data = cx.input(0)?.as_dense().ok_or_else(|| Error::internal("a tensor was planned"))?;
+    let wide = small::to_plain(data)?;
+    let mut y = Tensor::zeros(DType::F32, data.shape())?;
+    let mut mask = Tensor::zeros(DType::Bool, data.shape())?;
+    drop(wide.as_slice::<f32>()?, y.as_mut_slice()?, Some(mask.as_mut_slice::<Bool>()?), ratio, seed);
+    let options = small::Options { saturate: false, rounding: PowerRounding::Up };
+    let y = small::from_plain(cx.isa, &y, data.dtype(), options)?;
+    Ok(if wants_mask { vec![y.into(), mask.into()] } else { vec![y.into()] })
 }
 
 /// An element of a mask.

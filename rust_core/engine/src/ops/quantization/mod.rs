@@ -54,7 +54,8 @@ fn check_granularity(cx: &PlanCx<'_>) -> Result<()> {
         return Ok(());
     }
     let (scale, zero) = (cx.shape(1)?, cx.shape(2)?);
-    if scale != zero && !(element_count(scale)? == 1 && element_count(zero)? == 1) {
+    let single = |shape: &[usize]| Ok::<_, Error>(shape.len() <= 1 && element_count(shape)? == 1);
+    if scale != zero && !(single(scale)? && single(zero)?) {
         return Err(Error::shape(format!("scale {scale:?} and zero point {zero:?} differ in shape")));
     }
     Ok(())

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::broadcast::contiguous_strides;
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::operator::{BuildCx, Operator, PlanCx, Planned, Row, Step, rows as versions};
 use crate::ops::axes::{movable, normalize_axis};
@@ -87,10 +88,7 @@ impl Split {
                 return Err(Error::invalid_model(message).into());
             }
             check_vector(cx, 1)?;
-            return match cx.dtype(1)? {
-                crate::DType::F32 if self.since == 1 => Ok(float_lengths(cx)?),
-                _ => cx.ints(1),
-            };
+            return if self.since == 1 { float_lengths(cx) } else { cx.ints(1) };
         }
         if let Some(lengths) = &self.lengths {
             return Ok(lengths.clone());
@@ -112,7 +110,13 @@ impl Split {
 
 /// Split-1's second input has the type of the data.
 fn float_lengths(cx: &PlanCx<'_>) -> Planned<Vec<i64>> {
-    Ok(cx.tensor(1)?.as_slice::<f32>()?.iter().map(|&n| n as i64).collect())
+    let dtype = cx.same_dtype(&[0, 1])?;
+    let tensor = cx.tensor(1)?;
+    Ok(match dtype {
+        DType::F16 => tensor.as_slice::<half::f16>()?.iter().map(|n| n.to_f32() as i64).collect(),
+        DType::F32 => tensor.as_slice::<f32>()?.iter().map(|&n| n as i64).collect(),
+        _ => tensor.as_slice::<f64>()?.iter().map(|&n| n as i64).collect(),
+    })
 }
 
 impl Operator for Split {

@@ -33,6 +33,8 @@ struct Pad {
 /// One axis: what is kept of it, and how much is put before and after.
 #[derive(Clone, Copy)]
 struct PaddedAxis {
+    /// Elements of the input.
+    length: usize,
     /// First element kept and how many: negative pads remove elements.
     first: usize,
     kept: usize,
@@ -84,9 +86,9 @@ struct Padded {
 
 impl Padded {
     fn new(axes: &[PaddedAxis], mode: Mode, fill: Fill) -> Padded {
-        let padded = |axis: &PaddedAxis| axis.before + axis.after + axis.first > 0;
+        let padded = |axis: &PaddedAxis| axis.before + axis.after > 0 || axis.kept < axis.length;
         let last = axes.iter().rposition(padded).unwrap_or(0);
-        let whole = PaddedAxis { first: 0, kept: 1, before: 0, after: 0, stride: 1 };
+        let whole = PaddedAxis { length: 1, first: 0, kept: 1, before: 0, after: 0, stride: 1 };
         let unit = axes.get(last).map_or(1, |axis| axis.stride);
         Padded {
             outer: axes.get(..last).unwrap_or_default().to_vec(),
@@ -183,6 +185,7 @@ impl Pad {
         }
         let strides = contiguous_strides(from);
         let whole = from.iter().zip(&strides).map(|(&kept, &stride)| PaddedAxis {
+            length: kept,
             first: 0,
             kept,
             before: 0,
@@ -216,7 +219,7 @@ fn padded_axis(axis: PaddedAxis, before: i64, after: i64, mode: Mode) -> Result<
         .and_then(|sum| sum.checked_add(kept))
         .filter(|&n| i64::try_from(n).is_ok())
         .ok_or_else(|| Error::resource_limit(format!("pads {before}, {after} are too great")))?;
-    Ok(PaddedAxis { first: removed(before), kept, before: before_len, after: after_len, stride: axis.stride })
+    Ok(PaddedAxis { first: removed(before), kept, before: before_len, after: after_len, ..axis })
 }
 
 impl Operator for Pad {

@@ -91,19 +91,13 @@ impl Tile {
     }
 }
 
-/// The scalar inputs of Tile-1 have the type of the data; the suite gives int64 too.
+/// A scalar input of Tile-1, which has the type of the data.
 fn legacy_scalar(cx: &PlanCx<'_>, input: usize) -> Planned<i64> {
-    Ok(match cx.dtype(input)? {
-        DType::F32 => cx.scalar::<f32>(input)? as i64,
-        DType::F64 => cx.scalar::<f64>(input)? as i64,
-        DType::F16 => cx.scalar::<half::f16>(input)?.to_f32() as i64,
-        _ => match cx.ints(input)?.as_slice() {
-            [value] => *value,
-            other => {
-                return Err(Error::shape(format!("input {input} must have one element, got {}", other.len())).into());
-            }
-        },
-    })
+    Ok(match cx.same_dtype(&[0, input])? {
+        DType::F16 => f64::from(cx.scalar::<half::f16>(input)?),
+        DType::F32 => f64::from(cx.scalar::<f32>(input)?),
+        _ => cx.scalar::<f64>(input)?,
+    } as i64)
 }
 
 impl Operator for Tile {
