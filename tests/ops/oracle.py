@@ -13,10 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import diptych_reference
 import ml_dtypes
 import mpmath
 import numpy as np
+
+import diptych_reference
 from diptych.testing import Case
 from diptych.testing.values import Array
 
@@ -163,7 +164,7 @@ for name, (program, single, double) in FUNCTIONS.items():
 @oracle("Pow")
 def power(case: Case) -> list[Expected | None] | None:
     x, y = case.inputs
-    if "broadcast" in case.attributes or x.dtype.kind in "iu" or y.dtype.kind in "iu" and y.dtype.itemsize == 8:
+    if "broadcast" in case.attributes or x.dtype.kind in "iu" or (y.dtype.kind in "iu" and y.dtype.itemsize == 8):
         return None
     return of_ulps(np.power, 1, 1)(case)
 
@@ -225,7 +226,9 @@ def windows(case: Case) -> list[Expected | None] | None:
     if dtype == np.float64:
         return None
     given = [None if x is None else wide(x).astype(np.float64) for x in case.inputs]
-    exact, magnitude = (in_reference(case, values) for values in (given, [None if x is None else np.abs(x) for x in given]))
+    exact, magnitude = (
+        in_reference(case, values) for values in (given, [None if x is None else np.abs(x) for x in given])
+    )
     if case.op_type.startswith("Conv"):
         h = math.prod(given[1].shape) + 2.0
     else:
@@ -235,7 +238,9 @@ def windows(case: Case) -> list[Expected | None] | None:
 
 def in_reference(case: Case, values: list[Any]) -> Array:
     """The first output of a case's operator on other inputs."""
-    outputs = diptych_reference.run_operator(case.op_type, values, case.attributes, opset=case.opset, domain=case.domain)
+    outputs = diptych_reference.run_operator(
+        case.op_type, values, case.attributes, opset=case.opset, domain=case.domain
+    )
     return np.asarray(outputs[0])
 
 
@@ -300,12 +305,16 @@ def softmax(case: Case) -> list[Expected | None]:
     total = np.sum(e, axis=axes, keepdims=True)
     from_e = np.where(e == 0, 0, u * (np.abs(d) + 4))  # rounding d, then exp itself
     count = math.prod(x.shape[axis] for axis in axes)
-    from_sum = np.sum(np.where(e == 0, 0, e * from_e), axis=axes, keepdims=True) / total + gamma(lane_depth(count), dtype)
+    from_sum = np.sum(np.where(e == 0, 0, e * from_e), axis=axes, keepdims=True) / total + gamma(
+        lane_depth(count), dtype
+    )
     if case.op_type == "Softmax":
         y = e / total
         return [Expected(y, y * (from_e + from_sum + 4 * u) * WIDE(1.01) + tiny(dtype, count + 2))]
     y = d - np.log(total)
-    return [Expected(y, u * (np.abs(d) + np.abs(y) + 4 * np.abs(np.log(total))) + from_sum * WIDE(1.01) + tiny(dtype, 2))]
+    return [
+        Expected(y, u * (np.abs(d) + np.abs(y) + 4 * np.abs(np.log(total))) + from_sum * WIDE(1.01) + tiny(dtype, 2))
+    ]
 
 
 @oracle("LayerNormalization")
@@ -332,7 +341,9 @@ def layer_normalization(case: Case) -> list[Expected | None] | None:
     narrow = WIDE(2.0**-53 if dtype == np.float64 else float(ml_dtypes.finfo(dtype).eps) / 2)
     slack = np.where(np.abs(x) + np.abs(d) > 2.0**60, np.inf, slack)  # squares overflow
     exact = d * inverse * scale
-    slack = np.abs(scale) * (slack + narrow * np.abs(d * inverse)) + narrow * (2 * np.abs(exact) + np.abs(bias)) * WIDE(1.01)
+    slack = np.abs(scale) * (slack + narrow * np.abs(d * inverse)) + narrow * (2 * np.abs(exact) + np.abs(bias)) * WIDE(
+        1.01
+    )
     least = float(ml_dtypes.finfo(dtype).smallest_subnormal)
     return [Expected(exact + bias, slack + least * (2 + np.abs(scale)))]
 
@@ -348,7 +359,9 @@ def batch_normalization(case: Case) -> list[Expected | None] | None:
     s, b, mean = (value.reshape(shape) for value in (s, b, mean))
     u, double = unit(dtype), 2.0**-50
     slack = u * (np.abs(x * s) + 2 * np.abs(b - mean * s) + np.abs((x - mean) * s + b))
-    slack = slack * WIDE(1.01) + double * (np.abs(b) + np.abs(mean * s) + np.abs(x * s)) + tiny(dtype, 2) * (1 + np.abs(x))
+    slack = (
+        slack * WIDE(1.01) + double * (np.abs(b) + np.abs(mean * s) + np.abs(x * s)) + tiny(dtype, 2) * (1 + np.abs(x))
+    )
     top = float(ml_dtypes.finfo(np.float64 if dtype == np.float64 else np.float32).max)
     return [Expected((x - mean) * s + b, np.where(np.abs(s) + np.abs(mean * s) + np.abs(b) > top / 4, np.inf, slack))]
 

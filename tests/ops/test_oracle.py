@@ -14,16 +14,20 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from tests.ops.oracle import EXACT, ORACLES, WIDE, Expected, bounded, wide
+
 from diptych.testing import Case, Row, catalogue, on_reference, operator_cases
 from diptych.testing.catalogue import is_newest_meaning
-from hypothesis import given, settings
-
-from tests.ops.oracle import EXACT, ORACLES, WIDE, Expected, bounded, wide
 
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 ROWS = [row for row in catalogue() if is_newest_meaning(row)]
 ENTRIES = [
-    (row, dtype) for row in ROWS if row.op_type in ORACLES for dtype in row.dtypes if dtype.name in FLOATS or dtype.kind in "iu"
+    (row, dtype)
+    for row in ROWS
+    if row.op_type in ORACLES
+    for dtype in row.dtypes
+    if dtype.name in FLOATS or dtype.kind in "iu"
 ]
 ENTRIES = [(row, dtype) for row, dtype in ENTRIES if dtype.name in FLOATS or row.op_type == "DequantizeLinear"]
 
@@ -49,7 +53,9 @@ def check(expected: Expected, actual: np.ndarray[Any, Any], exactly: bool) -> fl
         assert (np.signbit(exact[zero]) == np.signbit(got[zero])).all(), "the sign of a zero"
     error, bound = np.abs(got[inside] - exact[inside]), slack[inside]
     beyond = ~(error <= bound)
-    assert not beyond.any(), f"{got[inside][beyond][:3]}, expected {exact[inside][beyond][:3]} within {bound[beyond][:3]}"
+    assert not beyond.any(), (
+        f"{got[inside][beyond][:3]}, expected {exact[inside][beyond][:3]} within {bound[beyond][:3]}"
+    )
     with np.errstate(all="ignore"):
         return float(np.max(np.nan_to_num(error / bound), initial=0.0))
 

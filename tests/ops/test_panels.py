@@ -12,18 +12,18 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-import diptych_reference
 import numpy as np
 import onnx.defs
 import pytest
-from diptych.testing import Case, Row, catalogue, difference, engine_paths, entries, on_engine, on_reference
-from diptych.testing.cases import operator_cases
-from diptych.testing.catalogue import is_newest_meaning
-from diptych.testing.sketch import RULES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import diptych
+import diptych_reference
+from diptych.testing import Case, Row, catalogue, difference, engine_paths, entries, on_engine, on_reference
+from diptych.testing.cases import operator_cases
+from diptych.testing.catalogue import is_newest_meaning
+from diptych.testing.sketch import RULES
 
 ENTRIES = list(entries())
 IDS = [f"{row.name}-{dtype.name}" for row, dtype in ENTRIES]

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import diptych.testing.families  # noqa: F401  fills RULES
 from diptych.testing.case import Case
+from diptych.testing.draws import Draw, Drawn
 from diptych.testing.schema import Row, row
-from diptych.testing.shapes import Draw
 from diptych.testing.sketch import RULES, Sketch
 from diptych.testing.values import DTYPES, numpy_dtype
 
@@ -38,8 +38,8 @@ def _cases(row: Row, dtype: np.dtype[Any]) -> st.SearchStrategy[Case]:
 
 
 @st.composite
-def _composite(draw: Draw, row: Row, dtype: np.dtype[Any]) -> Case:
-    return draw_case(draw, row, dtype)
+def _composite(draw: Any, row: Row, dtype: np.dtype[Any]) -> Case:
+    return draw_case(Drawn(draw), row, dtype)
 
 
 def draw_case(draw: Draw, row: Row, dtype: np.dtype[Any]) -> Case:

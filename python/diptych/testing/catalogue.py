@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-import diptych_reference
 import numpy as np
 import onnx.defs
 
+import diptych_reference
 from diptych.testing.schema import Row, row
 
 __all__ = ["catalogue", "entries", "is_newest_meaning"]
@@ -21,7 +21,7 @@ __all__ = ["catalogue", "entries", "is_newest_meaning"]
 @cache
 def catalogue() -> tuple[Row, ...]:
     """All rows of the reference's registry that ONNX knows, sorted by operator and version."""
-    found = []
+    found: list[Row] = []
     for (domain, op_type), versions in sorted(diptych_reference.registry.items()):
         if onnx.defs.has(op_type, domain=domain):
             found.extend(row(op_type, since, domain) for since in sorted(versions))
@@ -30,9 +30,9 @@ def catalogue() -> tuple[Row, ...]:
 
 def entries() -> Iterator[tuple[Row, np.dtype[Any]]]:
     """Every row with every element type of its leading input."""
-    for row in catalogue():
-        for dtype in row.dtypes:
-            yield row, dtype
+    for entry in catalogue():
+        for dtype in entry.dtypes:
+            yield entry, dtype
 
 
 def is_newest_meaning(row: Row) -> bool:

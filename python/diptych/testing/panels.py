@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import diptych_reference
 import numpy as np
 
 import diptych
+import diptych_reference
 from diptych.compare import compare
 from diptych.testing.case import Case
 

@@ -1,44 +1,31 @@
 """Shapes: small ones, empty ones, and lengths just around the widths of vector registers.
 
-Every function takes Hypothesis's `draw` first and constructs what it returns; nothing is filtered. The first choice is
-the simplest one, so counterexamples shrink towards it.
+Every function takes a Draw first and constructs what it returns; nothing is filtered. The first choice is the simplest
+one, so counterexamples shrink towards it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from functools import cache, lru_cache
+from collections.abc import Sequence
 from typing import Any
 
-from hypothesis import strategies as st
+from diptych.testing.draws import Draw
 
-__all__ = ["SIDES", "Draw", "axis", "choose", "integer", "operand", "permutation", "shape", "side", "subset"]
-
-Draw = Callable[[st.SearchStrategy[Any]], Any]
+__all__ = ["SIDES", "axis", "choose", "integer", "operand", "permutation", "shape", "side", "subset"]
 
 # For vectors of L = 4, 8, 16 elements: L-1, L, L+1, 2L+5, among the small lengths 0 to 5.
 SIDES = (1, 2, 3, 4, 5, 0, 7, 8, 9, 13, 15, 16, 17, 21, 37)
 
 
-@lru_cache(maxsize=None, typed=True)  # 0, 0.0 and False are different choices
-def _sampled(*choices: Any) -> st.SearchStrategy[Any]:
-    return st.sampled_from(choices)
-
-
-@cache
-def _integers(least: int, greatest: int) -> st.SearchStrategy[int]:
-    return st.integers(least, greatest)
-
-
 def choose(draw: Draw, choices: Sequence[Any]) -> Any:
     """One of `choices`, the first being the simplest."""
-    return draw(_sampled(*choices))
+    return draw.choose(tuple(choices))
 
 
 def integer(draw: Draw, least: int, greatest: int) -> int:
     """An integer in least .. greatest."""
-    return int(draw(_integers(least, greatest)))
+    return draw.integer(least, greatest)
 
 
 def side(draw: Draw, limit: int = 37, least: int = 0) -> int:

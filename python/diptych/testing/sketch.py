@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from diptych.testing import shapes, values
+from diptych.testing.draws import Draw
 from diptych.testing.schema import Row
-from diptych.testing.shapes import Draw
 from diptych.testing.values import Array
 
 __all__ = ["RULES", "Sketch", "shape_rule"]

@@ -13,11 +13,11 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import helper
 
-from diptych.testing.shapes import Draw, choose, integer
+from diptych.testing.draws import Draw
+from diptych.testing.shapes import choose, integer
 
 __all__ = ["Array", "is_floating", "numpy_dtype", "onnx_name", "pattern", "special_values", "tensor"]
 
@@ -93,7 +93,7 @@ def special_values(dtype: np.dtype[Any]) -> tuple[Any, ...]:
     info = ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
     top, tiny, least = (float(v) for v in (info.max, info.smallest_normal, info.smallest_subnormal))
     eps = float(info.eps)
-    ordinary = (0.0, -0.0, 1.0, -1.0, 0.5, 2.5, 1 + eps, -88.7, 709.5)
+    ordinary = (-0.0, 0.0, 1.0, -1.0, 0.5, 2.5, 1 + eps, -88.7, 709.5)
     # In binary32 ties of float16 and bfloat16; in binary64 just above them, so that rounding twice makes them ties.
     ties = tuple(1 + 2.0**-place + 2.0**-40 for place in (11, 8))
     return (*ordinary, *ties, math.nan, math.inf, -math.inf, top, -top, tiny, least, -least, tiny - least)
@@ -108,16 +108,10 @@ def tensor(draw: Draw, dtype: Any, shape: tuple[int, ...], *, specials: bool = T
     seed = integer(draw, 0, 0xFFFF) if size and kind != "iota" else 0
     flat = pattern(kind, dtype, size, seed)
     if specials and size:
-        for place, value in draw(_edits(dtype)):
+        for place, value in draw.edits(special_values(dtype)):
             with np.errstate(all="ignore"):
                 flat[place % size] = value if dtype == object else np.array(value).astype(dtype)
     return flat.reshape(shape)
-
-
-@cache
-def _edits(dtype: np.dtype[Any]) -> st.SearchStrategy[list[tuple[int, Any]]]:
-    """Up to four (place, special value); the place is taken modulo the size."""
-    return st.lists(st.tuples(st.integers(0, 0xFFFF), st.sampled_from(special_values(dtype))), max_size=4)
 
 
 def pattern(kind: str, dtype: np.dtype[Any], size: int, seed: int) -> Array:

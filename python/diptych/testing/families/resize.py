@@ -45,7 +45,13 @@ def is_number(s: Sketch) -> bool:
 def coordinate_modes(s: Sketch) -> tuple[str, ...]:
     """The coordinate transformations of this version that the dtype allows."""
     known = COORDINATES if is_number(s) else COORDINATES[:-1]
-    return (*known, "tf_half_pixel_for_nn") if s.since == 11 else (*known, "half_pixel_symmetric") if s.since >= 19 else known
+    return (
+        (*known, "tf_half_pixel_for_nn")
+        if s.since == 11
+        else (*known, "half_pixel_symmetric")
+        if s.since >= 19
+        else known
+    )
 
 
 def scales(s: Sketch, count: int) -> Array:

@@ -185,7 +185,10 @@ def slice_(s: Sketch) -> list[Any]:
         return [s.tensor(x)]
     index = s.input_dtype("starts")
     steps = [s.choose(1, 2, -1, 3, -2, FAR) for _ in lengths] if s.coin() else None
-    return [s.tensor(x), *(None if v is None else np.array(v, index) for v in (starts, ends, axes if named else None, steps))]
+    return [
+        s.tensor(x),
+        *(None if v is None else np.array(v, index) for v in (starts, ends, axes if named else None, steps)),
+    ]
 
 
 @shape_rule("Pad")
