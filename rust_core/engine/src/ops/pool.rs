@@ -107,7 +107,8 @@ impl Planes {
                 let range = planes.start * to..planes.end * to;
                 let x = &x[planes.start * from..planes.end * from];
                 // SAFETY: chunks have planes of their own.
-                let (y, places) = unsafe { (y.range(range.clone()), places.as_ref().map(|places| places.range(range))) };
+                let (y, places) =
+                    unsafe { (y.range(range.clone()), places.as_ref().map(|places| places.range(range))) };
                 let first = (planes.start * from) as i64;
                 max_pool(isa, &self.shape, x, y, places.map(|to| Indices { to, first, column_major }));
             })

@@ -139,15 +139,8 @@ impl Operator for Lstm {
 }
 
 fn build_lstm(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    let mut known = vec![
-        "activation_alpha",
-        "activation_beta",
-        "activations",
-        "clip",
-        "direction",
-        "hidden_size",
-        "input_forget",
-    ];
+    let mut known =
+        vec!["activation_alpha", "activation_beta", "activations", "clip", "direction", "hidden_size", "input_forget"];
     known.extend((cx.since == 1).then_some("output_sequence"));
     known.extend((cx.since >= 14).then_some("layout"));
     cx.only(&known)?;

@@ -4,7 +4,9 @@ use std::ops::{Add, Range};
 use std::sync::Arc;
 
 use diptych_kernels::Isa;
-use diptych_kernels::gemm::{Gemm, Grain, MatMut, MatRef, PackedB, Right, Scalar, gemm, pack_b, packed_b_len, scratch_len};
+use diptych_kernels::gemm::{
+    Gemm, Grain, MatMut, MatRef, PackedB, Right, Scalar, gemm, pack_b, packed_b_len, scratch_len,
+};
 use diptych_kernels::lstm::{Activation, Cell, CellElement};
 use half::{bf16, f16};
 
@@ -133,7 +135,8 @@ struct Plan<E> {
 pub(super) fn step<T: Stored>(lstm: &Lstm, extents: Extents, cx: &PlanCx<'_>) -> Result<KernelStep> {
     let Extents { steps, batch, input, hidden, directions, batch_first } = extents;
     let gates = 4 * hidden;
-    let (w, r) = (Weights::new::<T>(cx, input::W, &extents, input)?, Weights::new::<T>(cx, input::R, &extents, hidden)?);
+    let (w, r) =
+        (Weights::new::<T>(cx, input::W, &extents, input)?, Weights::new::<T>(cx, input::R, &extents, hidden)?);
     let mut packed: Vec<usize> = Vec::new();
     packed.extend(w.packed.is_some().then_some(input::W));
     packed.extend(r.packed.is_some().then_some(input::R));
@@ -154,7 +157,8 @@ pub(super) fn step<T: Stored>(lstm: &Lstm, extents: Extents, cx: &PlanCx<'_>) ->
         wide_bytes(&[w.widened::<T>(directions)])?,
         wide_bytes(&[r.widened::<T>(directions)])?,
     ];
-    let scratch = scratch_len::<T::Wide>(cx.isa, tall, gates, input).max(scratch_len::<T::Wide>(cx.isa, batch, gates, hidden));
+    let scratch =
+        scratch_len::<T::Wide>(cx.isa, tall, gates, input).max(scratch_len::<T::Wide>(cx.isa, batch, gates, hidden));
     let parts = (cost / 40_000).clamp(1, 4 * cx.threads as u64) as usize;
     let plan = Plan {
         extents,

@@ -167,7 +167,8 @@ impl Picked {
             match axes.iter().find(|axis| axis.axis == index) {
                 None => (0..to[index]).map(|o| o * stride).collect(),
                 Some(axis) => {
-                    let place = |o| if axis.is_outside(settings, o) { OUTSIDE } else { axis.nearest(settings, o) * stride };
+                    let place =
+                        |o| if axis.is_outside(settings, o) { OUTSIDE } else { axis.nearest(settings, o) * stride };
                     (0..axis.resized).map(place).collect()
                 }
             }
