@@ -76,10 +76,12 @@ def chain(terms: Callable[[Call], int]) -> Callable[[Call], list[Tolerance]]:
 
 
 def function(relative: float, absolute: float = 0.0) -> Callable[[Call], list[Tolerance]]:
-    """Elementwise functions: `relative` and `absolute` are in units of roundoff."""
+    """Elementwise functions: `relative` and `absolute` are in units of roundoff, besides `relative` subnormal steps."""
 
     def rule(call: Call) -> list[Tolerance]:
-        return [call.unit * (relative * np.abs(np.asarray(y, np.float64)) + absolute) for y in call.outputs]
+        step = float(np.finfo(call.outputs[0].dtype).smallest_subnormal)
+        values = [np.abs(np.asarray(y, np.float64)) for y in call.outputs]
+        return [call.unit * (relative * y + absolute) + relative * step for y in values]
 
     return rule
 

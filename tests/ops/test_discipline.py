@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-import diptych_reference
 import pytest
+
+import diptych_reference
 
 # NumPy functions whose rounding depends on the CPU, on NumPy's version or on the memory layout.
 FORBIDDEN = {

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import diptych_reference as reference
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, parser
+
+import diptych_reference as reference
 
 X = np.array([1, 2], dtype=np.float32)
 

@@ -7,11 +7,12 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-import diptych_reference
 import onnx
 import pytest
-from diptych_reference.operator import Operator, as_attribute
 from onnx.defs import OpSchema
+
+import diptych_reference
+from diptych_reference.operator import Operator, as_attribute
 
 OPTION = OpSchema.FormalParameterOption
 

@@ -1,8 +1,8 @@
 """How a family says what its valid cases are: a shape rule fills a sketch.
 
 A shape rule is a function `rule(sketch) -> inputs`, registered for the operators it serves. It draws attributes and
-shapes in an order that makes everything fit (output sizes before input sizes, say), never by trial. What differs between
-versions it asks the schema: `sketch.attribute` draws nothing for an attribute that this version does not have.
+shapes in an order that makes everything fit (output sizes before input sizes, say), never by trial. What differs
+between versions it asks the schema: `sketch.attribute` draws nothing for an attribute that this version does not have.
 """
 
 from __future__ import annotations

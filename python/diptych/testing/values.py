@@ -79,7 +79,7 @@ def integer_range(dtype: np.dtype[Any]) -> tuple[int, int]:
 @cache
 def special_values(dtype: np.dtype[Any]) -> tuple[Any, ...]:
     """Values that break implementations: signed zeros, NaN, infinities, subnormals, extremes, halves, near-ties."""
-    if dtype == object:
+    if dtype.kind == "O":
         return STRINGS
     if dtype.kind == "b":
         return (False, True)
@@ -91,12 +91,12 @@ def special_values(dtype: np.dtype[Any]) -> tuple[Any, ...]:
     if dtype.itemsize == 1:
         return (0.0, -0.0, 1.0, -1.0, math.nan, math.inf, -math.inf)
     info = ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
-    top, tiny, least = (float(v) for v in (info.max, info.smallest_normal, info.smallest_subnormal))
+    top, tiny, small = (float(v) for v in (info.max, info.smallest_normal, info.smallest_subnormal))
     eps = float(info.eps)
     ordinary = (-0.0, 0.0, 1.0, -1.0, 0.5, 2.5, 1 + eps, -88.7, 709.5)
     # In binary32 ties of float16 and bfloat16; in binary64 just above them, so that rounding twice makes them ties.
     ties = tuple(1 + 2.0**-place + 2.0**-40 for place in (11, 8))
-    return (*ordinary, *ties, math.nan, math.inf, -math.inf, top, -top, tiny, least, -least, tiny - least)
+    return (*ordinary, *ties, math.nan, math.inf, -math.inf, top, -top, tiny, small, -small, tiny - small)
 
 
 def tensor(draw: Draw, dtype: Any, shape: tuple[int, ...], *, specials: bool = True) -> Array:
@@ -110,14 +110,14 @@ def tensor(draw: Draw, dtype: Any, shape: tuple[int, ...], *, specials: bool = T
     if specials and size:
         for place, value in draw.edits(special_values(dtype)):
             with np.errstate(all="ignore"):
-                flat[place % size] = value if dtype == object else np.array(value).astype(dtype)
+                flat[place % size] = value if dtype.kind == "O" else np.array(value).astype(dtype)
     return flat.reshape(shape)
 
 
 def pattern(kind: str, dtype: np.dtype[Any], size: int, seed: int) -> Array:
     """A flat array of `size` elements, one of PATTERNS. Random ones depend on `seed` alone."""
     random = np.random.default_rng(seed)
-    if dtype == object:
+    if dtype.kind == "O":
         picks = np.arange(size) if kind == "iota" else random.integers(0, len(STRINGS), size)
         return np.array([STRINGS[i % len(STRINGS)] for i in picks] + [""], dtype=object)[:size]
     if dtype.kind == "b":

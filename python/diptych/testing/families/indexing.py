@@ -13,7 +13,7 @@ from diptych.testing.values import Array
 
 
 def indices(s: Sketch, shape: tuple[int, ...], length: int, dtype: Any = np.int64) -> Array:
-    """Indices into an axis of `length`, which is positive unless `shape` is empty; from opset 11 on negative ones too."""
+    """Indices into an axis of `length`, positive unless `shape` is empty; from opset 11 on negative ones too."""
     size = math.prod(shape)
     random = np.random.default_rng(s.integer(0, 0xFFFF))
     least = -length if s.since >= 11 and s.coin() else 0

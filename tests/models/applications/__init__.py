@@ -1,0 +1,1 @@
+"""Packages written for ONNX Runtime, run unchanged on the drop-in."""
