@@ -1,4 +1,4 @@
-"""Counts of what the operator tests covered, printed at the end. Tests report them as properties: xdist carries those."""
+"""Counts of what the operator tests covered, printed at the end. Tests report them as properties, so xdist works."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """What an operator should give, in wider arithmetic than its own, and how far its rounding program may lie from that.
 
 Oracles return `Expected(exact, slack)`: values in x87 long double (or in binary64 where said) and an absolute bound
-from a forward error analysis: gamma_h |A||B| for chains of h roundings, ULPs for functions, sums of both for composites. The
-result's own rounding is added by `bounded`. A bound that is no longer meaningful (overflow, a variance lost in
-cancellation) is infinite, which leaves only the classes to compare: NaN where the oracle has NaN.
+from a forward error analysis: gamma_h |A||B| for chains of h roundings, ULPs for functions, sums of both for
+composites. The result's own rounding is added by `bounded`. A bound that is no longer meaningful (overflow, a variance
+lost in cancellation) is infinite, which leaves only the classes to compare: NaN where the oracle has NaN.
 """
 
 from __future__ import annotations
@@ -139,7 +139,8 @@ EXACT: dict[str, Callable[..., Array]] = {
 # Function, ULPs in binary32, ULPs in binary64 (docs/numerics.md, 3.5).
 FUNCTIONS: dict[str, tuple[Callable[..., Array], float, float]] = {
     "Exp": (np.exp, 2, 1), "Log": (np.log, 2, 1), "Sin": (np.sin, 1, 1), "Cos": (np.cos, 1, 1),
-    "Tanh": (np.tanh, 2, 1.5), "Erf": (mp(mpmath.erf), 2, 1.5), "Sigmoid": (logistic, 2.5, 2), "Softplus": (softplus, 2, 2),
+    "Tanh": (np.tanh, 2, 1.5), "Erf": (mp(mpmath.erf), 2, 1.5),
+    "Sigmoid": (logistic, 2.5, 2), "Softplus": (softplus, 2, 2),
 }  # fmt: skip
 
 

@@ -86,7 +86,9 @@ def test_within_the_bound(row: Row, dtype: np.dtype[Any], record_property: Calla
 # Operators whose outputs are moved, compared or counted: there is nothing to round.
 EXEMPT = {
     "And", "ArgMax", "ArgMin", "Clip", "Concat", "Constant", "ConstantOfShape", "ConvInteger", "Dropout", "Equal",
-    "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "GlobalMaxPool", "Greater", "GreaterOrEqual", "Identity", "If",
+    "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "GlobalMaxPool", "Greater", "GreaterOrEqual",
+    "Identity",
+    "If",
     "Less", "LessOrEqual", "Loop", "MatMulInteger", "Max", "MaxPool", "Min", "NonZero", "Not", "Or", "Pad", "ReduceMax",
     "ReduceMin", "Reshape", "ScatterElements", "ScatterND", "Shape", "Size", "Slice", "Split", "Squeeze", "Tile",
     "TopK", "Transpose", "Unsqueeze", "Where", "Xor",
