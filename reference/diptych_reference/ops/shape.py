@@ -348,7 +348,7 @@ def pad(
 def constant_of(value: Array | None, data: Array) -> Any:
     """The padding element: the one element of `value`, or the type's zero."""
     if value is None:
-        return "" if data.dtype == object else data.dtype.type(0)
+        return "" if data.dtype == object else np.zeros((), data.dtype)[()]  # float8e8m0 has no 0: its least number
     if value.size != 1:
         raise ShapeError(f"constant_value has shape {list(value.shape)}, expected a scalar")
     return value.reshape(-1)[0]
