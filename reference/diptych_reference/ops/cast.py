@@ -153,10 +153,14 @@ def to_strings(x: Array) -> Array:
 
 
 def spelled(value: Any) -> str:
-    """One number as text."""
-    if isinstance(value, np.floating) and not np.isfinite(value):
+    """One number as text: digits in place from 1e-4 to 1e16, else with an exponent, whatever NumPy's `str` likes."""
+    if not isinstance(value, np.floating):
+        return str(value)
+    if not np.isfinite(value):
         return "NaN" if math.isnan(value) else "INF" if value > 0 else "-INF"
-    return str(value)
+    if value == 0 or 1e-4 <= abs(float(value)) < 1e16:
+        return np.format_float_positional(value, unique=True, trim="0")
+    return np.format_float_scientific(value, unique=True, trim="-", exp_digits=2)
 
 
 def from_strings(x: Array, dtype: np.dtype[Any], saturate: int, round_mode: str) -> Array:
