@@ -1,6 +1,6 @@
 //! Numbers as text and back.
 
-use std::fmt::Display;
+use std::fmt::{Display, LowerExp};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use crate::with_dtype;
 /// The shortest decimals that read back as the same numbers; NaN, INF, -INF; 1 and 0 for bool.
 pub fn spell(isa: Isa, tensor: &Tensor) -> Result<Strings> {
     let data: Arc<[Arc<str>]> = match tensor.dtype() {
-        DType::F32 => floats::<f32>(tensor, |x| spelled(f64::from(x), || format!("{x:e}")))?,
-        DType::F64 => floats::<f64>(tensor, |x| spelled(x, || format!("{x:e}")))?,
+        DType::F32 => floats::<f32>(tensor, |x| spelled(f64::from(x), || nearest(x, format!("{x:e}"))))?,
+        DType::F64 => floats::<f64>(tensor, |x| spelled(x, || nearest(x, format!("{x:e}"))))?,
         DType::F16 => floats::<f16>(tensor, |x| spelled(x.to_f64(), || shortest_f16(x)))?,
         DType::BF16 => return spell(isa, &cast_tensor(isa, tensor, DType::F32)?),
         DType::U64 => integers::<u64>(tensor)?,
@@ -36,14 +36,34 @@ fn integers<T: Element + Display>(tensor: &Tensor) -> Result<Arc<[Arc<str>]>> {
     Ok(tensor.as_slice::<T>()?.iter().map(|x| x.to_string().into()).collect())
 }
 
-/// The least digits, rounded to nearest, that read back as `x`: those of `{:e}`, which the type itself lacks.
+/// Of the decimals as long as `shortest`, which reads back as `x`, the nearest to `x`, ties to even, if it reads back.
+fn nearest<T: LowerExp + FromStr + PartialEq>(x: T, shortest: String) -> String {
+    let mantissa = shortest.split('e').next().unwrap_or_default();
+    let places = mantissa.bytes().filter(u8::is_ascii_digit).count().saturating_sub(1);
+    let rounded = format!("{x:.places$e}");
+    if rounded.parse::<T>().is_ok_and(|read| read == x) { rounded } else { shortest }
+}
+
+/// The least digits that read back as `x`, as `{:e}` gives them, which the type itself lacks.
 fn shortest_f16(x: f16) -> String {
     let wide = x.to_f64();
     let reads_back = |text: &String| text.parse::<f64>().is_ok_and(|read| f16::from_f64(read) == x);
-    (0..5).map(|digits| format!("{wide:.digits$e}")).find(reads_back).unwrap_or_else(|| format!("{wide:e}"))
+    let of_length = |places: usize| {
+        let rounded = format!("{wide:.places$e}");
+        // Above a power of two the next decimal away from zero may read back where the nearest, below it, does not.
+        let next = |text: &str| {
+            let (mantissa, exponent) = text.split_once('e')?;
+            let (digits, exponent) = (mantissa.replace('.', "").parse::<i64>().ok()?, exponent.parse::<i64>().ok()?);
+            Some(format!("{}e{}", digits + digits.signum(), exponent - places as i64))
+        };
+        let candidates = [next(&rounded), Some(rounded)];
+        let found = candidates.into_iter().rev().flatten().find(reads_back)?;
+        Some(format!("{:.places$e}", found.parse::<f64>().ok()?))
+    };
+    (0..5).find_map(of_length).unwrap_or_else(|| format!("{wide:e}"))
 }
 
-/// `x` as Python and NumPy write it: positional from 1e-4 to below 1e16, else with an exponent of two digits or more.
+/// `x` in digits: in place from 1e-4 to below 1e16, else with an exponent of two digits or more.
 /// `shortest` gives the digits, as `{:e}` does.
 fn spelled(x: f64, shortest: impl Fn() -> String) -> String {
     if x.is_nan() {
@@ -104,11 +124,11 @@ mod tests {
     use super::*;
 
     fn f64_text(x: f64) -> String {
-        spelled(x, || format!("{x:e}"))
+        spelled(x, || nearest(x, format!("{x:e}")))
     }
 
     #[test]
-    fn numbers_are_spelled_as_numpy_does() {
+    fn numbers_are_spelled_with_the_least_digits() {
         for (x, text) in [
             (0.0, "0.0"),
             (-0.0, "-0.0"),
@@ -128,5 +148,9 @@ mod tests {
         }
         let half = |x: f32| spelled(x.into(), || shortest_f16(f16::from_f32(x)));
         assert_eq!((half(65504.0), half(0.1), half(1.0)), ("65500.0".into(), "0.1".into(), "1.0".into()));
+        // 2^-6: the nearest decimal of four digits, 0.01562, lies beyond the halfway point to the number below.
+        assert_eq!(half(0.015625), "0.01563");
+        let single = |x: f32| spelled(x.into(), || nearest(x, format!("{x:e}")));
+        assert_eq!((single(3301725.25), single(0.18945312)), ("3301725.2".into(), "0.18945312".into()));
     }
 }
