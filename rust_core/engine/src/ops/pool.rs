@@ -55,12 +55,12 @@ impl Planes {
         if size.is_empty() {
             return Err(Error::shape(format!("X has shape {x:?}, expected a rank of at least 3")));
         }
-        if kernel.iter().any(|&k| k > KERNEL) {
-            return Err(Error::resource_limit(format!("a kernel of shape {kernel:?} is more than is supported")));
-        }
         let windows = attributes.resolve(size, &kernel)?;
         let output = OutputType::new(dtype, windows.output_shape([batch, channels]));
         let elements = element_count(&output.shape)? as u64;
+        if elements > 0 && kernel.iter().any(|&k| k > KERNEL) {
+            return Err(Error::resource_limit(format!("a kernel of shape {kernel:?} is more than is supported")));
+        }
         let shape = PoolShape::from(windows);
         // Positions outside the input cost nothing.
         let positions = (0..3).fold(1u64, |n, i| n.saturating_mul(shape.kernel[i].min(shape.input[i].max(1)) as u64));
