@@ -79,6 +79,7 @@ def coordinates(indices: Array, shape: tuple[int, ...]) -> list[Array]:
     return [positions(indices[..., i], length) for i, length in enumerate(shape)]
 
 
+@operator("Scatter", since=(9, 11))  # the name before ScatterElements; deprecated in 11
 @operator("ScatterElements", since=(11, 13))
 def scatter_elements_11(data: Array, indices: Array, updates: Array, *, axis: int = 0) -> Array:
     """`data` with `output[i, indices[i, j, k], k] = updates[i, j, k]` for axis 1; of duplicates the last stays."""

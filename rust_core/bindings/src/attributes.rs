@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
+use diptych_engine::Error;
 use diptych_engine::graph::Attribute;
 use numpy::PyUntypedArray;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PySequence, PyString};
 
+use crate::errors::raise;
 use crate::value::from_python;
 
 pub fn from_dict(attributes: &Bound<'_, PyDict>) -> PyResult<HashMap<String, Attribute>> {
@@ -38,14 +40,20 @@ fn attribute(value: &Bound<'_, PyAny>) -> PyResult<Attribute> {
 }
 
 fn list(items: &Bound<'_, PySequence>) -> PyResult<Attribute> {
-    if items.is_empty()? || items.get_item(0)?.is_instance_of::<PyInt>() {
-        if let Ok(ints) = items.extract() {
-            return Ok(Attribute::Ints(ints));
+    let kinds = || -> PyResult<Attribute> {
+        if items.is_empty()? || items.get_item(0)?.is_instance_of::<PyInt>() {
+            if let Ok(ints) = items.extract() {
+                return Ok(Attribute::Ints(ints));
+            }
         }
-    }
-    if items.get_item(0)?.is_instance_of::<PyString>() {
-        return Ok(Attribute::Strings(items.extract()?));
-    }
-    let floats: Vec<f64> = items.extract()?;
-    Ok(Attribute::Floats(floats.into_iter().map(|value| value as f32).collect()))
+        if items.get_item(0)?.is_instance_of::<PyString>() {
+            return Ok(Attribute::Strings(items.extract()?));
+        }
+        let floats: Vec<f64> = items.extract()?;
+        Ok(Attribute::Floats(floats.into_iter().map(|value| value as f32).collect()))
+    };
+    kinds().map_err(|_| {
+        let message = format!("an attribute must be a list of integers, floats or strings alone, got {items}");
+        raise(items.py(), &Error::invalid_model(message))
+    })
 }

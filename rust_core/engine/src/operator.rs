@@ -88,6 +88,8 @@ impl<'a> BuildCx<'a> {
         match self.node.attributes.get(name) {
             None => Ok(None),
             Some(Attribute::Floats(values)) => Ok(Some(values)),
+            // An empty list from Python has no element type.
+            Some(Attribute::Ints(values)) if values.is_empty() => Ok(Some(&[])),
             Some(_) => Err(self.wrong(name, "a list of floats")),
         }
     }
@@ -104,6 +106,7 @@ impl<'a> BuildCx<'a> {
         match self.node.attributes.get(name) {
             None => Ok(None),
             Some(Attribute::Strings(values)) => Ok(Some(values)),
+            Some(Attribute::Ints(values)) if values.is_empty() => Ok(Some(&[])),
             Some(_) => Err(self.wrong(name, "a list of strings")),
         }
     }
