@@ -20,20 +20,20 @@ from onnx import TensorProto, helper
 
 EXAMPLES = 600
 
-# What catches a mutant: (operator, since_version, dtype) of `operator_cases`, or one of MODELS.
+# What catches a mutant: (operator, since_version, dtype) of `operator_cases`, "graphs" (random ones), or one of MODELS.
 CATCHES: dict[str, tuple[str, int, str] | str] = {
     "argmax_tie": ("ArgMax", 13, "float"),
     "contracted_multiply_add": ("LayerNormalization", 17, "float"),
     "double_rounding": ("Cast", 13, "double"),
     "dropped_tail": ("MatMul", 13, "float"),
-    "in_place_read_later": "branches",
+    "in_place_read_later": "graphs",
     "lane_order": ("ReduceSum", 13, "float"),
     "lost_nan": ("Max", 13, "float"),
     "lost_positive_zero": ("Relu", 14, "float"),
     "off_by_one_pad": ("Conv", 11, "float"),
     "pad_counted": ("AveragePool", 11, "float"),
     "quantize_ties_up": ("QuantizeLinear", 13, "float"),
-    "reuse_race": "branches",
+    "reuse_race": "graphs",
     "round_ties_away": ("Round", 11, "float"),
     "rounded_product": ("MatMul", 13, "float"),
     "softmax_division": ("Softmax", 13, "float"),
@@ -75,18 +75,6 @@ def normal(*shape: int) -> Any:
     return np.random.default_rng(7).normal(size=shape).astype(np.float32)
 
 
-def branches() -> tuple[bytes, Any]:
-    """Branches over one input that free bytes for one another and read values again after they could be overwritten."""
-    nodes = []
-    for branch in range(6):
-        nodes.append(helper.make_node("Add", ["x", f"w{branch}"], [f"a{branch}"]))
-        nodes.append(helper.make_node("Relu", [f"a{branch}"], [f"b{branch}"]))
-        nodes.append(helper.make_node("Mul", [f"b{branch}", "x"], [f"c{branch}"]))
-        nodes.append(helper.make_node("Sub", [f"c{branch}", f"a{branch}"], [f"d{branch}"]))
-    nodes.append(helper.make_node("Sum", [f"d{branch}" for branch in range(6)], ["y"]))
-    return model(nodes, {f"w{branch}": normal(16) + branch for branch in range(6)}), normal(50, 16)
-
-
 def convolutions() -> tuple[bytes, Any]:
     """Padded convolutions one after the other, whose layouts take turns in the same bytes."""
     nodes = [
@@ -103,61 +91,89 @@ def wide() -> tuple[bytes, Any]:
 
 
 MODELS: dict[str, Callable[[], tuple[bytes, Any]]] = {
-    "branches": branches,
     "convolutions": convolutions,
     "wide": wide,
 }
 
 
-def model_difference(name: str) -> str:
+def session_difference(serialized: bytes, feeds: dict[str, Any], seeds: range) -> str:
     """The first difference of a model: in order, on two threads, and in random legal orders over poisoned bytes."""
     import diptych
     import diptych_reference
     from diptych.compare import compare
 
-    serialized, x = MODELS[name]()
-    (wanted,) = diptych_reference.ReferenceSession(serialized).run(None, {"x": x})
-    for threads, seed in [(1, None), (2, None), *((1, seed) for seed in range(20))]:
-        options = diptych.SessionOptions(threads=threads, schedule_seed=seed)
-        session = diptych.InferenceSession(serialized, options)
+    wanted = diptych_reference.ReferenceSession(serialized).run(None, feeds)
+    for threads, seed in [(1, None), (2, None), *((1, seed) for seed in seeds)]:
+        session = diptych.InferenceSession(serialized, diptych.SessionOptions(threads=threads, schedule_seed=seed))
         for run in range(2):  # the second one finds the bytes of the first
-            problem = compare(wanted, session.run(None, {"x": x})[0]).problem
+            problem = compare(wanted, list(session.run(None, feeds))).problem
             if problem:
                 return f"{threads} threads, schedule {seed}, run {run}: {problem}"
     return ""
 
 
-def operator_difference(op_type: str, since: int, dtype: str) -> str:
-    """The first difference of the panels in EXAMPLES cases of an operator, on every instruction set."""
+def model_difference(name: str) -> str:
+    """The first difference of one of MODELS."""
+    serialized, x = MODELS[name]()
+    return session_difference(serialized, {"x": x}, range(10))
+
+
+def first_difference(cases: Any, compared: Callable[[Any], str], examples: int) -> str:
+    """The first of `examples` cases that `compared` finds a difference in. A panic of the engine is a difference."""
     import diptych
-    from diptych.testing import Case, difference, engine_paths, on_engine, on_reference, operator_cases
 
     found: list[str] = []
 
     @settings(
-        max_examples=EXAMPLES,
+        max_examples=examples,
         derandomize=True,
         database=None,
         deadline=None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(operator_cases(op_type, since, dtype))
-    def agree(case: Case) -> None:
+    @given(cases)
+    def agree(case: Any) -> None:
         if found:
             return
-        expected = on_reference(case)
-        for isa, threads in engine_paths(threads=[1]):
-            try:
-                problem = difference(expected, on_engine(case, isa, threads))
-            except diptych.InternalError as error:  # a panic, caught on its way to Python
-                problem = f"InternalError: {error}"
-            if problem:
-                found.append(f"{isa}, {case!r}: {problem}")
-                return
+        try:
+            problem = compared(case)
+        except diptych.Error as error:
+            problem = f"{type(error).__name__}: {error}"
+        if problem:
+            found.append(f"{case!r}: {problem}")
 
     agree()
     return found[0] if found else ""
+
+
+def graph_difference() -> str:
+    """The first difference in random graphs of a few nodes."""
+    from diptych.testing.graphs import GraphCase, graphs
+
+    def compared(case: GraphCase) -> str:
+        return session_difference(case.model.SerializeToString(), case.feeds, range(3))
+
+    return first_difference(graphs("float"), compared, EXAMPLES // 3)
+
+
+def operator_difference(op_type: str, since: int, dtype: str) -> str:
+    """The first difference of the panels in cases of an operator, on every instruction set."""
+    from diptych.testing import Case, difference, engine_paths, on_engine, on_reference, operator_cases
+
+    def compared(case: Case) -> str:
+        expected = on_reference(case)
+        problems = (difference(expected, on_engine(case, isa, threads)) for isa, threads in engine_paths(threads=[1]))
+        return next(filter(None, problems), "")
+
+    return first_difference(operator_cases(op_type, since, dtype), compared, EXAMPLES)
+
+
+def difference_by(check: tuple[str, int, str] | str) -> str:
+    """What a check finds."""
+    if check == "graphs":
+        return graph_difference()
+    return model_difference(check) if isinstance(check, str) else operator_difference(*check)
 
 
 def results(core: Any) -> Iterator[dict[str, Any]]:
@@ -167,8 +183,7 @@ def results(core: Any) -> Iterator[dict[str, Any]]:
     plain = [(None, check) for check in sorted(set(CATCHES.values()), key=str)]
     for mutant, check in [*plain, *CATCHES.items()]:
         core._set_mutant(mutant)
-        found = model_difference(check) if isinstance(check, str) else operator_difference(*check)
-        yield {"mutant": mutant, "check": check, "difference": found}
+        yield {"mutant": mutant, "check": check, "difference": difference_by(check)}
 
 
 if __name__ == "__main__":
