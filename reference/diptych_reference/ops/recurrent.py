@@ -80,7 +80,7 @@ class Cell:
 
     def inputs(self, x: Array) -> Array:
         """`x` [T, N, I] -> [T, N, 4H]: the part of the gates' chains over the inputs, for all steps at once."""
-        rows = x.reshape(-1, x.shape[2])
+        rows = x.reshape(x.shape[0] * x.shape[1], x.shape[2])
         acc = np.zeros((len(rows), len(self.w)), x.dtype)
         return fma_chain(rows.T[:, :, None], self.w.T[:, None, :], acc).reshape(*x.shape[:2], len(self.w))
 
