@@ -134,10 +134,7 @@ impl Product {
         MatRef::new(&a[offset..], self.m, self.k, self.a[0], self.a[1])
     }
 
-    pub fn strided_addend<'a, T: Copy>(&self, cx: &KernelCx<'a>) -> Option<MatRef<'a, T>>
-    where
-        T: Element,
-    {
+    pub fn strided_addend<'a, T: Element>(&self, cx: &KernelCx<'a>) -> Option<MatRef<'a, T>> {
         self.addend.map(|[row, column]| MatRef::new(cx.input::<T>(2), self.m, self.n, row, column))
     }
 }

@@ -50,8 +50,8 @@ macro_rules! stored {
     )*};
 }
 stored! {
-    f32, f32, |x| Some(x), |x| x, |x| x;
-    f64, f64, |x| Some(x), |x| x, |x| x;
+    f32, f32, Some, |x| x, |x| x;
+    f64, f64, Some, |x| x, |x| x;
     f16, f32, |_| None, f16::to_f32, f16::from_f32;
     bf16, f32, |_| None, bf16::to_f32, bf16::from_f32;
 }
