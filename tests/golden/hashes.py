@@ -1,6 +1,6 @@
 """Hashes of every operator's bits on inputs that a seed determines: `python -m tests.golden.hashes` writes hashes.json.
 
-A change of the outputs is a change of the numerics: `numerics_version` has to grow, and docs/numerics.md has to say why.
+A change of the outputs is a change of the numerics: `numerics_version` has to grow, docs/numerics.md has to say why.
 Inputs are hashed too, since NumPy may one day draw other numbers from a seed: then nothing is wrong, and the file is
 only to be written again, at a commit whose outputs are known to be right.
 """

@@ -375,3 +375,125 @@ def dequantize(case: Case) -> list[Expected | None] | None:
     difference = x - (zero[0].reshape(()) if zero else 0)
     exact = difference * scale.reshape(())
     return [Expected(exact, np.abs(exact) * WIDE(2.0**-23) + tiny(np.float32))]
+
+
+@oracle("Resize", "LSTM")
+def in_double(case: Case) -> list[Expected | None] | None:
+    """The reference in binary64, for narrower types."""
+    dtype = case.inputs[0].dtype
+    if dtype.name not in ("float32", "float16", "bfloat16"):
+        return None
+    return resized(case) if case.op_type == "Resize" else lstm(case)
+
+
+def resized(case: Case) -> list[Expected | None] | None:
+    """Interpolation: some tens of roundings an axis, of terms that weights of at most 4 make of max |x|."""
+    if case.attributes.get("mode", "nearest") in ("nearest", b"nearest"):
+        return None
+    x = wide(case.inputs[0])
+    if not np.isfinite(x).all():
+        return None
+    exact = wide(in_reference(case, [x.astype(np.float64), *case.inputs[1:]]))
+    greatest = np.max(np.abs(x), initial=0)
+    slack = gamma(40.0 * x.ndim, np.float32) * 4.0**x.ndim * greatest + tiny(np.float32, 99)
+    return [Expected(exact, np.where(greatest > 2.0**100, np.inf, np.full(exact.shape, slack)))]
+
+
+def lstm(case: Case) -> list[Expected | None] | None:
+    """Functions of slope at most 1 and two products a step: errors of h and c grow by a factor a step."""
+    plain = case.attributes.keys() <= {"hidden_size", "direction", "layout"}
+    given = [None if x is None else x if x.dtype == np.int32 else wide(x).astype(np.float64) for x in case.inputs]
+    floats = [x for x in given if x is not None and x.dtype == np.float64]
+    if not plain or not all(np.isfinite(x).all() and np.max(np.abs(x), initial=0) < 200 for x in floats):
+        return None
+    x, w, r = floats[:3]
+    steps = x.shape[1 if case.attributes.get("layout") else 0]
+    greatest = [float(np.max(np.abs(value), initial=0)) for value in floats]
+    biggest = max(greatest[3:], default=0.0)
+    a = (
+        w.shape[2] * greatest[0] * greatest[1]
+        + r.shape[2] * max(1.0, biggest) * greatest[2]
+        + 3 * biggest * max(1.0, biggest)
+    )
+    one_step = gamma(w.shape[2] + r.shape[2] + 8, np.float32) * (a + 1) * (biggest + steps + 2)
+    growth = 2.0 + 2.0 * (r.shape[2] * greatest[2] + biggest) * (biggest + steps)
+    slack = one_step * sum(growth**t for t in range(steps + 1))
+    outputs = diptych_reference.run_operator("LSTM", given, case.attributes, opset=case.opset, n_outputs=3)
+    return [Expected(wide(y), np.full(y.shape, slack if slack < 0.05 else np.inf)) for y in outputs]
+
+
+@oracle("ReduceProd")
+def product(case: Case) -> list[Expected | None]:
+    """Relative errors of the factors; partial products may overflow or underflow, then only classes count."""
+    x, dtype = wide(case.inputs[0]), case.inputs[0].dtype
+    axes, keepdims = reduced_axes(case), bool(case.attributes.get("keepdims", 1))
+    count = math.prod(x.shape[axis] for axis in axes)
+    exact = np.asarray(np.prod(x, axis=axes, keepdims=keepdims))
+    logarithms = np.where(x == 0, 0, np.abs(np.log2(np.abs(np.where(x == 0, 1, x)))))
+    reach = np.asarray(np.sum(logarithms, axis=axes, keepdims=keepdims))  # no partial product is further from 1
+    limit = 1000 if dtype == np.float64 else 120
+    slack = gamma(lane_depth(count) + 1, dtype) * np.abs(exact)
+    return [Expected(exact, np.where(reach < limit, slack, np.inf))]
+
+
+@oracle("LRN")
+def local_response(case: Case) -> list[Expected | None]:
+    x, dtype = wide(case.inputs[0]), case.inputs[0].dtype
+    defaults = {"alpha": 1e-4, "beta": 0.75, "bias": 1.0}
+    alpha, beta, bias = (WIDE(np.float32(case.attributes.get(name, value))) for name, value in defaults.items())
+    size, channels = case.attributes["size"], x.shape[1]
+    total = np.zeros_like(x)
+    for c in range(channels):
+        first, last = max(0, c - (size - 1) // 2), min(channels, c + size // 2 + 1)
+        total[:, c] = np.sum(x[:, first:last] ** 2, axis=1)
+    base = bias + alpha / size * total
+    exact = x / np.power(base, beta)
+    relative = gamma(size + 6, dtype) * (np.abs(beta) * 2 + 4)
+    top = float(ml_dtypes.finfo(np.float64 if dtype == np.float64 else np.float32).max)
+    sound = (
+        (total < top / 4) & (base > 2.0**-60) & ((total > 2.0**-100) | (bias > 0)) & (np.power(base, beta) < top / 4)
+    )
+    return [Expected(exact, np.where(sound | np.isnan(exact), relative * np.abs(exact) + tiny(dtype, 4), np.inf))]
+
+
+@oracle("Range")
+def progression(case: Case) -> list[Expected | None]:
+    start, limit, delta = (value.reshape(()) for value in map(wide, case.inputs))
+    dtype = case.inputs[0].dtype
+    count = max(0, math.ceil(float((limit - start).astype(np.float64) / delta.astype(np.float64))))
+    i = np.arange(count).astype(WIDE)
+    return [Expected(start + i * delta, unit(dtype) * (np.abs(i * delta) + np.abs(start + i * delta)) * WIDE(1.01))]
+
+
+@oracle("QuantizeLinear")
+def quantize(case: Case) -> list[Expected | None] | None:
+    """One scale for all, to integers: the quotient rounded to an integer; one near a half may go to either side."""
+    x, scale, *zero = case.inputs
+    if (
+        any(np.size(v) != 1 for v in case.inputs[1:])
+        or "precision" in case.attributes
+        or "output_dtype" in case.attributes
+    ):
+        return None
+    if (zero and zero[0].dtype.kind not in "iu") or scale.dtype.name not in ("float32", "float16", "bfloat16"):
+        return None
+    ends = np.iinfo(zero[0].dtype if zero else np.uint8)
+    quotient = wide(x) / wide(scale).reshape(())
+    if not np.isfinite(quotient).all():
+        return None
+    point = wide(zero[0]).reshape(()) if zero else WIDE(0)
+    exact = np.clip(np.rint(quotient) + point, ends.min, ends.max)
+    u = WIDE(float(ml_dtypes.finfo(scale.dtype).eps))
+    doubtful = np.abs(np.abs(quotient - np.floor(quotient)) - 0.5) <= u * np.abs(quotient)
+    return [Expected(exact, np.where(doubtful | (np.abs(quotient) * u >= 0.5), 1 + np.abs(quotient) * u, 0))]
+
+
+@oracle("DynamicQuantizeLinear")
+def dynamic_quantize(case: Case) -> list[Expected | None] | None:
+    """The scale alone: the range, 0 included, in 255 steps."""
+    x = wide(case.inputs[0])
+    low, high = np.minimum(0, np.min(x, initial=0)), np.maximum(0, np.max(x, initial=0))
+    exact = np.asarray((high - low) / 255)
+    if exact == 0 or high - low > 2.0**127 or not np.isfinite(exact):
+        return None
+    return [None, Expected(exact, 3 * unit(np.float32) * exact + tiny(np.float32, 2))]

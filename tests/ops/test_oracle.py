@@ -41,7 +41,8 @@ def check(expected: Expected, actual: np.ndarray[Any, Any], exactly: bool) -> fl
     """Compare an output with the oracle; the greatest share of the bound that was used."""
     exact, slack, got = np.asarray(expected.exact), bounded(expected, actual.dtype), wide(actual)
     assert exact.shape == got.shape, f"shape {got.shape}, the oracle has {exact.shape}"
-    top = WIDE(ml_dtypes.finfo(actual.dtype).max)
+    limits = ml_dtypes.iinfo if actual.dtype.kind in "iu" else ml_dtypes.finfo
+    top = WIDE(limits(actual.dtype).max)
     meaningful = np.isfinite(slack) & ~(np.isnan(exact) ^ np.isnan(got) & (np.abs(exact) + slack > top))
     wrong = meaningful & (np.isnan(exact) != np.isnan(got))
     assert not wrong.any(), f"NaN: {got[wrong][:3]}, expected {exact[wrong][:3]}"
@@ -90,7 +91,8 @@ EXEMPT = {
     "Identity",
     "If",
     "Less", "LessOrEqual", "Loop", "MatMulInteger", "Max", "MaxPool", "Min", "NonZero", "Not", "Or", "Pad", "ReduceMax",
-    "ReduceMin", "Reshape", "ScatterElements", "ScatterND", "Shape", "Size", "Slice", "Split", "Squeeze", "Tile",
+    "ReduceMin", "Reshape", "Scatter",
+    "ScatterElements", "ScatterND", "Shape", "Size", "Slice", "Split", "Squeeze", "Tile",
     "TopK", "Transpose", "Unsqueeze", "Where", "Xor",
 }  # fmt: skip
 

@@ -50,7 +50,7 @@ def gather_elements(s: Sketch) -> list[Any]:
     return [s.tensor(data), where]
 
 
-@shape_rule("ScatterElements")
+@shape_rule("Scatter", "ScatterElements")
 def scatter_elements(s: Sketch) -> list[Any]:
     """Data, indices and as many updates."""
     data, where = element_indices(s)
