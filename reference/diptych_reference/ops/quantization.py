@@ -151,6 +151,8 @@ def to_integers(q: Array, zero_point: Array | None, target: np.dtype[np.generic]
 def to_small_float(x: Array, target: np.dtype[np.generic], saturate: bool) -> Array:
     """`x` rounded to nearest even; with `saturate` never beyond the greatest finite value."""
     greatest = float(ml_dtypes.finfo(target).max)  # type: ignore[no-untyped-call]
+    if target in FLOAT4_AND_6:  # which have no NaN
+        x = np.where(np.isnan(x), x.dtype.type(-0.0), x)
     return (np.clip(x, -greatest, greatest) if saturate else x).astype(target)
 
 
