@@ -55,7 +55,9 @@ impl<T: Float> Kernel for Softmax<T> {
             for column in self.columns.clone().step_by(COLUMNS) {
                 let count = COLUMNS.min(self.columns.end - column);
                 // SAFETY: `count` columns from `column` on lie in the caller's range.
-                unsafe { softmax_columns::<A, T, COLUMNS>(self.log, src.add(column), dst.add(column), n, inner, count) };
+                unsafe {
+                    softmax_columns::<A, T, COLUMNS>(self.log, src.add(column), dst.add(column), n, inner, count)
+                };
             }
         }
     }

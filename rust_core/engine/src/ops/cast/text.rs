@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use diptych_kernels::Isa;
+use diptych_kernels::cast::cast;
 use half::f16;
 
 use crate::dtype::{DType, Element};
@@ -47,7 +48,7 @@ fn nearest<T: LowerExp + FromStr + PartialEq>(x: T, shortest: String) -> String 
 /// The least digits that read back as `x`, as `{:e}` gives them, which the type itself lacks.
 fn shortest_f16(x: f16) -> String {
     let wide = x.to_f64();
-    let reads_back = |text: &String| text.parse::<f64>().is_ok_and(|read| f16::from_f64(read) == x);
+    let reads_back = |text: &String| text.parse::<f64>().is_ok_and(|read| rounded_once(read) == x);
     let of_length = |places: usize| {
         let rounded = format!("{wide:.places$e}");
         // Above a power of two the next decimal away from zero may read back where the nearest, below it, does not.
@@ -61,6 +62,13 @@ fn shortest_f16(x: f16) -> String {
         Some(format!("{:.places$e}", found.parse::<f64>().ok()?))
     };
     (0..5).find_map(of_length).unwrap_or_else(|| format!("{wide:e}"))
+}
+
+/// `x` in binary16, rounded once (`f16::from_f64` drops bits before it rounds).
+fn rounded_once(x: f64) -> f16 {
+    let mut half = [f16::ZERO];
+    cast(Isa::Baseline, &[x], &mut half);
+    half[0]
 }
 
 /// `x` in digits: in place from 1e-4 to below 1e16, else with an exponent of two digits or more.
