@@ -213,6 +213,7 @@ impl Mover for Picked {
 }
 
 /// The bits of the extrapolation value in a type of numbers.
+#[allow(clippy::unnecessary_cast)]
 fn fill_bits(dtype: DType, value: f32) -> Result<u64> {
     Ok(match dtype {
         DType::F32 => value.to_bits().into(),
