@@ -43,6 +43,8 @@ ELEMENT_TYPES = {
     "float8e8m0": (24, "float8_e8m0fnu"),
     "uint2": (25, "uint2"),
     "int2": (26, "int2"),
+    "float6e2m3": (27, "float6_e2m3fn"),
+    "float6e3m2": (28, "float6_e3m2fn"),
 }
 _FIRST_OF_ML_DTYPES = 16
 

@@ -51,8 +51,8 @@ class Case:
         """
         names = ["" if value is None else f"x{i}" for i, value in enumerate(self.inputs)]
         outputs = [f"y{i}" for i in range(self.n_outputs)]
-        attributes = {name: _attribute(value) for name, value in self.attributes.items()}
-        node = helper.make_node(self.op_type, names, outputs, domain=self.domain, **attributes)
+        node = helper.make_node(self.op_type, names, outputs, domain=self.domain)
+        node.attribute.extend(self._attribute(name, value) for name, value in self.attributes.items())
         graph = helper.make_graph(
             [node],
             self.op_type,
@@ -61,6 +61,16 @@ class Case:
         )
         opsets = [helper.make_opsetid(self.domain, self.opset)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+
+    def _attribute(self, name: str, value: Any) -> onnx.AttributeProto:
+        """An attribute of the node; an empty list has the type that ONNX's schema says."""
+        if isinstance(value, np.ndarray):
+            value = numpy_helper.from_array(value)
+        kind = None
+        if value == []:
+            schema = onnx.defs.get_schema(self.op_type, self.opset, self.domain)
+            kind = onnx.AttributeProto.AttributeType.Value(str(schema.attributes[name].type).rpartition(".")[2])
+        return helper.make_attribute(name, value, attr_type=kind)
 
     def __repr__(self) -> str:
         """Python that makes the case again, as far as one line can."""
@@ -75,11 +85,6 @@ def declared(name: str, value: Any) -> onnx.ValueInfoProto:
         element = helper.make_tensor_type_proto(onnx_number(value[0].dtype), None)
         return helper.make_value_info(name, helper.make_sequence_type_proto(element))
     return helper.make_tensor_value_info(name, onnx_number(value.dtype), [None] * value.ndim)
-
-
-def _attribute(value: Any) -> Any:
-    """An attribute as `onnx.helper.make_node` takes it."""
-    return numpy_helper.from_array(value) if isinstance(value, np.ndarray) else value
 
 
 def described(value: Any) -> str:

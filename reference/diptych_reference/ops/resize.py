@@ -212,6 +212,8 @@ def from_sizes(lengths: list[int], sizes: Array | None, policy: str) -> list[tup
 def source(axis: Axis, settings: Settings) -> Array:
     """Coordinates in the input of the outputs 0, 1, … along `axis`, in binary64."""
     x = np.arange(axis.resized).astype(np.float64)
+    if axis.resized == 0:  # an extent of 0 divides nothing
+        return x
     start, end = axis.roi
     match settings.coordinates:
         case "asymmetric":
