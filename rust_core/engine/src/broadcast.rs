@@ -4,6 +4,9 @@
 //! operand allows it. What is left is a *row* (the innermost axis) and few outer axes. A kernel is then a loop over rows
 //! in which every operand has one constant stride: 1 (a slice), 0 (one element for the whole row) or another.
 
+// `k` numbers the operands of a walk across several arrays at once.
+#![allow(clippy::needless_range_loop)]
+
 use std::ops::Range;
 
 use smallvec::SmallVec;

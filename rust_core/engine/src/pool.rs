@@ -194,7 +194,7 @@ impl Pool {
     fn run(&self, team: &Team<'_>, helpable: bool, rank: usize, chunks: usize, body: &Body<'_>) -> Result<()> {
         let helpers = team.threads.saturating_sub(1);
         let free = || self.jobs.iter().find(|job| !job.taken.swap(true, Ordering::AcqRel));
-        let job = if helpers == 0 || chunks < 2 || chunks > MAX_CHUNKS { None } else { free() };
+        let job = if helpers == 0 || !(2..=MAX_CHUNKS).contains(&chunks) { None } else { free() };
         let Some(job) = job else {
             return guarded(|| (0..chunks).for_each(|chunk| body(chunk, rank)));
         };
@@ -356,6 +356,7 @@ impl<'a> Team<'a> {
         Ok(())
     }
 
+    #[allow(clippy::mut_from_ref)] // the arena's windows are disjoint; the rank says whose
     fn window(&self, rank: usize) -> &mut [u8] {
         let (base, stride) = self.scratch.get();
         if stride == 0 {

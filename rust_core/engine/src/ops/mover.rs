@@ -101,6 +101,10 @@ impl Indices<'_> {
         lens.iter().enumerate().fold(0, |place, (i, &len)| place * len + self.at(first + i, len))
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     pub fn len(&self) -> usize {
         match self {
             Indices::I32(all) => all.len(),

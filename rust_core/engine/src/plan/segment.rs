@@ -84,6 +84,11 @@ pub struct Segment {
     pub next: Successors,
 }
 
+/// Where temporaries and views are.
+type Places = Vec<(ValueId, Place)>;
+/// Operands known when the plan is made.
+type Operands = Vec<(ValueId, Tensor)>;
+
 /// Plans one segment of a graph.
 pub struct Planner<'a> {
     executable: &'a Executable,
@@ -385,11 +390,7 @@ impl<'a> Planner<'a> {
         Ok(live_out)
     }
 
-    fn places(
-        &self,
-        layout: &memory::Layout,
-        owned: &HashSet<ValueId>,
-    ) -> Result<(Vec<(ValueId, Place)>, Vec<(ValueId, Tensor)>)> {
+    fn places(&self, layout: &memory::Layout, owned: &HashSet<ValueId>) -> Result<(Places, Operands)> {
         let mut places = Vec::new();
         let mut folded = Vec::new();
         for (&value, &buffer) in layout.buffer_of.iter().filter(|&(&value, _)| value < self.graph.values.len()) {
