@@ -33,7 +33,7 @@ mod tests {
         for bits in [2, 4, 6] {
             for count in 0..20 {
                 let codes: Vec<u8> = (0..count).map(|i| (i * 37 % (1 << bits)) as u8).collect();
-                let mut packed = vec![0xff; (count * bits).div_ceil(8)];
+                let mut packed = vec![0xff; usize::div_ceil(count * bits, 8)];
                 super::pack(&codes, bits, &mut packed);
                 assert_eq!(super::unpack(&packed, bits, count), codes);
             }
