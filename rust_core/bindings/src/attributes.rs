@@ -41,10 +41,10 @@ fn attribute(value: &Bound<'_, PyAny>) -> PyResult<Attribute> {
 
 fn list(items: &Bound<'_, PySequence>) -> PyResult<Attribute> {
     let kinds = || -> PyResult<Attribute> {
-        if items.is_empty()? || items.get_item(0)?.is_instance_of::<PyInt>() {
-            if let Ok(ints) = items.extract() {
-                return Ok(Attribute::Ints(ints));
-            }
+        if (items.is_empty()? || items.get_item(0)?.is_instance_of::<PyInt>())
+            && let Ok(ints) = items.extract()
+        {
+            return Ok(Attribute::Ints(ints));
         }
         if items.get_item(0)?.is_instance_of::<PyString>() {
             return Ok(Attribute::Strings(items.extract()?));
