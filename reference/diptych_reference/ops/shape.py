@@ -219,7 +219,8 @@ def split(
         raise InvalidInputError(f"num_outputs is {pieces}, expected at least 1")
     length = input.shape[normalize_axis(axis, input.ndim)]
     chunk = -(-length // pieces)
-    return cut(input, axis, [max(0, min(chunk, length - i * chunk)) for i in range(pieces)])
+    needed = min(pieces, max(length, n_outputs))  # pieces behind these are empty, and nobody asks for them
+    return cut(input, axis, [max(0, min(chunk, length - i * chunk)) for i in range(needed)])
 
 
 def equal_lengths(input: Array, axis: int, pieces: int) -> list[int]:
