@@ -64,6 +64,11 @@ def test_panels_agree(row: Row, dtype: np.dtype[Any], record_property: Callable[
             record_property(name, value)
 
 
+def whole(value: Any) -> bool:
+    """Whether an attribute is an integer or a list of them."""
+    return all(isinstance(item, int) for item in value) if isinstance(value, list) else isinstance(value, int)
+
+
 @st.composite
 def broken_cases(draw: Any, row: Row) -> Case:
     """A valid case with one thing wrong, or at least odd: what an input is, or an attribute."""
@@ -82,8 +87,8 @@ def broken_cases(draw: Any, row: Row) -> Case:
         inputs[at] = np.zeros(inputs[at].shape, draw(st.sampled_from(["float32", "int64", "bool", "uint16"])))
     elif damage == "more":
         inputs.extend([np.zeros(2, np.float32)] * 3)
-    elif damage == "attribute" and any(isinstance(v, (int, list)) for v in attributes.values()):
-        name = draw(st.sampled_from(sorted(n for n, v in attributes.items() if isinstance(v, (int, list)))))
+    elif damage == "attribute" and any(map(whole, attributes.values())):
+        name = draw(st.sampled_from(sorted(n for n, v in attributes.items() if whole(v))))
         odd = draw(st.sampled_from([-1, 0, 99, -99, 2**40]))
         attributes[name] = odd if isinstance(attributes[name], int) else [*attributes[name][1:], odd]
     else:
