@@ -16,7 +16,10 @@ use diptych_kernels::softmax::softmax;
 use std::hint::black_box;
 use std::io::Error;
 
-const KERNELS: [(&str, fn(Isa)); 6] = [
+/// A kernel's name and one run of it.
+type Counted = (&'static str, fn(Isa));
+
+const KERNELS: [Counted; 6] = [
     ("conv_1x1", |isa| convolve(isa, 64, 64, 1)),
     ("conv_3x3", |isa| convolve(isa, 32, 32, 3)),
     ("exp", exponential),
