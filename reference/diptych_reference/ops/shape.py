@@ -214,13 +214,11 @@ def split(
         raise InvalidInputError("give either the input split or the attribute num_outputs, not both")
     if split is not None:
         return cut(input, axis, integers(split, "split"))
-    pieces = n_outputs if num_outputs is None else num_outputs
-    if pieces < 1:
-        raise InvalidInputError(f"num_outputs is {pieces}, expected at least 1")
+    if num_outputs not in (None, n_outputs):
+        raise InvalidInputError(f"num_outputs is {num_outputs}, the node has {n_outputs} outputs")
     length = input.shape[normalize_axis(axis, input.ndim)]
-    chunk = -(-length // pieces)
-    needed = min(pieces, max(length, n_outputs))  # pieces behind these are empty, and nobody asks for them
-    return cut(input, axis, [max(0, min(chunk, length - i * chunk)) for i in range(needed)])
+    chunk = -(-length // n_outputs)
+    return cut(input, axis, [max(0, min(chunk, length - i * chunk)) for i in range(n_outputs)])
 
 
 def equal_lengths(input: Array, axis: int, pieces: int) -> list[int]:
