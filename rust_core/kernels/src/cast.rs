@@ -180,6 +180,6 @@ mod tests {
         assert_eq!(one::<i64, bf16>((1 << 62) + (1 << 54) + 1), bf16::from_bits(0x5e81));
         assert_eq!(one::<i64, bf16>(-(1 << 62) - (1 << 54)), bf16::from_bits(0xde80));
         assert_eq!(one::<f64, f16>(65520.0), f16::INFINITY);
-        assert_eq!(one::<f16, bf16>(f16::from_f32(1.00390625)), bf16::ONE);
+        assert_eq!(one::<f16, bf16>(f16::from_f32(1.0 + 1.0 / 256.0)), bf16::ONE);
     }
 }
