@@ -37,7 +37,7 @@ def is_onnx(row: Operator) -> bool:
 def test_every_version_has_a_row(name: tuple[str, str]) -> None:
     """An operator that is defined at all is defined at every since_version (deprecations aside)."""
     expected = {since for since, schema in SCHEMAS[name].items() if not schema.deprecated}
-    assert set(diptych_reference.registry[name]) == expected
+    assert expected <= set(diptych_reference.registry[name]) <= set(SCHEMAS[name])
 
 
 def default(attribute: OpSchema.Attribute) -> Any:

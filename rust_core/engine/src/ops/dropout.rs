@@ -33,6 +33,12 @@ impl Dropout {
 
     /// The share of elements to drop: 0 in inference.
     fn share(&self, cx: &PlanCx<'_>) -> Planned<f64> {
+        if cx.has(1) && !self.takes(cx.dtype(1)?) {
+            return Err(unsupported_type(1, cx.dtype(1)?, self.since).into());
+        }
+        if cx.has(2) && cx.dtype(2)? != DType::Bool {
+            return Err(unsupported_type(2, cx.dtype(2)?, self.since).into());
+        }
         let training = if cx.has(2) { cx.scalar::<Bool>(2)?.0 != 0 } else { self.training };
         if !training {
             return Ok(0.0);
@@ -45,9 +51,6 @@ impl Dropout {
     }
 
     fn ratio_input(&self, cx: &PlanCx<'_>) -> Planned<f64> {
-        if !self.takes(cx.dtype(1)?) {
-            return Err(unsupported_type(1, cx.dtype(1)?, self.since).into());
-        }
         let ratio = cast_tensor(cx.isa, &small::to_plain(&cx.tensor(1)?)?, DType::F64)?;
         match ratio.as_slice::<f64>()? {
             [ratio] => Ok(*ratio),

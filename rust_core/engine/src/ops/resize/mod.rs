@@ -66,6 +66,12 @@ impl Resize {
             Some(scales) if sizes.is_some() && element_count(cx.shape(scales)?)? == 0 => None,
             scales => scales,
         };
+        for input in [scales, sizes].into_iter().flatten() {
+            if cx.shape(input)?.len() != 1 {
+                let message = format!("input {input} has shape {:?}, expected one dimension", cx.shape(input)?);
+                return Err(Error::shape(message));
+            }
+        }
         Ok((given(1), scales, sizes))
     }
 
