@@ -77,6 +77,7 @@ impl Tile {
     /// How often each axis is repeated.
     fn repeats(&self, cx: &PlanCx<'_>, rank: usize) -> Planned<Shape> {
         if self.since < 6 {
+            cx.same_dtype(&[0, 1, 2])?;
             let mut repeats = vec![1; rank];
             let axis = normalize_axis(legacy_scalar(cx, 2)?, rank)?;
             repeats[axis] = legacy_scalar(cx, 1)?;

@@ -233,6 +233,6 @@ mod tests {
         assert_eq!(squeezed(&[1, 3, 1], Some(vec![-1])).unwrap().as_slice(), [1, 3]);
         assert!(squeezed(&[1, 3], Some(vec![1])).is_err());
         assert_eq!(inserted(&[3], &[-1, 0]).unwrap().as_slice(), [1, 3, 1]);
-        assert!(inserted(&[3], &[1, -1]).is_err());
+        assert!(inserted(&[3], &[2, -1]).is_err());
     }
 }
