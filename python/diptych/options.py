@@ -48,6 +48,8 @@ class SessionOptions:
         disabled_passes: names of passes to leave out, for `ORT_ENABLE_*` levels.
         memory_limit: bytes that weights, intermediates and scratch of the session may take together; None: no limit.
         quantized: "integer" turns Q/DQ around an operator into an integer operator, "float" keeps floating point.
+        enable_profiling: record the time of every node; see `InferenceSession.take_events` and `end_profiling`.
+        profile_file_prefix: how the name of the file that `end_profiling` writes begins.
         schedule_seed: None for priorities, a number for a random legal schedule drawn from it (for tests).
 
     Attributes of ONNX Runtime that concern its own allocators, logs and thread pools are kept and have no effect.
@@ -137,8 +139,6 @@ class SessionOptions:
         """Keyword arguments of `_core.Session`, with the environment's defaults filled in."""
         if self.optimized_model_filepath:
             warnings.warn("optimized_model_filepath: Diptych writes no optimized model", stacklevel=4)
-        if self.enable_profiling:
-            warnings.warn("enable_profiling: Diptych writes no profile of a session", stacklevel=4)
         disable_all = self.graph_optimization_level == GraphOptimizationLevel.ORT_DISABLE_ALL
         return {
             "isa": self.isa or default_isa(),
@@ -147,6 +147,7 @@ class SessionOptions:
             "disabled_passes": _core.passes() if disable_all else list(self.disabled_passes),
             "quantized": self.quantized,
             "schedule_seed": self.schedule_seed,
+            "profile": self.enable_profiling,
         }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -171,6 +172,35 @@ class InferenceSession:
     def shrink(self) -> None:
         """Give back the memory that idle runs keep for the next one."""
         self._core.shrink()
+
+    def take_events(self) -> list[dict[str, Any]]:
+        """Return what the session recorded of its nodes since the last call, if it was made with `enable_profiling`.
+
+        An event has `graph`, `node` (index in it), `name`, `op_type`, `start_us` and `duration_us` (microseconds), and
+        `bytes`, those of the tensors that the kernel reads and writes (0 for a node whose shapes show only when it runs).
+        """
+        events, lost = self._core.take_events()
+        if lost:
+            warnings.warn(f"{lost} events of the profile were not kept: take them more often", stacklevel=2)
+        return events
+
+    def end_profiling(self) -> str:
+        """Write the recorded events as a trace that Chrome and Perfetto show; return the file's name.
+
+        Like ONNX Runtime's: the file is `<profile_file_prefix>_<date>_<time>.json`, in the current folder.
+
+        Raises:
+            InvalidInputError: the session was made without `enable_profiling`.
+
+        """
+        from diptych.trace import write_trace
+
+        if not self._options.enable_profiling:
+            raise InvalidInputError("end_profiling: set enable_profiling in the SessionOptions of this session first")
+        prefix = self._options.profile_file_prefix.rstrip("_")
+        path = f"{prefix}_{time.strftime('%Y-%m-%d_%H-%M-%S')}.json"
+        write_trace(path, self.take_events())
+        return path
 
     def graph(self) -> dict[str, Any]:
         """Return the graph as it runs, after the passes: name, nodes, inputs, outputs, constants."""

@@ -13,7 +13,7 @@ import diptych
 
 __all__ = ["main"]
 
-COMMANDS = ("run", "inspect", "diff", "bench", "ops")
+COMMANDS = ("run", "inspect", "diff", "bench", "profile", "ops")
 EPILOG = """\
 examples:
   diptych run model.onnx --input image=photo.npy

@@ -51,7 +51,7 @@ pub struct Session(EngineSession);
 #[pymethods]
 impl Session {
     #[new]
-    #[pyo3(signature = (model, *, isa=None, threads=0, memory_limit=None, disabled_passes=Vec::new(), quantized="integer", schedule_seed=None))]
+    #[pyo3(signature = (model, *, isa=None, threads=0, memory_limit=None, disabled_passes=Vec::new(), quantized="integer", schedule_seed=None, profile=false))]
     #[allow(clippy::too_many_arguments)] // keyword arguments of one constructor
     fn new(
         py: Python<'_>,
@@ -62,6 +62,7 @@ impl Session {
         disabled_passes: Vec<String>,
         quantized: &str,
         schedule_seed: Option<u64>,
+        profile: bool,
     ) -> PyResult<Session> {
         if !matches!(quantized, "integer" | "float") {
             let message = format!("quantized must be 'integer' or 'float', got '{quantized}'");
@@ -72,7 +73,7 @@ impl Session {
             Err(_) => Source::Path(model.extract::<PathBuf>()?),
         };
         let isa = isa_named(py, isa)?;
-        let options = SessionOptions { isa, threads, memory_limit, disabled_passes, schedule_seed };
+        let options = SessionOptions { isa, threads, memory_limit, disabled_passes, schedule_seed, profile };
         py.detach(|| EngineSession::new(source, options)).map(Session).map_err(|error| raise(py, &error))
     }
 
@@ -174,6 +175,25 @@ impl Session {
             result.set_item(name, bytes)?;
         }
         Ok(result)
+    }
+
+    /// `(events, lost)`: see `diptych.InferenceSession.take_events`.
+    fn take_events<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyList>, usize)> {
+        let (events, lost) = self.0.take_events();
+        let list = PyList::empty(py);
+        for event in events {
+            let node = &event.graph.nodes[event.node];
+            let entry = PyDict::new(py);
+            entry.set_item("graph", &event.graph.name)?;
+            entry.set_item("node", event.node)?;
+            entry.set_item("name", &node.name)?;
+            entry.set_item("op_type", &node.op_type)?;
+            entry.set_item("start_us", event.start.as_secs_f64() * 1e6)?;
+            entry.set_item("duration_us", event.duration.as_secs_f64() * 1e6)?;
+            entry.set_item("bytes", event.bytes)?;
+            list.append(entry)?;
+        }
+        Ok((list, lost))
     }
 
     fn shrink(&self) {

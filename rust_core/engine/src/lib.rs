@@ -13,6 +13,7 @@ pub mod packed;
 pub mod passes;
 pub mod plan;
 pub mod pool;
+pub mod profile;
 pub mod run;
 pub mod session;
 pub mod tensor;

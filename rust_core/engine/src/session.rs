@@ -12,6 +12,7 @@ use crate::graph::{Graph, Model, Type, ValueId};
 use crate::packed::PackedWeights;
 use crate::passes::{self, PassCx};
 use crate::pool::{CancelToken, FloatEnvironment, Pool, Team, usable_cpus};
+use crate::profile::{Event, Profile};
 use crate::run::{CompileOptions, Executable};
 use crate::tensor::Value;
 
@@ -32,6 +33,8 @@ pub struct SessionOptions {
     pub disabled_passes: Vec<String>,
     /// Runs tasks in a random legal order over poisoned memory: a test of the planner.
     pub schedule_seed: Option<u64>,
+    /// Records the time of every node; see [`Session::take_events`].
+    pub profile: bool,
 }
 
 impl Default for SessionOptions {
@@ -42,6 +45,7 @@ impl Default for SessionOptions {
             memory_limit: None,
             disabled_passes: Vec::new(),
             schedule_seed: None,
+            profile: false,
         }
     }
 }
@@ -77,6 +81,7 @@ pub struct Session {
     model: Model,
     executable: Arc<Executable>,
     packed: Arc<PackedWeights>,
+    profile: Option<Arc<Profile>>,
     options: SessionOptions,
 }
 
@@ -111,18 +116,20 @@ impl Session {
         let _environment = FloatEnvironment::enter();
         let mut graph = std::mem::take(&mut model.graph);
         let packed = Arc::new(PackedWeights::default());
+        let profile = options.profile.then(Arc::default);
         let compile = || {
             passes::run(&mut graph, &options.disabled_passes, &PassCx { isa: options.isa })?;
             let options = CompileOptions {
                 isa: options.isa,
                 memory_limit: options.memory_limit,
                 schedule_seed: options.schedule_seed,
+                profile: profile.clone(),
                 packed: packed.clone(),
             };
             Executable::compile(Arc::new(graph), &options)
         };
         let executable = compile().at(|| place)?;
-        Ok(Session { model, executable, packed, options })
+        Ok(Session { model, executable, packed, profile, options })
     }
 
     /// The model's header: versions, producer, metadata. Its graph is empty; see [`Session::graph`].
@@ -207,6 +214,11 @@ impl Session {
             contexts: idle.contexts,
             plans: idle.plans,
         }
+    }
+
+    /// What was recorded since the last call, and how many events were not kept; nothing unless the session is profiled.
+    pub fn take_events(&self) -> (Vec<Event>, usize) {
+        self.profile.as_ref().map(|profile| profile.take()).unwrap_or_default()
     }
 
     /// Frees the arenas of idle run contexts.

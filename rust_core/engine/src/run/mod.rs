@@ -11,6 +11,7 @@ use crate::operator::{InputInfo, KernelStep, Operator, Registry};
 use crate::packed::PackedWeights;
 use crate::plan::{Arrival, Planner, Segment, Successors};
 use crate::pool::Team;
+use crate::profile::Profile;
 use crate::tensor::{Tensor, Value};
 
 mod context;
@@ -30,6 +31,8 @@ pub struct CompileOptions {
     pub memory_limit: Option<usize>,
     /// Runs tasks in a random legal order, poisoning freed memory: for tests of the planner.
     pub schedule_seed: Option<u64>,
+    /// Where the times of nodes go, if anybody asked for them.
+    pub profile: Option<Arc<Profile>>,
     pub packed: Arc<PackedWeights>,
 }
 
@@ -79,6 +82,14 @@ impl Executable {
 
     pub fn isa(&self) -> Isa {
         self.options.isa
+    }
+
+    /// Runs `body`, the work of a node, and records its time if the session is profiled.
+    fn timed<T>(&self, node: usize, bytes: impl FnOnce() -> usize, body: impl FnOnce() -> T) -> T {
+        match &self.options.profile {
+            None => body(),
+            Some(profile) => profile.time(&self.graph, node, bytes(), body),
+        }
     }
 
     pub(crate) fn operator(&self, node: usize) -> &dyn Operator {

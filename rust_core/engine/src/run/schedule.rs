@@ -72,8 +72,9 @@ impl Executable {
         let (offset, bytes) = task.workspace;
         // The layout keeps offset + bytes inside the arena.
         let workspace = RawSlot { ptr: arena.wrapping_add(offset), bytes };
-        (task.run)(&KernelCx::new(&inputs, &outputs, workspace, self.isa(), team))
-            .at(|| self.graph.nodes[task.node].place())
+        let cx = KernelCx::new(&inputs, &outputs, workspace, self.isa(), team);
+        let bytes = || inputs.iter().chain(&outputs).map(|slot| slot.bytes).sum();
+        self.timed(task.node, bytes, || (task.run)(&cx)).at(|| self.graph.nodes[task.node].place())
     }
 
     /// Threads of the team take ready tasks by priority; a thread without one helps inside a running node.
@@ -188,7 +189,7 @@ impl Executable {
                 node.inputs.iter().map(|input| input.map(value).transpose()).collect::<Result<_>>()?;
             let captures: Vec<Value> = node.captures.iter().map(|&id| value(id)).collect::<Result<_>>()?;
             let mut cx = ValueCx { inputs: &inputs, captures: &captures, isa: self.isa(), team };
-            let results = (dynamic.run)(&mut cx).at(|| node.place())?;
+            let results = self.timed(dynamic.node, || 0, || (dynamic.run)(&mut cx)).at(|| node.place())?;
             if results.len() < node.outputs.len() {
                 let message = format!("gave {} outputs for {}", results.len(), node.outputs.len());
                 return Err(Error::internal(message).at(node.place()));

@@ -1,0 +1,100 @@
+"""Show where a model's time goes: per operator and per node, over some runs.
+
+The sum of the nodes is what the runs took inside the engine; nodes that run side by side on several threads may add up to
+more than the wall time. `GB/s` counts the tensors that a node reads and writes, once each.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import diptych
+from diptych.cli.arguments import add_input_arguments, add_session_arguments, make_feeds, session_options
+from diptych.cli.tables import print_json, print_table, progress
+from diptych.errors import InvalidInputError
+from diptych.trace import write_trace
+
+HELP = "show where a model's time goes, node by node"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments of `diptych profile`."""
+    parser.add_argument("model", help="path of the ONNX file")
+    parser.add_argument("--runs", type=int, default=10, metavar="N", help="runs after one to warm up (default 10)")
+    parser.add_argument("--top", type=int, default=20, metavar="N", help="nodes to show (default 20; 0: all)")
+    parser.add_argument("--trace", type=Path, metavar="FILE", help="write the last run for chrome://tracing or Perfetto")
+    add_input_arguments(parser)
+    add_session_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run, gather the events, print the tables."""
+    if arguments.runs < 1 or arguments.top < 0:
+        raise InvalidInputError("--runs must be at least 1 and --top at least 0")
+    options = session_options(arguments)
+    options.enable_profiling = True
+    session = diptych.InferenceSession(arguments.model, options)
+    feeds = make_feeds(arguments, session.get_inputs())
+    runs = []
+    for index in range(arguments.runs + 1):
+        progress(f"run {index} of {arguments.runs}")
+        session.run(None, feeds)
+        runs.append(session.take_events())
+    progress("")
+    if arguments.trace:
+        write_trace(arguments.trace, runs[-1])
+    events = [event for run_ in runs[1:] for event in run_]
+    operators = _summed(events, arguments.runs, lambda event: {"op_type": event["op_type"]})
+    nodes = _summed(
+        events,
+        arguments.runs,
+        lambda event: {"op_type": event["op_type"], "graph": event["graph"], "node": event["node"], "name": event["name"]},
+    )
+    shown = nodes[: arguments.top or None]
+    if arguments.json:
+        result = {"model": arguments.model, "isa": session.isa, "threads": session.threads, "runs": arguments.runs}
+        print_json({**result, "operators": operators, "nodes": shown})
+        return 0
+    print(f"{arguments.model}: {arguments.runs} runs, {session.isa}, {session.threads} threads")
+    _print(operators, ["op_type"])
+    print()
+    _print(shown, ["op_type", "name"])
+    return 0
+
+
+def _summed(
+    events: Iterable[dict[str, Any]], runs: int, key: Callable[[dict[str, Any]], dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Events summed by what `key` says of them, a run's worth, the greatest time first."""
+    sums: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for event in events:
+        named = key(event)
+        row = sums.setdefault(tuple(named.values()), {**named, "calls": 0, "ms": 0.0, "bytes": 0})
+        row["calls"] += 1
+        row["ms"] += 1e-3 * event["duration_us"]
+        row["bytes"] += event["bytes"]
+    total = sum(row["ms"] for row in sums.values()) or 1.0
+    rows = sorted(sums.values(), key=lambda row: -row["ms"])
+    for row in rows:
+        row["share"] = row["ms"] / total
+        row["gb_per_s"] = 1e-6 * row["bytes"] / row["ms"] if row["ms"] else 0.0
+        row.update(calls=row["calls"] / runs, ms=row["ms"] / runs, bytes=row["bytes"] / runs)
+    return rows
+
+
+def _print(rows: list[dict[str, Any]], names: list[str]) -> None:
+    """Print one table, times and bytes being those of a run."""
+    body = [
+        [
+            *(row[name] for name in names),
+            f"{row['calls']:g}",
+            f"{row['ms']:.3f}",
+            f"{100 * row['share']:.1f} %",
+            f"{row['gb_per_s']:.1f}",
+        ]
+        for row in rows
+    ]
+    print_table([*names, "calls", "ms", "share", "GB/s"], body)
