@@ -52,6 +52,8 @@ impl Isa {
             }
             #[cfg(target_arch = "aarch64")]
             found.push(Isa::Neon);
+            #[cfg(diptych_one_isa)]
+            found.drain(..found.len() - 1);
             found
         })
     }
@@ -149,15 +151,18 @@ pub trait Kernel {
 
 /// Runs `kernel` in code compiled for `isa`.
 ///
+/// With `--cfg diptych_one_isa` only the widest x86-64 set is compiled, for quick turns while a kernel is written.
+///
 /// # Panics
 /// If this CPU does not have `isa`: sessions refuse it before a kernel is reached.
 #[inline]
 pub fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
     match isa {
+        #[cfg(not(diptych_one_isa))]
         Isa::Baseline => kernel.run::<Baseline, 4>(),
         #[cfg(target_arch = "aarch64")]
         Isa::Neon => kernel.run::<Neon, 4>(),
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(all(target_arch = "x86_64", not(diptych_one_isa)))]
         Isa::Avx2 => {
             debug_assert!(Isa::available().contains(&isa));
             // SAFETY: sessions only accept an Isa from `Isa::available`, so this CPU has the features.
@@ -174,7 +179,7 @@ pub fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(diptych_one_isa)))]
 #[target_feature(enable = "avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt")]
 fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
     kernel.run::<Avx2, 8>()

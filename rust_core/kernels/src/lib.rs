@@ -28,5 +28,6 @@ pub mod scan;
 pub mod scatter;
 pub mod small_float;
 pub mod softmax;
+pub mod transpose;
 
 pub use lanes::Isa;

@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use diptych_kernels::Isa;
+use diptych_kernels::transpose::transpose;
 use smallvec::SmallVec;
 
 use crate::dtype::DType;
@@ -20,6 +22,8 @@ use crate::tensor::{Shape, Strings, Tensor, Value, byte_len, element_count};
 /// # Safety
 /// Any bit pattern must be a value of the type, and its alignment at most 8.
 pub unsafe trait Word: Copy + Default + Send + Sync + 'static {
+    /// `y[i * columns + j] = x[j * x_stride + i]` for the whole rows that `y` holds.
+    fn transpose(isa: Isa, x: &[Self], x_stride: usize, y: &mut [Self], columns: usize);
     /// The word whose low bits these are.
     fn from_bits(bits: u64) -> Self;
 }
@@ -28,6 +32,9 @@ macro_rules! words {
     ($($type:ty),*) => {$(
         // SAFETY: a plain integer.
         unsafe impl Word for $type {
+            fn transpose(isa: Isa, x: &[Self], x_stride: usize, y: &mut [Self], columns: usize) {
+                transpose(isa, x, x_stride, y, columns);
+            }
             fn from_bits(bits: u64) -> Self {
                 bits as $type
             }
@@ -38,6 +45,11 @@ words!(u8, u16, u32, u64);
 
 // SAFETY: two plain integers.
 unsafe impl Word for [u64; 2] {
+    fn transpose(_: Isa, x: &[Self], x_stride: usize, y: &mut [Self], columns: usize) {
+        for (i, row) in y.chunks_exact_mut(columns).enumerate() {
+            row.iter_mut().zip(x[i..].iter().step_by(x_stride)).for_each(|(y, &x)| *y = x);
+        }
+    }
     fn from_bits(bits: u64) -> Self {
         [bits, 0]
     }
@@ -45,16 +57,23 @@ unsafe impl Word for [u64; 2] {
 
 /// Inputs of a mover: data as words, indices as they are.
 #[derive(Clone, Copy)]
-pub struct Inputs<'a>(&'a [RawSlot]);
+pub struct Inputs<'a> {
+    slots: &'a [RawSlot],
+    isa: Isa,
+}
 
 impl<'a> Inputs<'a> {
     pub fn of(cx: &KernelCx<'a>) -> Inputs<'a> {
-        Inputs(cx.slots())
+        Inputs { slots: cx.slots(), isa: cx.isa() }
+    }
+
+    pub fn isa(&self) -> Isa {
+        self.isa
     }
 
     /// Elements of a data input. `W` is as wide as its elements.
     pub fn words<W: Word>(&self, input: usize) -> &'a [W] {
-        let slot = self.0[input];
+        let slot = self.slots[input];
         if slot.bytes == 0 {
             return &[];
         }
@@ -253,7 +272,7 @@ fn by_value<W: Word, M: Mover>(
             held.push(tensor);
         }
     }
-    let inputs = Inputs(&slots);
+    let inputs = Inputs { slots: &slots, isa: cx.isa };
     let mut outputs = Vec::new();
     for (shape, mover) in movers {
         mover.check(inputs)?;

@@ -1,8 +1,9 @@
 //! The channel path: a tile of pixels by output channels, one chain an output, vectors along the output channels.
 
-use super::element::{Element, Sink, transpose};
+use super::element::{Element, Sink};
 use super::shape::CHANNEL_BLOCK;
 use crate::lanes::*;
+use crate::transpose::turned;
 
 /// The kernel positions that one output reads, and where they stand from its first one. Axes are (depth, height, width).
 ///
@@ -183,7 +184,7 @@ impl<O: Sink, const Q: usize, const PIXEL: usize> Run<'_, O, Q, PIXEL> {
                         let n = L.min(P - p);
                         let zero = Simd::splat(O::Element::default());
                         let rows = std::array::from_fn(|i| if i < n { acc[p + i][q] } else { zero });
-                        let columns = transpose::<O::Element, L>(rows);
+                        let columns = turned::<O::Element, L>(rows);
                         let to = self.y.wrapping_add(q * L * plane + (pixel + p) * step);
                         for (c, v) in columns.into_iter().enumerate().take(channels) {
                             let to = to.wrapping_add(c * plane);

@@ -1,5 +1,6 @@
 //! The numbers that are multiplied and added, and the types they are read from and written to.
 
+use crate::gemm::{load, load_first};
 use crate::lanes::*;
 use half::{bf16, f16};
 
@@ -99,9 +100,47 @@ pub trait Source: Copy + Send + Sync + 'static {
 
     /// One element from the values of its channels. `second` is absent for a last odd channel, and for floating point.
     fn element(first: Self, second: Option<Self>, zero: Self::Zero) -> Self::Element;
+
+    /// Elements from the first `n` (all, if `n >= N`) values at `first` and at `second`; zeros after them.
+    ///
+    /// # Safety
+    /// Both point at `min(n, N)` values.
+    #[inline(always)]
+    unsafe fn load<const N: usize>(
+        first: *const Self,
+        second: Option<*const Self>,
+        zero: Self::Zero,
+        n: usize,
+    ) -> Simd<Self::Element, N> {
+        let mut elements = [Self::Element::default(); N];
+        for (i, element) in elements.iter_mut().enumerate().take(n) {
+            // SAFETY: i < min(n, N).
+            *element = unsafe { Self::element(*first.add(i), second.map(|s| *s.add(i)), zero) };
+        }
+        Simd::from_array(elements)
+    }
 }
 
-macro_rules! float_source {
+macro_rules! plain_source {
+    ($($t:ty),*) => {$(
+        impl Source for $t {
+            type Element = $t;
+            type Zero = ();
+            #[inline(always)]
+            fn element(first: $t, _: Option<$t>, _: ()) -> $t {
+                first
+            }
+            #[inline(always)]
+            unsafe fn load<const N: usize>(first: *const $t, _: Option<*const $t>, _: (), n: usize) -> Simd<$t, N> {
+                // SAFETY: the caller's promise.
+                unsafe { if n >= N { load(first) } else { load_first(first, n) } }
+            }
+        }
+    )*};
+}
+plain_source!(f32, f64);
+
+macro_rules! half_source {
     ($($t:ty => $e:ty, $to:expr;)*) => {$(
         impl Source for $t {
             type Element = $e;
@@ -113,9 +152,7 @@ macro_rules! float_source {
         }
     )*};
 }
-float_source! {
-    f32 => f32, |x| x;
-    f64 => f64, |x| x;
+half_source! {
     f16 => f32, f16::to_f32;
     bf16 => f32, bf16::to_f32;
 }
@@ -193,17 +230,3 @@ macro_rules! narrow_sink {
     )*};
 }
 narrow_sink!(f16, bf16);
-
-/// Rows become columns: `out[j][i] = rows[i][j]`, by log2 N perfect shuffles of the rows.
-#[inline(always)]
-pub(super) fn transpose<T: SimdElement, const N: usize>(mut rows: [Simd<T, N>; N]) -> [Simd<T, N>; N] {
-    let mut round = 1;
-    while round < N {
-        let from = rows;
-        for i in 0..N / 2 {
-            (rows[2 * i], rows[2 * i + 1]) = from[i].interleave(from[i + N / 2]);
-        }
-        round *= 2;
-    }
-    rows
-}

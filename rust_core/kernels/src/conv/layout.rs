@@ -1,9 +1,11 @@
 //! Laying an input out for convolution: padding as zeros, columns split by stride phase, channels in blocks, values widened.
 
-use super::element::{Element, Source, transpose};
+use super::element::{Element, Source};
 use super::shape::{CHANNEL_BLOCK, InputLayout};
+use crate::gemm::store_upto;
 use crate::lanes::*;
 use crate::mutant::{self, Mutant};
+use crate::transpose::turned;
 use std::ops::Range;
 
 /// Lays lines `lines` of one image `x` (`[groups * channels][depth][height][width]`) out in `to`.
@@ -26,83 +28,98 @@ impl<S: Source> Kernel for LayOut<'_, S> {
 
     #[inline(always)]
     fn run<A: Arch, const L: usize>(self) {
-        let [depth, height] = self.layout.extents;
-        let mut line = self.lines.start;
-        while line < self.lines.end {
-            // The lines of one plane of depths; its phases one after the other.
-            let (unit, d, h) = (line / (depth * height), line / height % depth, line % height);
-            let count = (height - h).min(self.lines.end - line);
-            for phase in 0..self.layout.phases {
-                // SAFETY: the caller's promise; these lines are a part of its range.
-                unsafe { self.segments::<L>(unit, d, h..h + count, phase) }
-            }
-            line += count;
+        for phase in 0..self.layout.phases {
+            // SAFETY: the caller's promise.
+            unsafe { self.segments::<L>(phase) }
         }
     }
 }
 
 impl<S: Source> LayOut<'_, S> {
-    /// One phase's segments of lines `lines` of depth `d` of one unit.
+    /// One phase's segments of all lines.
     #[inline(always)]
-    unsafe fn segments<const L: usize>(&self, unit: usize, d: usize, lines: Range<usize>, phase: usize) {
+    unsafe fn segments<const L: usize>(&self, phase: usize) {
         let layout = self.layout;
-        let (group, within) = (unit / layout.units, unit % layout.units);
         let (first, n, step) = (layout.column_start + phase as isize, layout.segment, layout.column_step);
         let first = first + isize::from(mutant::on(Mutant::OffByOnePad) && layout.column_start < 0);
         // Positions lo .. hi read the source; the others are padding.
         let up = |distance: isize| if distance > 0 { (distance + step - 1) / step } else { 0 };
         let lo = up(-first).min(n as isize) as usize;
         let hi = up(self.input[2] as isize - first).clamp(lo as isize, n as isize) as usize;
+        let [depth, height] = layout.extents;
+        let (unit, line) = (self.lines.start / (depth * height), self.lines.start % (depth * height));
+        let (mut group, mut unit) = (unit / layout.units, unit % layout.units);
+        let (mut d, mut h) = (line / height, line % height);
+        let mut line = self.lines.start;
+        while line < self.lines.end {
+            let count = (height - h).min(self.lines.end - line);
+            let to = self.to.wrapping_add(line * layout.line() + phase * n * layout.lanes);
+            let place = Place { group, unit, d, h: h..h + count };
+            // SAFETY: the caller's promise; these lines are a part of its range.
+            unsafe { self.plane::<L>(place, lo..hi, first, to) }
+            line += count;
+            (d, h) = (d + 1, 0);
+            if d == depth {
+                (unit, d) = (unit + 1, 0);
+            }
+            if unit == layout.units {
+                (group, unit) = (group + 1, 0);
+            }
+        }
+    }
+
+    /// One phase's segments of lines of one depth of one unit. Positions `inside` read the source, the first of them column `first`
+    /// plus so many steps.
+    #[inline(always)]
+    unsafe fn plane<const L: usize>(&self, place: Place, inside: Range<usize>, first: isize, to: *mut S::Element) {
+        let (layout, n) = (self.layout, self.layout.segment);
+        let (lo, hi, step) = (inside.start, inside.end, layout.column_step as usize);
         let source = |axis: usize, i: usize| {
             let s = layout.start[axis] + i as isize * layout.step[axis];
             (s >= 0 && s < self.input[axis] as isize).then_some(s as usize)
         };
-        let plane = self.input[0] * self.input[1] * self.input[2];
-        let (step, channels, zero, lanes) = (step as usize, self.channels, self.zero, layout.lanes);
-        for h in lines {
-            let line = (unit * layout.extents[0] + d) * layout.extents[1] + h;
-            let to = self.to.wrapping_add(line * layout.line() + phase * n * lanes);
-            let row = source(0, d).zip(source(1, h)).filter(|_| lo < hi);
+        let (plane, width) = (self.input[0] * self.input[1] * self.input[2], self.input[2]);
+        let (channels, zero, lanes) = (self.channels, self.zero, layout.lanes);
+        let depth = source(0, place.d).filter(|_| lo < hi);
+        let from = self.x.wrapping_add(place.group * channels * plane + depth.unwrap_or(0) * self.input[1] * width);
+        let from = from.wrapping_offset(first + (lo * step) as isize);
+        for (i, h) in place.h.enumerate() {
+            let to = to.wrapping_add(i * layout.line());
+            let row = depth.and_then(|_| source(1, h));
             let (lo, hi) = if row.is_some() { (lo, hi) } else { (0, 0) };
             // SAFETY: the segment holds n * lanes elements; columns first + lo*step .. lie inside the row.
             unsafe {
-                clear(to, lo * lanes);
+                clear::<_, L>(to, lo * lanes);
                 if !mutant::on(Mutant::StaleHalo) {
-                    clear(to.wrapping_add(hi * lanes), (n - hi) * lanes);
+                    clear::<_, L>(to.wrapping_add(hi * lanes), (n - hi) * lanes);
                 }
-                let Some((d, h)) = row else { continue };
-                let at = (d * self.input[1] + h) * self.input[2];
-                let from =
-                    self.x.wrapping_add(group * channels * plane + at).wrapping_offset(first + (lo * step) as isize);
-                let source = Lines { from, plane, step, channels, zero };
+                let Some(h) = row else { continue };
+                let source = Lines { from: from.wrapping_add(h * width), plane, step, channels, zero };
                 let to = to.wrapping_add(lo * lanes);
                 if lanes == 1 {
-                    source.read::<L>(within, hi - lo, to);
+                    source.read::<L>(place.unit, hi - lo, to);
                 } else {
-                    source.block::<L>(within * CHANNEL_BLOCK, layout.elements, hi - lo, to);
+                    source.block::<L>(place.unit * CHANNEL_BLOCK, layout.elements, hi - lo, to);
                 }
             }
         }
     }
 }
 
-/// `n` zeros; few of them (a pad) without a call.
+/// Some lines of one depth of one unit.
+struct Place {
+    group: usize,
+    unit: usize,
+    d: usize,
+    h: Range<usize>,
+}
+
+/// `n` zeros.
 #[inline(always)]
-unsafe fn clear<E: Element>(to: *mut E, n: usize) {
-    let zero = E::default();
-    // SAFETY: all indices are below n.
-    unsafe {
-        if n > 0 {
-            to.write(zero);
-            to.add(n - 1).write(zero);
-        }
-        if n > 2 {
-            to.add(1).write(zero);
-            to.add(n - 2).write(zero);
-        }
-        if n > 4 {
-            to.add(2).write_bytes(0, n - 4);
-        }
+unsafe fn clear<E: Element, const L: usize>(to: *mut E, n: usize) {
+    for i in (0..n).step_by(L) {
+        // SAFETY: all indices are below n.
+        unsafe { store_upto(to.add(i), Simd::<E, L>::splat(E::default()), n - i) }
     }
 }
 
@@ -132,20 +149,33 @@ impl<S: Source> Lines<S> {
         unsafe { S::element(*first.add(i * self.step), second.map(|s| *s.add(i * self.step)), self.zero) }
     }
 
-    /// `L` columns from `i` on.
+    /// The first `n` (at least one; all, if `n >= L`) of the `L` columns from `i` on; zeros after them.
     #[inline(always)]
-    unsafe fn vector<const L: usize>(&self, rows: (*const S, Option<*const S>), i: usize) -> Simd<S::Element, L> {
-        let near = |offset: usize| {
-            let unit = Lines { step: 1, ..*self };
-            // SAFETY: the caller's promise: all L columns exist, and so does what lies between them.
-            Simd::from_array(std::array::from_fn(|k| unsafe { unit.one(rows, i * self.step + offset + k) }))
+    unsafe fn vector<const L: usize>(
+        &self,
+        rows: (*const S, Option<*const S>),
+        i: usize,
+        n: usize,
+    ) -> Simd<S::Element, L> {
+        let near = |offset: usize, n: usize| {
+            let at = i * self.step + offset;
+            // SAFETY: the caller's promise: n columns exist, and so does what lies between them.
+            unsafe { S::load::<L>(rows.0.add(at), rows.1.map(|s| s.add(at)), self.zero, n) }
         };
         match self.step {
-            1 => near(0),
+            1 => near(0, n),
             // 0, 2 .. 2L-2 from the loads of 0 .. L-1 and L-1 .. 2L-2, so that nothing is read beyond the last column.
-            2 => near(0).deinterleave(near(L - 1).rotate_elements_left::<1>()).0,
-            // SAFETY: the caller's promise.
-            _ => Simd::from_array(std::array::from_fn(|k| unsafe { self.one(rows, i + k) })),
+            2 if n >= L => near(0, L).deinterleave(near(L - 1, L).rotate_elements_left::<1>()).0,
+            2 if 2 * n > L => near(0, L).deinterleave(near(L, 2 * n - 1 - L)).0,
+            2 => near(0, 2 * n - 1).deinterleave(Simd::splat(S::Element::default())).0,
+            _ => {
+                let mut lanes = [S::Element::default(); L];
+                for (k, lane) in lanes.iter_mut().enumerate().take(n) {
+                    // SAFETY: the caller's promise.
+                    *lane = unsafe { self.one(rows, i + k) };
+                }
+                Simd::from_array(lanes)
+            }
         }
     }
 
@@ -153,19 +183,9 @@ impl<S: Source> Lines<S> {
     #[inline(always)]
     unsafe fn read<const L: usize>(&self, e: usize, n: usize, to: *mut S::Element) {
         let rows = self.rows(e);
-        // SAFETY: all columns are below n.
-        unsafe {
-            if n < L {
-                (0..n).for_each(|i| to.add(i).write(self.one(rows, i)));
-                return;
-            }
-            let mut i = 0;
-            while i < n {
-                // The last vector overlaps the one before.
-                let at = i.min(n - L);
-                to.add(at).cast::<Simd<S::Element, L>>().write_unaligned(self.vector::<L>(rows, at));
-                i += L;
-            }
+        for i in (0..n).step_by(L) {
+            // SAFETY: all columns are below n.
+            unsafe { store_upto(to.add(i), self.vector::<L>(rows, i, n - i), n - i) }
         }
     }
 
@@ -179,15 +199,9 @@ impl<S: Source> Lines<S> {
                 for (i, lane) in lanes.iter_mut().enumerate().take(elements.saturating_sub(e + c)) {
                     let rows = self.rows(e + c + i);
                     // SAFETY: count <= L columns of an existing element.
-                    unsafe {
-                        if count == L {
-                            *lane = self.vector::<L>(rows, column);
-                        } else {
-                            (0..count).for_each(|k| lane[k] = self.one(rows, column + k));
-                        }
-                    }
+                    *lane = unsafe { self.vector::<L>(rows, column, count) };
                 }
-                for (i, v) in transpose(lanes).into_iter().enumerate().take(count) {
+                for (i, v) in turned(lanes).into_iter().enumerate().take(count) {
                     // SAFETY: position column + i < n has sixteen lanes; c + L <= 16.
                     unsafe { to.add((column + i) * CHANNEL_BLOCK + c).cast::<Simd<S::Element, L>>().write_unaligned(v) }
                 }

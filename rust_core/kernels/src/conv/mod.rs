@@ -137,6 +137,21 @@ impl<E: Element> Conv<E> {
         self.shape.groups * self.input.units * self.input.extents[0] * self.input.extents[1]
     }
 
+    /// Planes that the lines are counted over.
+    pub fn planes(&self) -> usize {
+        self.shape.groups * self.input.units
+    }
+
+    /// The first lines of each plane that the first `rows` output rows read.
+    pub fn lines_of_rows(&self, rows: usize) -> usize {
+        let all = self.input.extents[0] * self.input.extents[1];
+        if self.flat || self.shape.output[0] > 1 {
+            return all;
+        }
+        let reach = (self.shape.kernel[1].max(1) - 1) * self.shape.dilations[1] + 1;
+        rows.checked_sub(1).map_or(0, |last| all.min(last * self.shape.strides[1] + reach))
+    }
+
     /// Blocks of output channels, over all groups.
     pub fn blocks(&self) -> usize {
         self.packing.blocks() * self.shape.groups
@@ -186,15 +201,23 @@ impl<E: Element> Conv<E> {
         assert!(operands.bias.is_empty() || operands.bias.len() >= self.shape.groups * self.shape.out_channels);
         assert!(blocks.end <= self.blocks() && rows.end <= self.rows);
         assert!(self.writes_blocks() || matches!(operands.output, OutputLayout::Planes { step: 1, .. }));
+        let part = |block| Part {
+            plan: self,
+            operands,
+            group: block / self.packing.blocks(),
+            block: block % self.packing.blocks(),
+            rows: rows.clone(),
+        };
+        if self.path == Path::Columns {
+            return dispatch(self.isa, ByColumns { first: part(blocks.start), blocks: blocks.len() });
+        }
         for block in blocks {
-            let (group, block) = (block / self.packing.blocks(), block % self.packing.blocks());
-            let part = Part { plan: self, operands, group, block, rows: rows.clone() };
-            match (self.path, self.input.lanes, self.packing.width(block) / self.packing.lanes) {
-                (Path::Columns, ..) => dispatch(self.isa, ByColumns(part)),
-                (Path::Channels, 1, 1) => dispatch(self.isa, ByChannels::<O, 1, 1>(part)),
-                (Path::Channels, 1, _) => dispatch(self.isa, ByChannels::<O, 2, 1>(part)),
-                (Path::Channels, _, 1) => dispatch(self.isa, ByChannels::<O, 1, CHANNEL_BLOCK>(part)),
-                (Path::Channels, ..) => dispatch(self.isa, ByChannels::<O, 2, CHANNEL_BLOCK>(part)),
+            let part = part(block);
+            match (self.input.lanes, self.packing.width(part.block) / self.packing.lanes) {
+                (1, 1) => dispatch(self.isa, ByChannels::<O, 1, 1>(part)),
+                (1, _) => dispatch(self.isa, ByChannels::<O, 2, 1>(part)),
+                (_, 1) => dispatch(self.isa, ByChannels::<O, 1, CHANNEL_BLOCK>(part)),
+                _ => dispatch(self.isa, ByChannels::<O, 2, CHANNEL_BLOCK>(part)),
             }
         }
     }
@@ -296,16 +319,33 @@ impl<O: Sink, const Q: usize, const PIXEL: usize> Kernel for ByChannels<'_, O, Q
     }
 }
 
-/// The column path: one output channel.
-struct ByColumns<'a, O: Sink>(Part<'a, O>);
+/// The column path: some output channels one after the other, a block being one of them.
+struct ByColumns<'a, O: Sink> {
+    first: Part<'a, O>,
+    blocks: usize,
+}
 
 impl<O: Sink> Kernel for ByColumns<'_, O> {
     type Output = ();
 
     #[inline(always)]
     fn run<A: Arch, const L: usize>(self) {
-        let part = self.0;
-        let plan = part.plan;
+        let mut part = self.first;
+        for _ in 0..self.blocks {
+            part.columns::<A, L>();
+            part.block += 1;
+            if part.block == part.plan.packing.blocks() {
+                (part.group, part.block) = (part.group + 1, 0);
+            }
+        }
+    }
+}
+
+impl<O: Sink> Part<'_, O> {
+    /// The rows of one output channel.
+    #[inline(always)]
+    fn columns<A: Arch, const L: usize>(&self) {
+        let (part, plan) = (self, self.plan);
         let height = plan.shape.output[1];
         let (channel, _) = part.channels();
         let OutputLayout::Planes { plane, .. } = part.operands.output else { return };

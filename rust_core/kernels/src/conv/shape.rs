@@ -39,6 +39,28 @@ impl ConvShape {
         self.input.iter().product()
     }
 
+    /// The same convolution with its axes of one position in front of the others, so that rows are as long as they can be: what is
+    /// `[h, 1]` becomes `[1, h]`. The order of taps and positions stays.
+    pub fn squeezed(mut self) -> ConvShape {
+        let trivial = |shape: &ConvShape, axis: usize| {
+            let extents = [shape.input[axis], shape.kernel[axis], shape.output[axis]];
+            extents == [1; 3] && shape.pads_begin[axis] == 0
+        };
+        while trivial(&self, 2) && !(trivial(&self, 0) && trivial(&self, 1)) {
+            for axes in [
+                &mut self.input,
+                &mut self.kernel,
+                &mut self.strides,
+                &mut self.dilations,
+                &mut self.pads_begin,
+                &mut self.output,
+            ] {
+                axes.rotate_right(1);
+            }
+        }
+        self
+    }
+
     /// Whether all products of extents that the plans form fit in `isize`, and strides and dilations are positive.
     pub(super) fn is_sound(&self) -> bool {
         let product = |factors: &[usize]| {

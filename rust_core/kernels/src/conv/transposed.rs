@@ -70,6 +70,16 @@ impl<E: Element> ConvTranspose<E> {
         self.shape.groups * self.input.units * self.input.extents[0] * self.input.extents[1]
     }
 
+    /// Planes that the lines are counted over.
+    pub fn planes(&self) -> usize {
+        self.shape.groups * self.input.units
+    }
+
+    /// The first lines of each plane that the first `rows` output rows read: all.
+    pub fn lines_of_rows(&self, _rows: usize) -> usize {
+        self.input.extents[0] * self.input.extents[1]
+    }
+
     /// Blocks of output channels, over all groups.
     pub fn blocks(&self) -> usize {
         self.packing.blocks() * self.shape.groups

@@ -18,7 +18,7 @@ pub(crate) use matrix::extent;
 pub use matrix::{MatMut, MatRef};
 pub use pack::{PackedB, pack_b, packed_b_len, panel_width};
 pub use tile::Scalar;
-pub(crate) use tile::{load, load_first, store, store_first};
+pub(crate) use tile::{load, load_first, store, store_first, store_upto};
 
 use crate::lanes::Isa;
 use crate::mutant::{self, Mutant};

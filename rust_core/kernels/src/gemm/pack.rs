@@ -1,8 +1,9 @@
 //! Copying operands into the order in which tiles read them.
 
-use super::tile::{Scalar, TileSet, load, load_first, store, store_first};
+use super::tile::{Scalar, TileSet, load, load_first, store, store_upto};
 use super::{MatRef, k_block};
 use crate::lanes::{Arch, Isa, Kernel, Simd, dispatch};
+use crate::transpose::turned;
 use std::marker::PhantomData;
 use std::simd::SimdElement;
 
@@ -199,14 +200,6 @@ unsafe fn copy_rows<F: Format, const W: usize>(s: Source<F::Stored>, dst: *mut F
 }
 
 /// # Safety
-/// `min(n, W)` elements at `p` are writable.
-#[inline(always)]
-unsafe fn store_upto<T: Scalar, const W: usize>(p: *mut T, v: Simd<T, W>, n: usize) {
-    // SAFETY: the caller's promise.
-    unsafe { if n >= W { store(p, v) } else { store_first(p, v, n) } }
-}
-
-/// # Safety
 /// As [`pack_panel`], with `k_stride == 1`.
 #[inline(always)]
 unsafe fn transpose_blocks<F: Format, const W: usize>(s: Source<F::Stored>, dst: *mut F::Value, width: usize) {
@@ -219,27 +212,12 @@ unsafe fn transpose_blocks<F: Format, const W: usize>(s: Source<F::Stored>, dst:
                 // SAFETY: column j + i has `depth` elements from row k.
                 *column = F::widen::<W>(unsafe { if depth == W { load(p) } else { load_first(p, depth) } });
             }
-            for (i, row) in transpose(block).iter().enumerate().take(depth) {
+            for (i, row) in turned(block).iter().enumerate().take(depth) {
                 // SAFETY: row k + i of the panel has `width - j` elements from column j.
                 unsafe { store_upto(dst.wrapping_add((k + i) * width + j), *row, width - j) };
             }
         }
     }
-}
-
-/// `log2(W)` rounds of interleaving rows half the block apart: the perfect shuffle of the index bits, once a bit.
-#[inline(always)]
-pub(crate) fn transpose<T: Scalar, const W: usize>(mut block: [Simd<T, W>; W]) -> [Simd<T, W>; W] {
-    let mut round = 1;
-    while round < W {
-        let mut next = block;
-        for i in 0..W / 2 {
-            (next[2 * i], next[2 * i + 1]) = block[i].interleave(block[i + W / 2]);
-        }
-        block = next;
-        round *= 2;
-    }
-    block
 }
 
 /// # Safety

@@ -114,6 +114,14 @@ pub(crate) unsafe fn store_first<T: SimdElement, const W: usize>(p: *mut T, v: S
     unsafe { v.store_select_ptr(p, first::<T, W>(n)) }
 }
 
+/// # Safety
+/// `min(n, W)` elements at `p` are writable.
+#[inline(always)]
+pub(crate) unsafe fn store_upto<T: SimdElement, const W: usize>(p: *mut T, v: Simd<T, W>, n: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { if n >= W { store(p, v) } else { store_first(p, v, n) } }
+}
+
 /// What one step over k does to the accumulators.
 pub(crate) trait Step<T: Scalar>: 'static {
     fn step<A: Arch, const W: usize>(a: Simd<T, W>, b: Simd<T, W>, c: Simd<T, W>) -> Simd<T, W>;

@@ -1,5 +1,6 @@
 //! Conv, ConvInteger and ConvTranspose over one to three spatial axes.
 
+mod product;
 mod run;
 
 use diptych_kernels::Isa;
@@ -12,7 +13,11 @@ use crate::operator::{BuildCx, KernelStep, Operator, OutputType, PlanCx, Planned
 use crate::ops::axes::unsupported_type;
 use crate::ops::windows::{WindowAttributes, Windows, per_axis};
 use crate::tensor::element_count;
+use product::{pointwise_step, tiled_step};
 use run::{Convolution, Images, Operand, Output, step};
+
+/// Bytes of laid-out input that a group's convolution finds in the first cache.
+const FIRST_CACHE: usize = 48 << 10;
 
 /// Geometry of a convolution: one image, and how many there are.
 struct Geometry {
@@ -48,10 +53,23 @@ impl Geometry {
             // Without an output no extent is too large.
             return Ok(KernelStep::with_outputs([output], |_| Ok(())));
         }
-        let plan = new(cx.isa, self.shape)
-            .ok_or_else(|| Error::resource_limit("a convolution's extents are more than can be addressed"))?;
-        step::<P, S, W, O>(cx, plan, Images { batch: self.batch, shape: self.shape, flops }, output)
+        let shape = self.shape.squeezed();
+        let new = |groups| {
+            new(cx.isa, ConvShape { groups, ..shape })
+                .ok_or_else(|| Error::resource_limit("a convolution's extents are more than can be addressed"))
+        };
+        let one = new(1)?;
+        let groups = groups_at_once(shape.groups, one.scratch_len().saturating_mul(size_of::<S::Element>()));
+        let images =
+            Images { batch: self.batch, parts: shape.groups / groups, shape: ConvShape { groups, ..shape }, flops };
+        step::<P, S, W, O>(cx, new(groups)?, images, output)
     }
+}
+
+/// Groups that are convolved as one image: as many as stay in the first cache when each is laid out in `bytes`.
+fn groups_at_once(groups: usize, bytes: usize) -> usize {
+    let most = (FIRST_CACHE / bytes.max(1)).clamp(1, groups.max(1));
+    (1..=most).rev().find(|&part| groups.is_multiple_of(part)).unwrap_or(1)
 }
 
 /// Checks ranks, channels and groups. `channels`: those of the input that the weights ask for.
@@ -128,10 +146,12 @@ impl Operator for Conv {
         let geometry = self.geometry(cx)?;
         check_bias(cx, cx.shape(1)?[0])?;
         match dtype {
-            DType::F32 => geometry.step::<_, f32, f32, f32>(cx, Plan::new, 50),
-            DType::F64 => geometry.step::<_, f64, f64, f64>(cx, Plan::new, 15),
-            DType::F16 => geometry.step::<_, f16, f16, f16>(cx, Plan::new, 40),
-            _ => geometry.step::<_, bf16, bf16, bf16>(cx, Plan::new, 40),
+            DType::F32 if geometry.is_pointwise() => pointwise_step::<f32>(cx, &geometry, 150),
+            DType::F64 if geometry.is_pointwise() => pointwise_step::<f64>(cx, &geometry, 40),
+            DType::F32 => geometry.step::<_, f32, f32, f32>(cx, Plan::new, 150),
+            DType::F64 => geometry.step::<_, f64, f64, f64>(cx, Plan::new, 40),
+            DType::F16 => geometry.step::<_, f16, f16, f16>(cx, Plan::new, 100),
+            _ => geometry.step::<_, bf16, bf16, bf16>(cx, Plan::new, 100),
         }?
         .into()
     }
@@ -220,8 +240,10 @@ impl Operator for ConvTranspose {
         let geometry = self.geometry(cx)?;
         check_bias(cx, element_count(&[geometry.shape.groups, geometry.shape.out_channels])?)?;
         match dtype {
-            DType::F32 => geometry.step::<_, f32, f32, f32>(cx, TransposedPlan::new, 30),
-            DType::F64 => geometry.step::<_, f64, f64, f64>(cx, TransposedPlan::new, 10),
+            DType::F32 if geometry.is_tiled() => tiled_step::<f32>(cx, &geometry, 150),
+            DType::F64 if geometry.is_tiled() => tiled_step::<f64>(cx, &geometry, 40),
+            DType::F32 => geometry.step::<_, f32, f32, f32>(cx, TransposedPlan::new, 90),
+            DType::F64 => geometry.step::<_, f64, f64, f64>(cx, TransposedPlan::new, 30),
             DType::F16 => geometry.step::<_, f16, f16, f16>(cx, TransposedPlan::new, 25),
             _ => geometry.step::<_, bf16, bf16, bf16>(cx, TransposedPlan::new, 25),
         }?

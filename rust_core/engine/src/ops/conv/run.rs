@@ -18,8 +18,10 @@ use crate::tensor::{AlignedBytes, element_count};
 
 /// Work worth a task of its own, in nanoseconds.
 const TASK: u64 = 20_000;
-/// Bytes of laid-out input that a task sweeps with all its weights: they are to stay in the second cache.
+/// Bytes of laid-out input that a task sweeps with all its weights, so that they stay in the second cache; or, where the weights are
+/// fewer than that, in the first.
 const BAND: usize = 256 << 10;
+const SMALL_BAND: usize = 24 << 10;
 
 /// What plans of Conv and ConvTranspose have in common; see [`Conv`] for the contracts.
 pub(super) trait Convolution<E: Computed>: Copy + Send + Sync + 'static {
@@ -28,6 +30,8 @@ pub(super) trait Convolution<E: Computed>: Copy + Send + Sync + 'static {
     fn packed_len(&self) -> usize;
     fn scratch_len(&self) -> usize;
     fn lines(&self) -> usize;
+    fn planes(&self) -> usize;
+    fn lines_of_rows(&self, rows: usize) -> usize;
     fn blocks(&self) -> usize;
     fn rows(&self) -> usize;
     fn pack<S: Source<Element = E>>(&self, weights: &[S], zeros: &[S::Zero], packed: &mut [E]);
@@ -51,6 +55,12 @@ macro_rules! convolution {
             }
             fn lines(&self) -> usize {
                 $plan::lines(self)
+            }
+            fn planes(&self) -> usize {
+                $plan::planes(self)
+            }
+            fn lines_of_rows(&self, rows: usize) -> usize {
+                $plan::lines_of_rows(self, rows)
             }
             fn blocks(&self) -> usize {
                 $plan::blocks(self)
@@ -157,24 +167,51 @@ impl Output for i32 {
     }
 }
 
-/// Images to be convolved.
+/// Images to be convolved. A part of an image is some of its groups, which a plan takes for an image of its own.
 #[derive(Clone, Copy)]
 pub(super) struct Images {
     pub batch: usize,
+    /// Parts of an image.
+    pub parts: usize,
+    /// Of a part.
     pub shape: ConvShape,
     /// Operations of a core in a nanosecond.
     pub flops: u64,
 }
 
 impl Images {
-    /// Elements of one image of X and of Y.
+    /// Parts of all images.
+    fn count(&self) -> usize {
+        self.batch * self.parts
+    }
+
+    /// Output channels of a part.
+    fn channels(&self) -> usize {
+        self.shape.groups * self.shape.out_channels
+    }
+
+    /// Elements of one part in X and in Y.
     fn lens(&self) -> Result<(usize, usize)> {
         let ConvShape { groups, in_channels, out_channels, .. } = self.shape;
         let x = element_count(&[groups, in_channels, self.shape.in_plane()])?;
         Ok((x, element_count(&[groups, out_channels, self.shape.out_plane()])?))
     }
 
-    /// Nanoseconds of one core for one image, whose layout has `bytes`.
+    /// Packs the weights of all parts. `zeros`: one for all, or one an output channel.
+    fn pack<W, P>(&self, plan: &P, weights: &[W], zeros: &[W::Zero], packed: &mut [W::Element])
+    where
+        W: Source,
+        P: Convolution<W::Element>,
+    {
+        let each = weights.len() / self.parts.max(1);
+        for part in 0..self.parts {
+            let own = if zeros.len() > 1 { &zeros[part * self.channels()..] } else { zeros };
+            let to = &mut packed[part * plan.packed_len()..][..plan.packed_len()];
+            plan.pack::<W>(&weights[part * each..][..each], own, to);
+        }
+    }
+
+    /// Nanoseconds of one core for one part, whose layout has `bytes`.
     fn cost(&self, bytes: usize) -> u64 {
         let shape = &self.shape;
         let factors = [shape.groups, shape.out_channels, shape.in_channels, shape.taps(), shape.out_plane(), 2];
@@ -186,12 +223,12 @@ impl Images {
 /// How the images are split over threads.
 #[derive(Clone, Copy)]
 struct Split {
-    /// Whole images at a time, each laid out in its thread's scratch; else one image by all threads, in the workspace.
-    by_image: bool,
-    /// Images, or lines to be laid out, worth a chunk.
-    images: usize,
+    /// Whole parts at a time, each laid out in its thread's scratch; else one part by all threads, in the workspace.
+    by_part: bool,
+    /// Parts, or lines to be laid out, worth a chunk.
+    parts: usize,
     lines: usize,
-    /// Output rows and blocks of a task of one image.
+    /// Output rows and blocks of a task of one part.
     rows: usize,
     blocks: usize,
 }
@@ -200,12 +237,17 @@ impl Split {
     fn new<E: Computed, P: Convolution<E>>(cx: &PlanCx<'_>, plan: &P, images: Images, bytes: usize) -> Split {
         let cost = images.cost(bytes).max(1);
         let parts = (cost / TASK).clamp(1, 2 * cx.threads as u64) as usize;
-        let by_image = images.batch >= cx.threads || parts == 1;
+        let by_part = images.count() >= cx.threads || parts == 1;
         let (rows, blocks) = (plan.rows().max(1), plan.blocks().max(1));
         let row_bytes = (bytes / rows).max(1);
-        let mut band = (BAND / row_bytes).clamp(4, rows.max(4)).min(rows);
+        let most = match plan.packed_len().saturating_mul(size_of::<E>()) {
+            // A part of several groups fits the first cache as it is.
+            ..=SMALL_BAND if images.shape.groups == 1 => SMALL_BAND,
+            _ => BAND,
+        };
+        let mut band = (most / row_bytes).clamp(4, rows.max(4)).min(rows);
         let mut block = blocks;
-        if !by_image {
+        if !by_part {
             // First more blocks, whose weights are then read once, then more rows.
             let more = parts.div_ceil(rows.div_ceil(band));
             block = blocks.div_ceil(more.min(blocks));
@@ -213,10 +255,10 @@ impl Split {
             band = band.div_ceil(more.min(band));
         }
         let lines = (TASK as usize * 4 / (bytes / plan.lines().max(1)).max(1)).max(1);
-        Split { by_image, images: (TASK / cost).max(1) as usize, lines, rows: band, blocks: block }
+        Split { by_part, parts: (TASK / cost).max(1) as usize, lines, rows: band, blocks: block }
     }
 
-    /// Blocks and rows of task `index` of an image; the blocks of a band follow each other.
+    /// Blocks and rows of task `index` of a part; the blocks of a band follow each other.
     fn task(&self, index: usize, blocks: usize, rows: usize) -> (Range<usize>, Range<usize>) {
         let across = blocks.div_ceil(self.blocks);
         let (row, block) = (index / across * self.rows, index % across * self.blocks);
@@ -229,7 +271,7 @@ impl Split {
 }
 
 /// W packed for a plan, if it and its zero points (input 3) are constant.
-fn packed_weights<P, W>(cx: &PlanCx<'_>, plan: &P, shape: &ConvShape, bytes: usize) -> Result<Option<Arc<AlignedBytes>>>
+fn packed_weights<P, W>(cx: &PlanCx<'_>, plan: &P, images: &Images, bytes: usize) -> Result<Option<Arc<AlignedBytes>>>
 where
     P: Convolution<W::Element>,
     W: Operand,
@@ -239,15 +281,16 @@ where
     let Some((id, weights)) = cx.weight(1).filter(|_| zeros.is_some() || !(W::ZERO > 0 && cx.has(3))) else {
         return Ok(None);
     };
+    let shape = &images.shape;
     let mut hasher = DefaultHasher::new();
-    (cx.isa, shape.groups, shape.in_channels, shape.out_channels, shape.kernel).hash(&mut hasher);
+    (cx.isa, images.parts, shape.groups, shape.in_channels, shape.out_channels, shape.kernel).hash(&mut hasher);
     (plan.blocks(), plan.packed_len(), zeros.map(|(id, _)| id)).hash(&mut hasher);
     let packed = cx.packed.get_or_pack_bytes((id, P::FORM, hasher.finish()), bytes, |packed| {
         let weights = weights.aligned()?;
         let given = zeros.map(|(_, zeros)| elements::<W>(zeros.bytes()));
         let mut room = AlignedBytes::zeroed(given.map_or(0, <[W]>::len) * W::ZERO)?;
         let zeros = W::zeros(given, room.as_mut_slice());
-        plan.pack::<W>(elements(weights.bytes()), zeros, elements_mut(packed));
+        images.pack::<W, P>(plan, elements(weights.bytes()), zeros, elements_mut(packed));
         Ok(())
     })?;
     Ok(Some(packed))
@@ -263,64 +306,63 @@ where
     S::Element: Element,
 {
     let image_bytes = buffer_bytes::<S::Element>(&[plan.scratch_len()])?;
-    let packed_bytes = buffer_bytes::<S::Element>(&[plan.packed_len()])?;
+    let packed_bytes = buffer_bytes::<S::Element>(&[images.parts, plan.packed_len()])?;
     let lens = images.lens()?;
-    let constant = packed_weights::<P, W>(cx, &plan, &images.shape, packed_bytes)?;
+    let constant = packed_weights::<P, W>(cx, &plan, &images, packed_bytes)?;
     let read: &[usize] = match &constant {
         Some(_) if W::ZERO > 0 && cx.has(3) => &[1, 3],
         Some(_) => &[1],
         None => &[],
     };
     let split = Split::new(cx, &plan, images, image_bytes);
-    let channels = element_count(&[images.shape.groups, images.shape.out_channels])?;
+    let channels = element_count(&[images.parts, images.channels()])?;
     // An image's layout, W packed, the bias, W's zero points.
     let sizes = [
-        if split.by_image { 0 } else { image_bytes },
+        if split.by_part { 0 } else { image_bytes },
         if constant.is_some() { 0 } else { packed_bytes },
         channels * O::BIAS,
         channels * W::ZERO,
     ];
     let workspace = rooms_bytes(&sizes)?;
-    let cost = images.cost(image_bytes).saturating_mul(images.batch as u64);
+    let cost = images.cost(image_bytes).saturating_mul(images.count() as u64);
     let step = KernelStep::with_outputs([output], move |cx| {
         let [image, packed, bias, zeros] = rooms(cx.workspace(), sizes);
         let weights = match &constant {
             Some(constant) => elements(constant.as_slice()),
             None => {
                 let packed = elements_mut(packed);
-                plan.pack::<W>(cx.input(1), W::zeros(cx.opt_input(3), zeros), packed);
+                images.pack::<W, P>(&plan, cx.input(1), W::zeros(cx.opt_input(3), zeros), packed);
                 &*packed
             }
         };
         let run = Run::<P, S, O> {
             plan,
+            images,
             split,
             lens,
             x: cx.input(0),
             zero: if S::ZERO > 0 { S::zero(cx.opt_input(2)) } else { S::zero(None) },
             weights,
             bias: O::bias(cx, bias),
-            plane: images.shape.out_plane(),
             y: RawSlot { ptr: cx.output::<O>(0).as_mut_ptr().cast(), bytes: 0 },
         };
-        if split.by_image { run.by_image(cx, images.batch) } else { run.together(cx, images.batch, image) }
+        if split.by_part { run.by_part(cx) } else { run.together(cx, image) }
     });
-    let scratch = if split.by_image { image_bytes } else { 0 };
+    let scratch = if split.by_part { image_bytes } else { 0 };
     Ok(step.packed(read).workspace(workspace).scratch(scratch).cost(cost.saturating_add(200)))
 }
 
 /// A convolution under way.
 struct Run<'a, P, S: Source, O: Sink<Element = S::Element>> {
     plan: P,
+    images: Images,
     split: Split,
-    /// Elements of an image of X and of Y.
+    /// Elements of a part in X and in Y.
     lens: (usize, usize),
     x: &'a [S],
     zero: S::Zero,
     weights: &'a [S::Element],
     bias: &'a [O::Element],
-    /// Positions of an output plane.
-    plane: usize,
     /// The output; its threads write disjoint parts.
     y: RawSlot,
 }
@@ -332,21 +374,23 @@ where
     O: Output + Sink<Element = S::Element>,
     S::Element: Element,
 {
-    fn image(&self, image: usize) -> &[S] {
-        &self.x[image * self.lens.0..][..self.lens.0]
+    /// Part `index` of X, counted over all images.
+    fn part(&self, index: usize) -> &[S] {
+        &self.x[index * self.lens.0..][..self.lens.0]
     }
 
-    /// Computes tasks `tasks` of one image, laid out in `laid_out`.
+    /// Computes tasks `tasks` of part `index`, laid out in `laid_out`.
     ///
     /// # Safety
-    /// No other thread computes these tasks of the image.
-    unsafe fn convolve(&self, image: usize, laid_out: &[S::Element], tasks: Range<usize>) {
+    /// No other thread computes these tasks of the part.
+    unsafe fn convolve(&self, index: usize, laid_out: &[S::Element], tasks: Range<usize>) {
+        let part = index % self.images.parts;
         let operands = Operands {
             x: laid_out,
-            weights: self.weights,
-            bias: self.bias,
-            y: self.y.ptr.cast::<O>().wrapping_add(image * self.lens.1),
-            output: OutputLayout::Planes { plane: self.plane, step: 1 },
+            weights: &self.weights[part * self.plan.packed_len()..],
+            bias: self.bias.get(part * self.images.channels()..).unwrap_or(&[]),
+            y: self.y.ptr.cast::<O>().wrapping_add(index * self.lens.1),
+            output: OutputLayout::Planes { plane: self.images.shape.out_plane(), step: 1 },
         };
         for task in tasks {
             let (blocks, rows) = self.split.task(task, self.plan.blocks(), self.plan.rows());
@@ -355,34 +399,55 @@ where
         }
     }
 
-    fn by_image(&self, cx: &KernelCx<'_>, batch: usize) -> Result<()> {
-        let (lines, tasks) = (self.plan.lines(), self.split.tasks(self.plan.blocks(), self.plan.rows()));
-        cx.parallel_ranges(batch, self.split.images, |range, scratch| {
+    fn by_part(&self, cx: &KernelCx<'_>) -> Result<()> {
+        cx.parallel_ranges(self.images.count(), self.split.parts, |range, scratch| {
             let laid_out = &mut elements_mut::<S::Element>(scratch)[..self.plan.scratch_len()];
-            for image in range {
-                // SAFETY: the scratch is the thread's own and as long as the plan asks.
-                unsafe { self.plan.lay_out(self.image(image), self.zero, laid_out.as_mut_ptr(), 0..lines) };
-                // SAFETY: the image is this chunk's.
-                unsafe { self.convolve(image, laid_out, 0..tasks) };
+            for part in range {
+                // SAFETY: the part is this chunk's.
+                unsafe { self.by_band(part, laid_out) }
             }
         })
     }
 
-    fn together(&self, cx: &KernelCx<'_>, batch: usize, room: &mut [u8]) -> Result<()> {
+    /// Computes part `index` band by band of its rows, each soon after what it reads has been laid out.
+    ///
+    /// # Safety
+    /// No other thread computes the part.
+    unsafe fn by_band(&self, index: usize, laid_out: &mut [S::Element]) {
+        let (plan, rows) = (&self.plan, self.plan.rows());
+        let (planes, across) = (plan.planes(), plan.blocks().div_ceil(self.split.blocks));
+        let lines = plan.lines() / planes.max(1);
+        let mut done = 0;
+        for (band, first) in (0..rows).step_by(self.split.rows).enumerate() {
+            let needed = plan.lines_of_rows((first + self.split.rows).min(rows)).max(done);
+            // All planes at once where they are laid out whole.
+            let (pieces, length) = if needed - done == lines { (1, planes * lines) } else { (planes, needed - done) };
+            let missing = (0..pieces).map(|plane| plane * lines + done).map(|first| first..first + length);
+            for lines in missing.filter(|lines| !lines.is_empty()) {
+                // SAFETY: the scratch is the thread's own and as long as the plan asks.
+                unsafe { plan.lay_out(self.part(index), self.zero, laid_out.as_mut_ptr(), lines) };
+            }
+            done = needed;
+            // SAFETY: the part is the caller's.
+            unsafe { self.convolve(index, laid_out, band * across..(band + 1) * across) };
+        }
+    }
+
+    fn together(&self, cx: &KernelCx<'_>, room: &mut [u8]) -> Result<()> {
         let laid_out = elements_mut::<S::Element>(room);
         let to = RawSlot { ptr: laid_out.as_mut_ptr().cast(), bytes: 0 };
         let tasks = self.split.tasks(self.plan.blocks(), self.plan.rows());
-        for image in 0..batch {
+        for part in 0..self.images.count() {
             cx.parallel_ranges(self.plan.lines(), self.split.lines, |lines, _| {
                 let to = &to;
                 // SAFETY: the workspace is as long as the plan asks; chunks have lines of their own.
-                unsafe { self.plan.lay_out(self.image(image), self.zero, to.ptr.cast(), lines) }
+                unsafe { self.plan.lay_out(self.part(part), self.zero, to.ptr.cast(), lines) }
             })?;
             // SAFETY: the lines have been written, and are not while the tasks run.
             let laid_out = unsafe { std::slice::from_raw_parts(to.ptr.cast(), self.plan.scratch_len()) };
             cx.parallel(tasks, |task, _| {
                 // SAFETY: every task is run by one thread.
-                unsafe { self.convolve(image, laid_out, task..task + 1) }
+                unsafe { self.convolve(part, laid_out, task..task + 1) }
             })?;
         }
         Ok(())

@@ -76,17 +76,27 @@ pub(crate) fn plan_binary(op: Binary, dtype: DType, a: &[usize], b: &[usize]) ->
     let (walk, out) = Walk::broadcast([a, b])?;
     let in_place: SmallVec<[(usize, usize); 2]> =
         [a, b].into_iter().enumerate().filter(|&(_, shape)| shape == &out[..]).map(|(input, _)| (input, 0)).collect();
-    let step = with_dtype!(
-        dtype, T in [F32, F64, F16, BF16, I8, I16, I32, I64, U8, U16, U32, U64] => kernel::<T>(op, walk, out),
-        else return Err(Error::unsupported(format!("{op:?} of {dtype}")).into())
-    );
-    step.in_place(&in_place).into()
+    Ok(Step::Kernel(step(op, dtype, walk, out, [0, 1])?.in_place(&in_place)))
 }
 
-fn kernel<T: Element + Number>(op: Binary, walk: Walk<2>, out: Shape) -> KernelStep {
+/// The step `x * x` of input 0, which has this type and shape.
+pub(super) fn plan_square(dtype: DType, x: &[usize]) -> Planned<Step> {
+    let (walk, out) = Walk::broadcast([x, x])?;
+    Ok(Step::Kernel(step(Binary::Mul, dtype, walk, out, [0, 0])?.in_place(&[(0, 0)])))
+}
+
+/// The step of `op` between the inputs `inputs`.
+fn step(op: Binary, dtype: DType, walk: Walk<2>, out: Shape, inputs: [usize; 2]) -> Result<KernelStep> {
+    with_dtype!(
+        dtype, T in [F32, F64, F16, BF16, I8, I16, I32, I64, U8, U16, U32, U64] => Ok(kernel::<T>(op, walk, out, inputs)),
+        else Err(Error::unsupported(format!("{op:?} of {dtype}")))
+    )
+}
+
+fn kernel<T: Element + Number>(op: Binary, walk: Walk<2>, out: Shape, inputs: [usize; 2]) -> KernelStep {
     let cost = (walk.len() * size_of::<T>()) as u64 / 16 + 100;
     KernelStep::new(T::DTYPE, out, move |cx| {
-        let operands = [Place::input(cx.input_ptr::<T>(0)), Place::input(cx.input_ptr::<T>(1))];
+        let operands = inputs.map(|input| Place::input(cx.input_ptr::<T>(input)));
         let (isa, out) = (cx.isa(), Place::output(cx.output_ptr::<T>(0)));
         cx.parallel_ranges(walk.len(), GRAIN_BYTES / size_of::<T>(), |range, _| {
             run(isa, op, &walk, range, operands, out);

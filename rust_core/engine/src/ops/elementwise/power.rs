@@ -5,13 +5,13 @@ use diptych_kernels::functions::{Float, power};
 use diptych_kernels::integer::{self, Integer};
 use half::{bf16, f16};
 
-use super::binary::Legacy;
+use super::binary::{Legacy, plan_square};
 use crate::broadcast::{Walk, binary_rows};
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::operator::{self, BuildCx, KernelStep, Operator, PlanCx, Planned, Row, Step};
 use crate::ops::types::Types;
-use crate::tensor::Shape;
+use crate::tensor::{Shape, Value};
 use crate::with_dtype;
 
 /// Elements that are computed at a time in binary64.
@@ -52,6 +52,9 @@ impl Operator for Pow {
             None => cx.same_dtype(&[0, 1])?,
         };
         let (a, b) = (cx.shape(0)?, cx.shape(1)?);
+        if base.is_float() && b.len() <= a.len() && is_two(cx)? {
+            return plan_square(base, a);
+        }
         let (walk, out) = match self.legacy {
             Some(legacy) => Walk::broadcast([a, &legacy.align(a, b)?])?,
             None => Walk::broadcast([a, b])?,
@@ -74,6 +77,20 @@ impl Operator for Pow {
             )
         )
     }
+}
+
+/// Whether the exponent is known to be the number 2, of which the power is a product.
+fn is_two(cx: &PlanCx<'_>) -> Result<bool> {
+    let Some(Value::Dense(tensor)) = &cx.info(1)?.value else { return Ok(false) };
+    if tensor.element_count() != 1 {
+        return Ok(false);
+    }
+    let tensor = tensor.aligned()?;
+    with_dtype!(
+        tensor.dtype(), E in [F32, F64, F16, BF16, I8, I16, I32, I64, U8, U16, U32, U64] =>
+            Ok(tensor.as_slice::<E>()?[0].to_binary64() == 2.0),
+        else Ok(false)
+    )
 }
 
 /// A number as an exponent.

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use diptych_kernels::Isa;
 use diptych_kernels::mutant::{self, Mutant};
 
 use crate::broadcast::{Walk, contiguous_strides};
@@ -47,8 +48,8 @@ impl Operator for Transpose {
     }
 }
 
-/// Side of the square tiles in which two axes change places: a tile of 8-byte elements takes 2 KiB of L1 twice.
-const TILE: usize = 16;
+/// Rows that are turned at a time: whole lines of the cache, of elements of any size.
+const ROWS: usize = 64;
 
 /// A transposition whose last two collapsed axes change places: the outer of them is the input's innermost axis.
 struct Flipped {
@@ -65,18 +66,10 @@ impl Flipped {
         }
     }
 
-    /// Output rows `first .. first + count`, all under one index of the outer axes.
-    fn tiles<W: Word>(&self, first: usize, count: usize, data: &[W], out: &mut [W]) {
-        let row = self.walk.row();
-        let stride = self.walk.row_strides()[0] as usize;
+    /// The output rows from `first` on that `out` holds, all under one index of the outer axes.
+    fn turn<W: Word>(&self, isa: Isa, first: usize, data: &[W], out: &mut [W]) {
         let [base] = self.walk.row_start(first);
-        for column in (0..row).step_by(TILE) {
-            let width = TILE.min(row - column);
-            for (i, out) in out.chunks_exact_mut(row).enumerate().take(count) {
-                let source = data[base + i + column * stride..].iter().step_by(stride);
-                out[column..column + width].iter_mut().zip(source).for_each(|(o, &x)| *o = x);
-            }
-        }
+        W::transpose(isa, &data[base..], self.walk.row_strides()[0] as usize, out, self.walk.row());
     }
 
     /// A piece of one row.
@@ -101,9 +94,9 @@ impl Mover for Flipped {
         self.piece(range.start..whole_from, data, head);
         let (mut at, mut body) = (whole_from / row, body);
         while !body.is_empty() {
-            let count = TILE.min(self.rows - at % self.rows).min(body.len() / row);
+            let count = ROWS.min(self.rows - at % self.rows).min(body.len() / row);
             let (now, later) = body.split_at_mut(count * row);
-            self.tiles(at, count, data, now);
+            self.turn(inputs.isa(), at, data, now);
             at += count;
             body = later;
         }
