@@ -11,7 +11,7 @@ import onnx
 from tools.models.catalogue import Feeds, images, normals
 from tools.models.convolutional import mobilenet_v2, resnet50
 from tools.models.recurrent import bilstm_tagger, lstm_stream
-from tools.models.transformers import bert, gpt2_step
+from tools.models.transformers import bert, gpt2_step, minilm
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,9 @@ ARCHITECTURES: dict[str, Architecture] = {
         mobilenet_v2, {"width": 0.25, "stages": ((1, 16, 1, 1), (6, 24, 2, 2), (6, 64, 2, 2)), "classes": 10}, _image
     ),
     "bert": Architecture(bert, {"layers": 2, "hidden": 32, "heads": 2, "vocabulary": 100, "positions": 16}, _sentence),
+    "minilm": Architecture(
+        minilm, {"layers": 3, "hidden": 24, "heads": 3, "vocabulary": 100, "positions": 16}, _sentence
+    ),
     "gpt2_step": Architecture(
         gpt2_step, {"layers": 2, "hidden": 16, "heads": 2, "vocabulary": 50, "positions": 16}, _decoding
     ),
