@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from tools.models.catalogue import Feeds, images, normals
 from tools.models.convolutional import mobilenet_v2, resnet50
 from tools.models.recurrent import bilstm_tagger, lstm_stream
 from tools.models.transformers import bert, gpt2_step, minilm
+from tools.models.wheels import STORE
 
 
 @dataclass(frozen=True)
@@ -77,3 +79,17 @@ def build(name: str, small: bool = False) -> onnx.ModelProto:
     """Return the model of this name, with seeded weights."""
     architecture = ARCHITECTURES[name]
     return architecture.make(**(architecture.small if small else {}))
+
+
+def path_of_built(name: str, small: bool = False) -> Path:
+    """Where the model of this name lies once it is written."""
+    return STORE / "built" / ("small" if small else "") / f"{name}.onnx"
+
+
+def write(name: str, small: bool = False) -> Path:
+    """Build the model of this name and write it into the store."""
+    path = path_of_built(name, small)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(build(name, small).SerializeToString())
+    return partial.rename(path)
