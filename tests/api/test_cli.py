@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 import diptych
 import diptych.diff
@@ -136,6 +136,18 @@ def test_bench_ends_at_a_peer_that_cannot_run_the_model(
     monkeypatch.setitem(peers._LOADERS, "reference", unable_to_run)
     document = run_json(capsys, "bench", MODEL, "--against", "reference", status=1)
     assert "reference does not run the model: pop from empty list" in document["error"]["message"]
+
+
+def test_bench_feeds_openvino_by_the_names_of_the_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """OpenVINO drops a Cast that changes nothing, and then calls the input by the name of the Cast's output."""
+    pytest.importorskip("openvino")
+    x, y = (helper.make_tensor_value_info(name, models.FLOAT, [2]) for name in "xy")
+    cast = helper.make_node("Cast", ["x"], ["c"], to=models.FLOAT)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(models.build([cast, helper.make_node("Relu", ["c"], ["y"])], [x], [y]))
+    short = ["--rounds", "1", "--seconds", "0.001", "--threads", "1"]
+    (result,) = run_json(capsys, "bench", str(path), "--against", "openvino", *short)
+    assert result["engines"][1]["greatest_difference"] == 0
 
 
 def test_ops(capsys: pytest.CaptureFixture[str]) -> None:

@@ -71,12 +71,14 @@ def _load_openvino(path: str, options: diptych.SessionOptions) -> tuple[str, Run
         "NUM_STREAMS": "1",
         "INFERENCE_NUM_THREADS": str(thread_count(options)),
     }
-    compiled = openvino.Core().compile_model(path, "CPU", config)
-    names = [port.get_any_name() for port in compiled.inputs]
+    core = openvino.Core()
+    model = core.read_model(path)
+    names = [port.get_any_name() for port in model.inputs]  # compiled, an input also has names of nodes fused into it
+    compiled = core.compile_model(model, "CPU", config)
     request = compiled.create_infer_request()
 
     def run(feeds: Mapping[str, Any]) -> list[Any]:
-        results = request.infer({name: feeds[name] for name in names})
+        results = request.infer([feeds[name] for name in names])
         return [np.array(results[port]) for port in compiled.outputs]
 
     return str(openvino.__version__).split("-", maxsplit=1)[0], run
