@@ -39,9 +39,12 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|infinity|n
 INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 
 
-@operator("Cast", since=(24, 25, 28))
+@operator("Cast", since=(6, 9, 13, 19, 21, 23, 24, 25, 28))
 def cast(input: Array, *, to: int, saturate: int = 1, round_mode: str = "up") -> Array:
-    """`input` as element type `to`. `saturate` is for float8 alone, `round_mode` (up, down, nearest) for float8e8m0."""
+    """`input` as element type `to`.
+
+    `saturate` (19) is for float8 alone, `round_mode` (24; up, down, nearest) for float8e8m0.
+    """
     dtype = dtype_of(to)
     if round_mode not in ("up", "down", "nearest"):
         raise InvalidModelError(f"round_mode {round_mode!r}: expected up, down or nearest")
@@ -184,18 +187,6 @@ def parsed(text: str, pattern: re.Pattern[str], convert: Callable[[str], Any]) -
         return convert(text)
     except ValueError as error:  # Python bounds the digits of an int
         raise InvalidInputError(f"{text[:40]!r}…: {error}") from error
-
-
-@operator("Cast", since=(19, 21, 23))
-def cast_19(input: Array, *, to: int, saturate: int = 1) -> Array:
-    """Cast without `round_mode`."""
-    return cast(input, to=to, saturate=saturate)
-
-
-@operator("Cast", since=(6, 9, 13))
-def cast_6(input: Array, *, to: int) -> Array:
-    """Cast without float8."""
-    return cast(input, to=to)
 
 
 @operator("Cast", since=1)
