@@ -16,6 +16,7 @@ from onnx import TensorProto
 
 from diptych_reference.errors import InvalidInputError, InvalidModelError
 from diptych_reference.numerics import is_float, round_to, to_integer
+from diptych_reference.numerics.conversion import round_to_odd
 from diptych_reference.operator import Array, operator
 from diptych_reference.signature import DTYPE_NAMES, dtype_of
 
@@ -110,13 +111,7 @@ def odd_float64(x: Array) -> Array:
 
 def odd_float32(x: Array) -> Array:
     """Numbers in binary32, rounded to odd where 24 bits are too few."""
-    wide = x.astype(np.float64) if x.dtype.kind == "f" else odd_float64(x)
-    near = wide.astype(np.float32)
-    error = wide - near.astype(np.float64)
-    bits = near.view(np.int32)
-    inexact = (error != 0) & np.isfinite(near) & (bits & 1 == 0)
-    step = np.where((error < 0) == np.signbit(near), 1, -1).astype(np.int32)
-    return np.where(inexact, bits + step, bits).view(np.float32)
+    return round_to_odd(x.astype(np.float64) if x.dtype.kind == "f" else odd_float64(x))
 
 
 def to_small_floats(x: Array, dtype: np.dtype[Any], saturate: int) -> Array:
