@@ -268,13 +268,18 @@ def reduced_axes(case: Case) -> tuple[int, ...]:
     return tuple(sorted({axis % rank for axis in axes})) if axes else tuple(range(rank))
 
 
+def reduced(case: Case) -> tuple[Array, np.dtype[Any], dict[str, Any], int]:
+    """The exact operand of a reduction, its type, what NumPy is to be told, and how many elements become one."""
+    x, axes = wide(case.inputs[0]), reduced_axes(case)
+    over = {"axis": axes, "keepdims": bool(case.attributes.get("keepdims", 1))}
+    return x, case.inputs[0].dtype, over, math.prod(x.shape[axis] for axis in axes)
+
+
 @oracle("ReduceSum", "ReduceMean", "ReduceL2")
 def reduction(case: Case) -> list[Expected | None]:
-    x, dtype = wide(case.inputs[0]), case.inputs[0].dtype
-    axes, keepdims = reduced_axes(case), bool(case.attributes.get("keepdims", 1))
-    count = math.prod(x.shape[axis] for axis in axes)
+    x, dtype, over, count = reduced(case)
     terms = x * x if case.op_type == "ReduceL2" else x
-    total, magnitude = (np.asarray(np.sum(t, axis=axes, keepdims=keepdims)) for t in (terms, np.abs(terms)))
+    total, magnitude = (np.asarray(np.sum(t, **over)) for t in (terms, np.abs(terms)))
     h = lane_depth(count) + 2
     if case.op_type == "ReduceSum":
         return [chained(total, magnitude, h, dtype)]
@@ -438,12 +443,10 @@ def lstm(case: Case) -> list[Expected | None] | None:
 @oracle("ReduceProd")
 def product(case: Case) -> list[Expected | None]:
     """Relative errors of the factors; partial products may overflow or underflow, then only classes count."""
-    x, dtype = wide(case.inputs[0]), case.inputs[0].dtype
-    axes, keepdims = reduced_axes(case), bool(case.attributes.get("keepdims", 1))
-    count = math.prod(x.shape[axis] for axis in axes)
-    exact = np.asarray(np.prod(x, axis=axes, keepdims=keepdims))
+    x, dtype, over, count = reduced(case)
+    exact = np.asarray(np.prod(x, **over))
     logarithms = np.where(x == 0, 0, np.abs(np.log2(np.abs(np.where(x == 0, 1, x)))))
-    reach = np.asarray(np.sum(logarithms, axis=axes, keepdims=keepdims))  # no partial product is further from 1
+    reach = np.asarray(np.sum(logarithms, **over))  # no partial product is further from 1
     limit = 1000 if dtype == np.float64 else 120
     slack = gamma(lane_depth(count) + 1, dtype) * np.abs(exact)
     return [Expected(exact, np.where(reach < limit, slack, np.inf))]
