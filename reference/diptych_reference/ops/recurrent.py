@@ -163,16 +163,9 @@ def lstm(
     functions = resolve_activations(activations, activation_alpha, activation_beta, directions)
     collected: tuple[list[Array], ...] = ([], [], [])
     for d in range(directions):
-        wide_b = None if b is None else widen(b)[d]
-        cell = Cell(
-            w=widen(w)[d],
-            r=widen(r)[d],
-            bias=None if wide_b is None else wide_b[: 4 * hidden] + wide_b[4 * hidden :],
-            peephole=None if p is None else widen(p)[d],
-            functions=functions[d],
-            clip=clip,
-            input_forget=bool(input_forget),
-        )
+        bias = None if b is None else np.add(*np.split(widen(b[d]), 2))  # Wb + Rb
+        peephole = None if p is None else widen(p[d])
+        cell = Cell(widen(w[d]), widen(r[d]), bias, peephole, functions[d], clip, bool(input_forget))
         start = [initial_state(s, d, (directions, batch, hidden), widen(x).dtype) for s in (initial_h, initial_c)]
         results = cell.run(widen(x), lengths, start[0], start[1], reverse=direction == "reverse" or d == 1)
         for values, value in zip(collected, results, strict=True):
