@@ -23,6 +23,7 @@ from diptych.testing.values import Array
 
 WIDE = np.longdouble
 NARROW = ("float16", "bfloat16")
+SUBNORMAL = 2.0**-148  # twice the least of binary32
 
 
 @dataclass
@@ -351,19 +352,23 @@ def layer_normalization(case: Case) -> list[Expected | None] | None:
         return np.mean(t, axis=axes, keepdims=True)
 
     d = x - mean(x)
-    lost = h * mean(np.abs(x)) + u * np.abs(d) + u * np.abs(x)  # of d; double is rounded to the stash type first
+    # Lost of d, for double too what is below binary32, since it is rounded to the stash type first.
+    lost = h * mean(np.abs(x)) + u * np.abs(d) + u * np.abs(x) + SUBNORMAL
     variance = mean(d * d) + epsilon
     relative = (mean(2 * np.abs(d) * lost + lost * lost) + h * mean(d * d)) / variance + u
     inverse = 1 / np.sqrt(variance)
     relative = np.where(relative < 0.1, 0.6 * relative + 3 * u, np.inf)
     slack = np.abs(d) * inverse * (relative + 2 * u) + lost * inverse
     narrow = WIDE(2.0**-53 if dtype == np.float64 else float(ml_dtypes.finfo(dtype).eps) / 2)
-    slack = np.where(np.abs(x) + np.abs(d) > 2.0**60, np.inf, slack)  # squares overflow
+    reach = np.max(np.abs(x) + np.abs(d), axis=axes, keepdims=True, initial=0)
+    slack = np.where((reach > 2.0**57) | (variance < 2.0**-100), np.inf, slack)  # a row's squares over- or underflow
     exact = d * inverse * scale
     slack = np.abs(scale) * (slack + narrow * np.abs(d * inverse)) + narrow * (2 * np.abs(exact) + np.abs(bias)) * WIDE(
         1.01
     )
-    least = float(ml_dtypes.finfo(dtype).smallest_subnormal)
+    least = max(SUBNORMAL, float(ml_dtypes.finfo(dtype).smallest_subnormal))
+    top = float(ml_dtypes.finfo(dtype).max)
+    slack = np.where(np.abs(exact) + slack > top, np.inf, slack)  # infinite before the bias can bring it back
     return [Expected(exact + bias, slack + least * (2 + np.abs(scale)))]
 
 
