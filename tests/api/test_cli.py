@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 import diptych
 import diptych.diff
-from diptych.cli import COMMANDS, main
+from diptych.cli import COMMANDS, main, peers
+from diptych.cli.peers import thread_count
 
 from . import models
 
@@ -114,6 +115,39 @@ def test_bench(capsys: pytest.CaptureFixture[str]) -> None:
     assert (result["threads"], result["rounds"]) == (1, 2)
     assert main(["bench", MODEL, *short]) == 0
     assert "median_ms" in capsys.readouterr().out
+
+
+def test_bench_gives_peers_the_threads_of_the_engine(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DIPTYCH_THREADS", "3")
+    assert thread_count(diptych.SessionOptions()) == 3
+    assert thread_count(diptych.SessionOptions(threads=2)) == 2
+    (result,) = run_json(capsys, "bench", MODEL, "--rounds", "1", "--seconds", "0.001")
+    assert result["threads"] == 3
+
+
+def test_bench_ends_at_a_peer_that_cannot_run_the_model(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unable_to_run(path: str, options: diptych.SessionOptions) -> Any:
+        return "1.0", lambda feeds: [].pop()
+
+    monkeypatch.setitem(peers._LOADERS, "reference", unable_to_run)
+    document = run_json(capsys, "bench", MODEL, "--against", "reference", status=1)
+    assert "reference does not run the model: pop from empty list" in document["error"]["message"]
+
+
+def test_bench_feeds_openvino_by_the_names_of_the_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """OpenVINO drops a Cast that changes nothing, and then calls the input by the name of the Cast's output."""
+    pytest.importorskip("openvino")
+    x, y = (helper.make_tensor_value_info(name, models.FLOAT, [2]) for name in "xy")
+    cast = helper.make_node("Cast", ["x"], ["c"], to=models.FLOAT)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(models.build([cast, helper.make_node("Relu", ["c"], ["y"])], [x], [y]))
+    short = ["--rounds", "1", "--seconds", "0.001", "--threads", "1"]
+    (result,) = run_json(capsys, "bench", str(path), "--against", "openvino", *short)
+    assert result["engines"][1]["greatest_difference"] == 0
 
 
 def test_ops(capsys: pytest.CaptureFixture[str]) -> None:

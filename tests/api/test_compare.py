@@ -38,6 +38,21 @@ def test_signed_zeros_differ_and_nans_do_not(dtype: type) -> None:
     assert not compare(nan, zero).equal
 
 
+SMALL_FLOATS = [np.float16, ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2fnuz]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", SMALL_FLOATS)
+def test_every_nan_counts_as_one_in_silence(dtype: type) -> None:
+    """Signalling ones too: of all patterns against NaN none but the numbers differ, and nothing warns."""
+    width = np.dtype(f"u{np.dtype(dtype).itemsize}")
+    patterns = np.arange(np.iinfo(width).max + 1).astype(width).view(dtype)
+    with np.errstate(invalid="ignore"):
+        numbers = np.count_nonzero(~np.isnan(patterns))
+    assert 0 < numbers < patterns.size
+    assert compare(np.full(patterns.shape, np.nan).astype(dtype), patterns).differing == numbers
+
+
 def test_kinds_dtypes_and_shapes() -> None:
     a = np.ones(1, np.float32)
     assert "dtype float64" in compare(a, a.astype(np.float64)).problem

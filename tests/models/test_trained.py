@@ -13,7 +13,8 @@ import numpy as np
 import onnx
 import pytest
 from tests.conformance.suite import LISTED, Operators, deep, domain
-from tools.models.catalogue import PACKAGES, Feeds, Model, Package
+from tools.models.catalogue import PACKAGES, Model, Package
+from tools.models.feeds import Feeds
 from tools.models.wheels import FetchError, fetch, path_of
 
 import diptych

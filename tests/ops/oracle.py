@@ -23,6 +23,7 @@ from diptych.testing.values import Array
 
 WIDE = np.longdouble
 NARROW = ("float16", "bfloat16")
+SUBNORMAL = 2.0**-148  # twice the least of binary32
 
 
 @dataclass
@@ -268,13 +269,18 @@ def reduced_axes(case: Case) -> tuple[int, ...]:
     return tuple(sorted({axis % rank for axis in axes})) if axes else tuple(range(rank))
 
 
+def reduced(case: Case) -> tuple[Array, np.dtype[Any], dict[str, Any], int]:
+    """The exact operand of a reduction, its type, what NumPy is to be told, and how many elements become one."""
+    x, axes = wide(case.inputs[0]), reduced_axes(case)
+    over = {"axis": axes, "keepdims": bool(case.attributes.get("keepdims", 1))}
+    return x, case.inputs[0].dtype, over, math.prod(x.shape[axis] for axis in axes)
+
+
 @oracle("ReduceSum", "ReduceMean", "ReduceL2")
 def reduction(case: Case) -> list[Expected | None]:
-    x, dtype = wide(case.inputs[0]), case.inputs[0].dtype
-    axes, keepdims = reduced_axes(case), bool(case.attributes.get("keepdims", 1))
-    count = math.prod(x.shape[axis] for axis in axes)
+    x, dtype, over, count = reduced(case)
     terms = x * x if case.op_type == "ReduceL2" else x
-    total, magnitude = (np.asarray(np.sum(t, axis=axes, keepdims=keepdims)) for t in (terms, np.abs(terms)))
+    total, magnitude = (np.asarray(np.sum(t, **over)) for t in (terms, np.abs(terms)))
     h = lane_depth(count) + 2
     if case.op_type == "ReduceSum":
         return [chained(total, magnitude, h, dtype)]
@@ -346,19 +352,23 @@ def layer_normalization(case: Case) -> list[Expected | None] | None:
         return np.mean(t, axis=axes, keepdims=True)
 
     d = x - mean(x)
-    lost = h * mean(np.abs(x)) + u * np.abs(d) + u * np.abs(x)  # of d; double is rounded to the stash type first
+    # Lost of d, for double too what is below binary32, since it is rounded to the stash type first.
+    lost = h * mean(np.abs(x)) + u * np.abs(d) + u * np.abs(x) + SUBNORMAL
     variance = mean(d * d) + epsilon
     relative = (mean(2 * np.abs(d) * lost + lost * lost) + h * mean(d * d)) / variance + u
     inverse = 1 / np.sqrt(variance)
     relative = np.where(relative < 0.1, 0.6 * relative + 3 * u, np.inf)
     slack = np.abs(d) * inverse * (relative + 2 * u) + lost * inverse
     narrow = WIDE(2.0**-53 if dtype == np.float64 else float(ml_dtypes.finfo(dtype).eps) / 2)
-    slack = np.where(np.abs(x) + np.abs(d) > 2.0**60, np.inf, slack)  # squares overflow
+    reach = np.max(np.abs(x) + np.abs(d), axis=axes, keepdims=True, initial=0)
+    slack = np.where((reach > 2.0**57) | (variance < 2.0**-100), np.inf, slack)  # a row's squares over- or underflow
     exact = d * inverse * scale
     slack = np.abs(scale) * (slack + narrow * np.abs(d * inverse)) + narrow * (2 * np.abs(exact) + np.abs(bias)) * WIDE(
         1.01
     )
-    least = float(ml_dtypes.finfo(dtype).smallest_subnormal)
+    least = max(SUBNORMAL, float(ml_dtypes.finfo(dtype).smallest_subnormal))
+    top = float(ml_dtypes.finfo(dtype).max)
+    slack = np.where(np.abs(exact) + slack > top, np.inf, slack)  # infinite before the bias can bring it back
     return [Expected(exact + bias, slack + least * (2 + np.abs(scale)))]
 
 
@@ -438,12 +448,10 @@ def lstm(case: Case) -> list[Expected | None] | None:
 @oracle("ReduceProd")
 def product(case: Case) -> list[Expected | None]:
     """Relative errors of the factors; partial products may overflow or underflow, then only classes count."""
-    x, dtype = wide(case.inputs[0]), case.inputs[0].dtype
-    axes, keepdims = reduced_axes(case), bool(case.attributes.get("keepdims", 1))
-    count = math.prod(x.shape[axis] for axis in axes)
-    exact = np.asarray(np.prod(x, axis=axes, keepdims=keepdims))
+    x, dtype, over, count = reduced(case)
+    exact = np.asarray(np.prod(x, **over))
     logarithms = np.where(x == 0, 0, np.abs(np.log2(np.abs(np.where(x == 0, 1, x)))))
-    reach = np.asarray(np.sum(logarithms, axis=axes, keepdims=keepdims))  # no partial product is further from 1
+    reach = np.asarray(np.sum(logarithms, **over))  # no partial product is further from 1
     limit = 1000 if dtype == np.float64 else 120
     slack = gamma(lane_depth(count) + 1, dtype) * np.abs(exact)
     return [Expected(exact, np.where(reach < limit, slack, np.inf))]

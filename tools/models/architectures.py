@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-from tools.models.catalogue import Feeds, images, normals
 from tools.models.convolutional import mobilenet_v2, resnet50
+from tools.models.feeds import Feeds, images, normals
 from tools.models.recurrent import bilstm_tagger, lstm_stream
-from tools.models.transformers import bert, gpt2_step
+from tools.models.transformers import bert, gpt2_step, minilm
+from tools.models.wheels import STORE
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,9 @@ ARCHITECTURES: dict[str, Architecture] = {
         mobilenet_v2, {"width": 0.25, "stages": ((1, 16, 1, 1), (6, 24, 2, 2), (6, 64, 2, 2)), "classes": 10}, _image
     ),
     "bert": Architecture(bert, {"layers": 2, "hidden": 32, "heads": 2, "vocabulary": 100, "positions": 16}, _sentence),
+    "minilm": Architecture(
+        minilm, {"layers": 3, "hidden": 24, "heads": 3, "vocabulary": 100, "positions": 16}, _sentence
+    ),
     "gpt2_step": Architecture(
         gpt2_step, {"layers": 2, "hidden": 16, "heads": 2, "vocabulary": 50, "positions": 16}, _decoding
     ),
@@ -74,3 +79,17 @@ def build(name: str, small: bool = False) -> onnx.ModelProto:
     """Return the model of this name, with seeded weights."""
     architecture = ARCHITECTURES[name]
     return architecture.make(**(architecture.small if small else {}))
+
+
+def path_of_built(name: str, small: bool = False) -> Path:
+    """Where the model of this name lies once it is written."""
+    return STORE / "built" / ("small" if small else "") / f"{name}.onnx"
+
+
+def write(name: str, small: bool = False) -> Path:
+    """Build the model of this name and write it into the store."""
+    path = path_of_built(name, small)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(build(name, small).SerializeToString())
+    return partial.rename(path)

@@ -78,6 +78,11 @@ def bert(
     return g.model()
 
 
+def minilm(layers: int = 6, hidden: int = 384, heads: int = 12, seed: int = 7, **sizes: int) -> onnx.ModelProto:
+    """MiniLM (Wang et al. 2020), the encoder of many sentence embeddings: BERT's, half as deep and half as wide."""
+    return bert(layers, hidden, heads, seed=seed, **sizes)
+
+
 def gpt2_step(
     layers: int = 12, hidden: int = 768, heads: int = 12, vocabulary: int = 50257, positions: int = 1024, seed: int = 6
 ) -> onnx.ModelProto:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import argparse
 import gc
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
@@ -18,32 +19,50 @@ import numpy as np
 
 import diptych
 from diptych.cli.arguments import add_input_arguments, add_session_arguments, make_feeds, session_options
-from diptych.cli.peers import PEERS, Peer, load_peer
+from diptych.cli.peers import PEERS, Peer, first_answer, load_peer, thread_count
 from diptych.cli.tables import print_json, print_table, progress
-from diptych.errors import InvalidInputError
+from diptych.errors import Error, InvalidInputError
+
+__all__ = ["Timing", "add_timing_arguments", "measure", "peer_names", "ratio", "report"]
 
 HELP = "time a model, beside other engines with --against"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What one engine answered, and the milliseconds that a run of it took, one figure a round."""
+
+    peer: Peer
+    answer: list[Any]
+    milliseconds: list[float]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments of `diptych bench`."""
     parser.add_argument("model", nargs="+", help="paths of ONNX files")
-    parser.add_argument("--against", default="", metavar="PEERS", help=f"comma-separated, of {', '.join(PEERS)}")
-    parser.add_argument("--rounds", type=int, default=20, metavar="N", help="rounds of every engine (default 20)")
-    parser.add_argument(
-        "--seconds", type=float, default=0.05, metavar="S", help="least time of one engine in a round (default 0.05)"
-    )
+    add_timing_arguments(parser)
     add_input_arguments(parser)
     add_session_arguments(parser)
 
 
+def add_timing_arguments(parser: argparse.ArgumentParser, against: str = "") -> None:
+    """Add --against, --rounds, --seconds."""
+    parser.add_argument("--against", default=against, metavar="PEERS", help=f"comma-separated, of {', '.join(PEERS)}")
+    parser.add_argument("--rounds", type=int, default=20, metavar="N", help="rounds of every engine (default 20)")
+    parser.add_argument(
+        "--seconds", type=float, default=0.05, metavar="S", help="least time of one engine in a round (default 0.05)"
+    )
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Time every model and print its table."""
-    if arguments.rounds < 1:
-        raise InvalidInputError(f"--rounds is {arguments.rounds}; expected at least 1")
+    options = session_options(arguments)
+    names = peer_names(arguments.against)
     results = []
     for model in arguments.model:
-        result = bench(model, arguments)
+        feeds = make_feeds(arguments, diptych.InferenceSession(model, options).get_inputs())
+        timings = measure(model, feeds, names, options, arguments.rounds, arguments.seconds)
+        result = report(model, options, timings)
         results.append(result)
         if not arguments.json:
             _print(result)
@@ -52,39 +71,80 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def bench(model: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Time one model on all engines that were asked for."""
-    options = session_options(arguments)
-    names = ["diptych", *(name.strip() for name in arguments.against.split(",") if name.strip())]
-    peers = [load_peer(name, model, options) for name in names]
-    feeds = make_feeds(arguments, diptych.InferenceSession(model, options).get_inputs())
-    outputs = [peer.run(feeds) for peer in peers]
-    repeats = [_repeats(peer, feeds, arguments.seconds) for peer in peers]
-    times: list[list[float]] = [[] for _ in peers]
+def peer_names(against: str) -> list[str]:
+    """Names of the peers in --against; InvalidInputError where there is no such peer."""
+    names = [name.strip() for name in against.split(",") if name.strip()]
+    for name in names:
+        if name not in PEERS:
+            raise InvalidInputError(f"--against: no peer {name!r}; there are {', '.join(PEERS)}")
+    return names
+
+
+def _raise(peer: str, error: Error) -> None:
+    """End the measurement at a peer that fails."""
+    raise error
+
+
+def measure(
+    path: str,
+    feeds: Mapping[str, Any],
+    peers: Sequence[str],
+    options: diptych.SessionOptions,
+    rounds: int,
+    seconds: float,
+    on_failure: Callable[[str, Error], None] = _raise,
+) -> list[Timing]:
+    """Time Diptych, then the named peers, on one model.
+
+    In each of `rounds` rounds every engine runs for about `seconds`. `on_failure` hears of a peer that cannot load the
+    model or run it: it raises, or returns to leave that peer out.
+    """
+    if rounds < 1:
+        raise InvalidInputError(f"--rounds is {rounds}; expected at least 1")
+    engine = load_peer("diptych", path, options)
+    timings = [Timing(engine, engine.run(feeds), [])]
+    for name in peers:
+        try:
+            peer = load_peer(name, path, options)
+            timings.append(Timing(peer, first_answer(peer, feeds), []))
+        except Error as error:
+            on_failure(name, error)
+    repeats = [_repeats(timing.peer, feeds, seconds) for timing in timings]
     gc.disable()
     try:
-        for round_ in range(arguments.rounds):
-            progress(f"{model}: round {round_ + 1} of {arguments.rounds}")
-            for turn in range(len(peers)):
-                i = (turn + round_) % len(peers)
-                times[i].append(_time(peers[i], feeds, repeats[i]))
+        for round_ in range(rounds):
+            progress(f"{path}: round {round_ + 1} of {rounds}")
+            for turn in range(len(timings)):
+                i = (turn + round_) % len(timings)
+                timings[i].milliseconds.append(_time(timings[i].peer, feeds, repeats[i]))
     finally:
         gc.enable()
         progress("")
+    return timings
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """Median over the rounds of our time / theirs."""
+    return median(a / b for a, b in zip(ours, theirs, strict=True))
+
+
+def report(model: str, options: diptych.SessionOptions, timings: Sequence[Timing]) -> dict[str, Any]:
+    """Sum up the timings of one model; those of Diptych come first."""
+    ours = timings[0]
     rows = [
         {
-            "engine": peer.name,
-            "version": peer.version,
-            "load_ms": peer.load_milliseconds,
-            "median_ms": median(own),
-            "least_ms": min(own),
-            "ratio": median(ours / theirs for ours, theirs in zip(times[0], own, strict=True)),
-            "greatest_difference": _difference(outputs[0], output),
+            "engine": timing.peer.name,
+            "version": timing.peer.version,
+            "load_ms": timing.peer.load_milliseconds,
+            "median_ms": median(timing.milliseconds),
+            "least_ms": min(timing.milliseconds),
+            "ratio": ratio(ours.milliseconds, timing.milliseconds),
+            "greatest_difference": _difference(ours.answer, timing.answer),
         }
-        for peer, own, output in zip(peers, times, outputs, strict=True)
+        for timing in timings
     ]
-    threads = arguments.threads or diptych.usable_cpus()
-    return {"model": model, "threads": threads, "rounds": arguments.rounds, "engines": rows}
+    rounds = len(ours.milliseconds)
+    return {"model": model, "threads": thread_count(options), "rounds": rounds, "engines": rows}
 
 
 def _print(result: dict[str, Any]) -> None:
@@ -110,7 +170,9 @@ def _time(peer: Peer, feeds: Mapping[str, Any], repeats: int) -> float:
 
 
 def _difference(ours: list[Any], theirs: list[Any]) -> float:
-    """Greatest absolute difference of any two elements; infinite where shapes or NaNs do not match."""
+    """Greatest absolute difference of any two elements; infinite where counts, shapes or NaNs do not match."""
+    if len(ours) != len(theirs):
+        return float("inf")
     greatest = 0.0
     for a, b in zip(ours, theirs, strict=True):
         if not isinstance(a, np.ndarray) or a.dtype.kind == "O":

@@ -13,10 +13,10 @@ __all__ = ["print_json", "print_table", "progress"]
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print rows under their column names; numbers to the right, text to the left."""
+    """Print rows under their column names; columns with numbers to the right, text to the left."""
     texts = [[_text(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(columns, *texts, strict=True)]
-    right = [bool(rows) and isinstance(cell, int | float) for cell in rows[0]] if rows else [False] * len(columns)
+    right = [any(isinstance(row[i], int | float) for row in rows) for i in range(len(columns))]
     for line in (list(columns), ["-" * w for w in widths], *texts):
         cells = [t.rjust(w) if r else t.ljust(w) for t, w, r in zip(line, widths, right, strict=True)]
         print("  ".join(cells).rstrip())

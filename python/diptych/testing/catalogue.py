@@ -14,6 +14,7 @@ import onnx.defs
 
 import diptych_reference
 from diptych.testing.schema import Row, row
+from diptych_reference.operator import Operator
 
 __all__ = ["catalogue", "entries", "is_newest_meaning"]
 
@@ -36,7 +37,13 @@ def entries() -> Iterator[tuple[Row, np.dtype[Any]]]:
 
 
 def is_newest_meaning(row: Row) -> bool:
-    """Whether no later version of the operator is defined by the same function: others differ in types alone."""
+    """Whether no later version of the operator has the same function and attributes: such differ in types alone."""
     versions = diptych_reference.registry[row.domain, row.op_type]
-    function = versions[row.since].function
-    return not any(since > row.since and other.function is function for since, other in versions.items())
+    meaning = _meaning(versions[row.since])
+    return not any(since > row.since and _meaning(other) == meaning for since, other in versions.items())
+
+
+def _meaning(version: Operator) -> tuple[Any, ...]:
+    """What tells versions of an operator apart, types aside: function and attributes, less a hint that nobody reads."""
+    attributes = {*version.defaults, *version.required} - {"consumed_inputs"}
+    return version.function, attributes

@@ -34,15 +34,21 @@ def round_to(x: Array, dtype: DTypeLike) -> Array:
     dtype = np.dtype(dtype)
     with np.errstate(all="ignore"):
         if dtype == BFLOAT16 and x.dtype == np.float64:
-            # ml_dtypes goes through binary32 and would round twice. Round to odd on the way: an inexact binary32
-            # with an odd last bit can neither be a bfloat16 nor lie halfway between two.
-            near = x.astype(np.float32)
-            error = x - near.astype(np.float64)
-            bits = near.view(np.int32)
-            inexact = (error != 0) & np.isfinite(near) & (bits & 1 == 0)
-            step = np.where((error < 0) == np.signbit(near), 1, -1).astype(np.int32)
-            x = np.where(inexact, bits + step, bits).view(np.float32)
+            x = round_to_odd(x)  # ml_dtypes goes through binary32 and would round twice
         return x.astype(dtype, copy=False)
+
+
+def round_to_odd(x: Array) -> Array:
+    """binary64 `x` in binary32: where it is inexact, the neighbour whose last bit is 1.
+
+    That one can neither be a float of fewer bits nor lie halfway between two, so a later rounding acts as the only one.
+    """
+    near = x.astype(np.float32)
+    error = x - near.astype(np.float64)
+    bits = near.view(np.int32)
+    inexact = (error != 0) & np.isfinite(near) & (bits & 1 == 0)
+    step = np.where((error < 0) == np.signbit(near), 1, -1).astype(np.int32)
+    return np.where(inexact, bits + step, bits).view(np.float32)
 
 
 def to_integer(x: Array, dtype: DTypeLike) -> Array:
@@ -80,25 +86,25 @@ def minimum(a: Array, b: Array) -> Array:
     return _zero_aware(np.minimum, -1, np.asarray(a), np.asarray(b))
 
 
-def maximum_over(x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
-    """The maximum over `axes`, ordered as `maximum`. The reduced axes are not empty."""
+def _zero_aware_over(select: np.ufunc, extreme_zero: float, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    """Minimum or maximum over `axes` by `select`; a zero result is `extreme_zero` if any operand is, else the other."""
     wide = widen(x)
     with np.errstate(all="ignore"):
-        result = np.asarray(np.maximum.reduce(wide, axis=axes, keepdims=True))
-        if is_float(x.dtype):  # a zero result is -0 only if no operand is +0
-            plus = np.logical_or.reduce((wide == 0) & ~np.signbit(wide), axis=axes, keepdims=True)
-            result = np.where(result == 0, np.where(plus, wide.dtype.type(0.0), wide.dtype.type(-0.0)), result)
+        result = np.asarray(select.reduce(wide, axis=axes, keepdims=True))
+        if is_float(x.dtype):
+            extreme = (wide == 0) & (np.signbit(wide) == np.signbit(extreme_zero))
+            found = np.logical_or.reduce(extreme, axis=axes, keepdims=True)
+            zero = np.where(found, wide.dtype.type(extreme_zero), wide.dtype.type(-extreme_zero))
+            result = np.where(result == 0, zero, result)
         result = result.astype(x.dtype, copy=False)
         return result if keepdims else np.squeeze(result, axes)
+
+
+def maximum_over(x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
+    """The maximum over `axes`, ordered as `maximum`. The reduced axes are not empty."""
+    return _zero_aware_over(np.maximum, +0.0, x, axes, keepdims)
 
 
 def minimum_over(x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
     """The minimum over `axes`, ordered as `minimum`. The reduced axes are not empty."""
-    wide = widen(x)
-    with np.errstate(all="ignore"):
-        result = np.asarray(np.minimum.reduce(wide, axis=axes, keepdims=True))
-        if is_float(x.dtype):  # a zero result is -0 if any operand is -0
-            minus = np.logical_or.reduce((wide == 0) & np.signbit(wide), axis=axes, keepdims=True)
-            result = np.where(result == 0, np.where(minus, wide.dtype.type(-0.0), wide.dtype.type(0.0)), result)
-        result = result.astype(x.dtype, copy=False)
-        return result if keepdims else np.squeeze(result, axes)
+    return _zero_aware_over(np.minimum, -0.0, x, axes, keepdims)

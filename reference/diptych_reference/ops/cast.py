@@ -16,6 +16,7 @@ from onnx import TensorProto
 
 from diptych_reference.errors import InvalidInputError, InvalidModelError
 from diptych_reference.numerics import is_float, round_to, to_integer
+from diptych_reference.numerics.conversion import round_to_odd
 from diptych_reference.operator import Array, operator
 from diptych_reference.signature import DTYPE_NAMES, dtype_of
 
@@ -39,9 +40,12 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|infinity|n
 INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 
 
-@operator("Cast", since=(24, 25, 28))
+@operator("Cast", since=(6, 9, 13, 19, 21, 23, 24, 25, 28))
 def cast(input: Array, *, to: int, saturate: int = 1, round_mode: str = "up") -> Array:
-    """`input` as element type `to`. `saturate` is for float8 alone, `round_mode` (up, down, nearest) for float8e8m0."""
+    """`input` as element type `to`.
+
+    `saturate` (19) is for float8 alone, `round_mode` (24; up, down, nearest) for float8e8m0.
+    """
     dtype = dtype_of(to)
     if round_mode not in ("up", "down", "nearest"):
         raise InvalidModelError(f"round_mode {round_mode!r}: expected up, down or nearest")
@@ -107,13 +111,7 @@ def odd_float64(x: Array) -> Array:
 
 def odd_float32(x: Array) -> Array:
     """Numbers in binary32, rounded to odd where 24 bits are too few."""
-    wide = x.astype(np.float64) if x.dtype.kind == "f" else odd_float64(x)
-    near = wide.astype(np.float32)
-    error = wide - near.astype(np.float64)
-    bits = near.view(np.int32)
-    inexact = (error != 0) & np.isfinite(near) & (bits & 1 == 0)
-    step = np.where((error < 0) == np.signbit(near), 1, -1).astype(np.int32)
-    return np.where(inexact, bits + step, bits).view(np.float32)
+    return round_to_odd(x.astype(np.float64) if x.dtype.kind == "f" else odd_float64(x))
 
 
 def to_small_floats(x: Array, dtype: np.dtype[Any], saturate: int) -> Array:
@@ -184,18 +182,6 @@ def parsed(text: str, pattern: re.Pattern[str], convert: Callable[[str], Any]) -
         return convert(text)
     except ValueError as error:  # Python bounds the digits of an int
         raise InvalidInputError(f"{text[:40]!r}…: {error}") from error
-
-
-@operator("Cast", since=(19, 21, 23))
-def cast_19(input: Array, *, to: int, saturate: int = 1) -> Array:
-    """Cast without `round_mode`."""
-    return cast(input, to=to, saturate=saturate)
-
-
-@operator("Cast", since=(6, 9, 13))
-def cast_6(input: Array, *, to: int) -> Array:
-    """Cast without float8."""
-    return cast(input, to=to)
 
 
 @operator("Cast", since=1)

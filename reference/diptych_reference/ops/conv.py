@@ -41,15 +41,20 @@ def conv(
     weights = widen(w).reshape(group, m // group, per_group, *view.kernel)
     acc = np.zeros((n, group, m // group, *view.output), padded.dtype)
     for block in blocks(per_group if acc.size else 0):
-        terms, factors = [], []
         for position in view.positions():
-            seen = view.at(padded[:, :, block], position)  # [N, G, block, output…]
-            terms.append(np.moveaxis(seen, 2, 0)[:, :, :, None])  # [block, N, G, 1, output…]
             chosen: tuple[Any, ...] = (slice(None), slice(None), block, *position)
-            factors.append(np.moveaxis(weights[chosen], 2, 0))  # [block, G, M/G]
-        factor = np.concatenate(factors)
-        acc = fma_chain(np.concatenate(terms), factor.reshape(factor.shape + (1,) * len(view.output)), acc)
+            factors = np.moveaxis(weights[chosen], 2, 0)  # [block, G, M/G]
+            acc = continued(acc, view.at(padded[:, :, block], position), factors)
     return with_bias(acc.reshape(n, m, *view.output), b, x.dtype)
+
+
+def continued(acc: Array, inputs: Array, factors: Array) -> Array:
+    """The chains `acc` [N, G, M/G, size…], each continued over the channels of a block.
+
+    `inputs` [N, G, block, size…] is what they meet at one kernel position, `factors` [block, G, M/G] the weights there.
+    """
+    terms = np.moveaxis(inputs, 2, 0)[:, :, :, None]  # [block, N, G, 1, size…]
+    return fma_chain(terms, factors.reshape(factors.shape + (1,) * (acc.ndim - 3)), acc)
 
 
 def padded_size(pads: tuple[tuple[int, int], ...], size: tuple[int, ...], overhang: tuple[int, ...]) -> tuple[int, ...]:
@@ -156,9 +161,8 @@ def conv_transpose(
             hits = [hit(*axis) for axis in zip(size, output, stride, offsets, strict=True)]
             source = (slice(None), slice(None), block, *(read for read, _ in hits))
             target = (slice(None), slice(None), slice(None), *(write for _, write in hits))
-            terms = np.moveaxis(inputs[source], 2, 0)[:, :, :, None]  # [block, N, G, 1, hits…]
-            factor = np.moveaxis(weights[(slice(None), block, slice(None), *position)], 1, 0)  # [block, G, M/G]
-            acc[target] = fma_chain(terms, factor.reshape(factor.shape + (1,) * rank), acc[target])
+            factors = np.moveaxis(weights[(slice(None), block, slice(None), *position)], 1, 0)  # [block, G, M/G]
+            acc[target] = continued(acc[target], inputs[source], factors)
     return with_bias(acc.reshape(n, group * m, *output), b, x.dtype)
 
 

@@ -52,15 +52,12 @@ def element_places(data: Array, indices: Array, axis: int) -> tuple[Array, ...]:
     return tuple(np.broadcast_arrays(*places))
 
 
-@operator("GatherND", since=11)
-def gather_nd_11(data: Array, indices: Array) -> Array:
-    """`output[i..] = data[indices[i..]]`: the last dimension of `indices` holds coordinates in `data`."""
-    return gather_nd(data, indices)
-
-
-@operator("GatherND", since=(12, 13))
+@operator("GatherND", since=(11, 12, 13))
 def gather_nd(data: Array, indices: Array, *, batch_dims: int = 0) -> Array:
-    """As version 11 for each element of the first `batch_dims` dimensions, in which `data` and `indices` agree."""
+    """`output[i..] = data[indices[i..]]`: the last dimension of `indices` holds coordinates in `data`.
+
+    So for each element of the first `batch_dims` (12) dimensions, in which `data` and `indices` agree.
+    """
     batch = data.shape[:batch_dims]
     if not 0 <= batch_dims < min(data.ndim, indices.ndim) or indices.shape[:batch_dims] != batch:
         raise ShapeError(f"batch_dims {batch_dims} for data {list(data.shape)}, indices {list(indices.shape)}")
@@ -80,15 +77,12 @@ def coordinates(indices: Array, shape: tuple[int, ...]) -> list[Array]:
 
 
 @operator("Scatter", since=(9, 11))  # the name before ScatterElements; deprecated in 11
-@operator("ScatterElements", since=(11, 13))
-def scatter_elements_11(data: Array, indices: Array, updates: Array, *, axis: int = 0) -> Array:
-    """`data` with `output[i, indices[i, j, k], k] = updates[i, j, k]` for axis 1; of duplicates the last stays."""
-    return scatter_elements(data, indices, updates, axis=axis)
-
-
-@operator("ScatterElements", since=(16, 18))
+@operator("ScatterElements", since=(11, 13, 16, 18))
 def scatter_elements(data: Array, indices: Array, updates: Array, *, axis: int = 0, reduction: str = "none") -> Array:
-    """As version 11; with `reduction` add, mul, max or min (18) the updates are combined with what is there."""
+    """`data` with `output[i, indices[i, j, k], k] = updates[i, j, k]` for axis 1; of duplicates the last stays.
+
+    With `reduction` (16) add, mul, max or min (18) the updates are combined with what is there.
+    """
     along = normalize_axis(axis, data.ndim)
     if updates.shape != indices.shape:
         raise ShapeError(f"updates {list(updates.shape)} and indices {list(indices.shape)} differ")
@@ -97,15 +91,12 @@ def scatter_elements(data: Array, indices: Array, updates: Array, *, axis: int =
     return scattered(data, targets, updates.reshape(-1), reduction)
 
 
-@operator("ScatterND", since=(11, 13))
-def scatter_nd_11(data: Array, indices: Array, updates: Array) -> Array:
-    """`data` with `output[indices[i..]] = updates[i..]`; of duplicates the last in row-major order."""
-    return scatter_nd(data, indices, updates)
-
-
-@operator("ScatterND", since=(16, 18))
+@operator("ScatterND", since=(11, 13, 16, 18))
 def scatter_nd(data: Array, indices: Array, updates: Array, *, reduction: str = "none") -> Array:
-    """As version 11; with `reduction` add, mul, max or min (18) the updates are combined with what is there."""
+    """`data` with `output[indices[i..]] = updates[i..]`; of duplicates the last in row-major order.
+
+    With `reduction` (16) add, mul, max or min (18) the updates are combined with what is there.
+    """
     if indices.ndim == 0 or not 1 <= indices.shape[-1] <= data.ndim:
         raise ShapeError(f"indices {list(indices.shape)} have too many or no coordinates for data {list(data.shape)}")
     depth = indices.shape[-1]

@@ -64,14 +64,18 @@ def parameter_shape(x: Array, scale: Array, **parameters: Array) -> tuple[int, .
 
 
 def batch_statistics(x: Array, spatial: bool) -> tuple[Array, Array]:
-    """Mean and population variance, two passes of lane sums, over the batch and (`spatial`) all axes from 2 on."""
-    wide = widen(x)
+    """Mean and population variance over the batch and (`spatial`) all axes from 2 on."""
     axes = (0, *range(2, x.ndim)) if spatial else (0,)
-    count = wide.dtype.type(math.prod(x.shape[axis] for axis in axes))
-    mean = lane_sum(wide, axes, keepdims=True) / count
-    d = wide - mean
-    variance = lane_sum(d * d, axes) / count
-    return mean.reshape(variance.shape), variance
+    mean, _, variance = moments(widen(x), axes)
+    return np.squeeze(mean, axes), np.squeeze(variance, axes)
+
+
+def moments(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array, Array]:
+    """Mean, `x - mean` and population variance, two passes of lane sums; the reduced axes are kept."""
+    count = x.dtype.type(math.prod(x.shape[axis] for axis in axes))
+    mean = lane_sum(x, axes, keepdims=True) / count
+    d = x - mean
+    return mean, d, lane_sum(d * d, axes, keepdims=True) / count
 
 
 def moved(running: Array, current: Array, momentum: float) -> Array:
@@ -168,10 +172,7 @@ def layer_normalization(
         raise UnsupportedOperatorError(f"stash_type {stash_type} ({stash}), expected a floating-point type")
     axes = tuple(range(normal_axis(axis, x.ndim), x.ndim))
     wide = round_to(widen(x), stash).astype(accumulator(stash))
-    count = wide.dtype.type(math.prod(x.shape[axis] for axis in axes))
-    mean = lane_sum(wide, axes, keepdims=True) / count
-    d = wide - mean
-    variance = lane_sum(d * d, axes, keepdims=True) / count
+    mean, d, variance = moments(wide, axes)
     inverse = wide.dtype.type(1) / np.sqrt(variance + wide.dtype.type(epsilon))
     y = rounded(np.multiply, round_to(d * inverse, x.dtype), scale)
     if b is not None:

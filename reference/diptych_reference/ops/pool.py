@@ -13,7 +13,7 @@ from diptych_reference.operator import Array, operator
 from diptych_reference.windows import Windows, windows
 
 
-@operator("AveragePool", since=(19, 22))
+@operator("AveragePool", since=(1, 7, 10, 11, 19, 22))
 def average_pool(
     x: Array,
     *,
@@ -28,7 +28,7 @@ def average_pool(
     """The sum of a window's input positions in row-major order, divided by their count.
 
     With count_include_pad the count includes padding, but never what hangs over the padded input (ceil_mode). A window
-    without any input position gives +0.
+    without any input position gives +0. Version 1 counts input positions only; ceil_mode came in 10, dilations in 19.
     """
     view = pool_windows(x, kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
     if 0 in x.shape[:2]:
@@ -68,59 +68,7 @@ def covered(view: Windows, include_pad: int) -> Array:
     return count
 
 
-@operator("AveragePool", since=(10, 11))
-def average_pool_10(
-    x: Array,
-    *,
-    auto_pad: str = "NOTSET",
-    ceil_mode: int = 0,
-    count_include_pad: int = 0,
-    kernel_shape: Sequence[int],
-    pads: Sequence[int] | None = None,
-    strides: Sequence[int] | None = None,
-) -> Array:
-    """AveragePool without dilations."""
-    return average_pool(
-        x,
-        auto_pad=auto_pad,
-        ceil_mode=ceil_mode,
-        count_include_pad=count_include_pad,
-        kernel_shape=kernel_shape,
-        pads=pads,
-        strides=strides,
-    )
-
-
-@operator("AveragePool", since=7)
-def average_pool_7(
-    x: Array,
-    *,
-    auto_pad: str = "NOTSET",
-    count_include_pad: int = 0,
-    kernel_shape: Sequence[int],
-    pads: Sequence[int] | None = None,
-    strides: Sequence[int] | None = None,
-) -> Array:
-    """AveragePool without dilations and ceil_mode."""
-    return average_pool(
-        x, auto_pad=auto_pad, count_include_pad=count_include_pad, kernel_shape=kernel_shape, pads=pads, strides=strides
-    )
-
-
-@operator("AveragePool", since=1)
-def average_pool_1(
-    x: Array,
-    *,
-    auto_pad: str = "NOTSET",
-    kernel_shape: Sequence[int],
-    pads: Sequence[int] | None = None,
-    strides: Sequence[int] | None = None,
-) -> Array:
-    """AveragePool over input positions only."""
-    return average_pool(x, auto_pad=auto_pad, kernel_shape=kernel_shape, pads=pads, strides=strides)
-
-
-@operator("MaxPool", since=(10, 11, 12, 22))
+@operator("MaxPool", since=(8, 10, 11, 12, 22))
 def max_pool(
     x: Array,
     *,
@@ -135,7 +83,8 @@ def max_pool(
     """The maximum of a window's input positions and its index in all of `x`, the first one in row-major order.
 
     -0 is below +0; a NaN is above everything. Indices are flat over [N, C, size…], with storage_order=1 column-major
-    over size…. A window without any input position gives -infinity (the least integer) and index -1.
+    over size…. A window without any input position gives -infinity (the least integer) and index -1. ceil_mode and
+    dilations came in 10.
     """
     view = pool_windows(x, kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
     if 0 in x.shape[:2]:
@@ -166,22 +115,6 @@ def flat_indices(shape: tuple[int, ...], storage_order: int) -> Array:
     plane = plane.reshape(size[::-1]).T if storage_order else plane.reshape(size)
     start = np.arange(n * c, dtype=np.int64) * math.prod(size)
     return start.reshape(n, c, *(1,) * len(size)) + plane
-
-
-@operator("MaxPool", since=8)
-def max_pool_8(
-    x: Array,
-    *,
-    auto_pad: str = "NOTSET",
-    kernel_shape: Sequence[int],
-    pads: Sequence[int] | None = None,
-    storage_order: int = 0,
-    strides: Sequence[int] | None = None,
-) -> tuple[Array, Array]:
-    """MaxPool without dilations and ceil_mode."""
-    return max_pool(
-        x, auto_pad=auto_pad, kernel_shape=kernel_shape, pads=pads, storage_order=storage_order, strides=strides
-    )
 
 
 @operator("MaxPool", since=1)

@@ -52,38 +52,7 @@ def quantize_linear_10(x: Array, y_scale: Array, y_zero_point: Array | None = No
     return quantize_linear(x, y_scale, y_zero_point)
 
 
-@operator("QuantizeLinear", since=13)
-def quantize_linear_13(x: Array, y_scale: Array, y_zero_point: Array | None = None, *, axis: int = 1) -> Array:
-    """As version 10, or with a scale for each index of `axis`."""
-    return quantize_linear(x, y_scale, y_zero_point, axis=axis)
-
-
-@operator("QuantizeLinear", since=19)
-def quantize_linear_19(
-    x: Array, y_scale: Array, y_zero_point: Array | None = None, *, axis: int = 1, saturate: int = 1
-) -> Array:
-    """As version 13, to float8 types too."""
-    return quantize_linear(x, y_scale, y_zero_point, axis=axis, saturate=saturate)
-
-
-@operator("QuantizeLinear", since=21)
-def quantize_linear_21(
-    x: Array,
-    y_scale: Array,
-    y_zero_point: Array | None = None,
-    *,
-    axis: int = 1,
-    saturate: int = 1,
-    block_size: int = 0,
-    output_dtype: int = 0,
-) -> Array:
-    """As version 19, to 4-bit and 16-bit integers too, or with a scale for each block of `block_size` along `axis`."""
-    return quantize_linear(
-        x, y_scale, y_zero_point, axis=axis, saturate=saturate, block_size=block_size, output_dtype=output_dtype
-    )
-
-
-@operator("QuantizeLinear", since=(23, 24, 25, 28))
+@operator("QuantizeLinear", since=(13, 19, 21, 23, 24, 25, 28))
 def quantize_linear(
     x: Array,
     y_scale: Array,
@@ -95,7 +64,11 @@ def quantize_linear(
     output_dtype: int = 0,
     precision: int = 0,
 ) -> Array:
-    """As version 21, divided in the type `precision`. Output type: the zero point's, `output_dtype` or uint8."""
+    """As version 10, or with a scale for each index of `axis` or (21) each block of `block_size` along it.
+
+    Divided in the type `precision` (23). Output type: the zero point's, `output_dtype` (21) or uint8; float8 since 19,
+    4-bit and 16-bit integers since 21.
+    """
     target = np.dtype(np.uint8)
     if y_zero_point is not None:
         target = y_zero_point.dtype
@@ -184,21 +157,7 @@ def dequantize_linear_10(x: Array, x_scale: Array, x_zero_point: Array | None = 
     return dequantize_linear(x, x_scale, x_zero_point)
 
 
-@operator("DequantizeLinear", since=(13, 19))
-def dequantize_linear_13(x: Array, x_scale: Array, x_zero_point: Array | None = None, *, axis: int = 1) -> Array:
-    """As version 10, or with a scale for each index of `axis`; version 19 takes float8 types too."""
-    return dequantize_linear(x, x_scale, x_zero_point, axis=axis)
-
-
-@operator("DequantizeLinear", since=21)
-def dequantize_linear_21(
-    x: Array, x_scale: Array, x_zero_point: Array | None = None, *, axis: int = 1, block_size: int = 0
-) -> Array:
-    """As version 19, of 4-bit and 16-bit integers too, or with a scale for each block of `block_size` along `axis`."""
-    return dequantize_linear(x, x_scale, x_zero_point, axis=axis, block_size=block_size)
-
-
-@operator("DequantizeLinear", since=(23, 24, 25, 28))
+@operator("DequantizeLinear", since=(13, 19, 21, 23, 24, 25, 28))
 def dequantize_linear(
     x: Array,
     x_scale: Array,
@@ -208,7 +167,10 @@ def dequantize_linear(
     block_size: int = 0,
     output_dtype: int = 0,
 ) -> Array:
-    """As version 21. The output type is `output_dtype` or that of the scale."""
+    """As version 10, or with a scale for each index of `axis` or (21) each block of `block_size` along it.
+
+    The output type is `output_dtype` (23) or that of the scale; float8 since 19, 4-bit and 16-bit integers since 21.
+    """
     target = dtype_of(output_dtype) if output_dtype else x_scale.dtype
     if not is_float(target):
         raise InvalidTypeError(f"DequantizeLinear does not produce {target}; give output_dtype")

@@ -128,7 +128,7 @@ class Cell:
         return y, h, c
 
 
-@operator("LSTM", since=(14, 22))
+@operator("LSTM", since=(1, 7, 14, 22))
 def lstm(
     x: Array,
     w: Array,
@@ -147,32 +147,25 @@ def lstm(
     hidden_size: int | None = None,
     input_forget: int = 0,
     layout: int = 0,
+    output_sequence: int = 0,
 ) -> tuple[Array, Array, Array]:
     """`x` [T, N, I] -> Y [T, D, N, H], Y_h [D, N, H], Y_c [D, N, H]; D directions, H hidden values.
 
-    layout=1 puts N first everywhere. float16 and bfloat16 keep `h` and `c` in binary32 during the sequence.
+    layout=1 (14) puts N first everywhere. output_sequence (1 alone) said whether Y is wanted; so does Y's name in the
+    node. float16 and bfloat16 keep `h` and `c` in binary32 during the sequence.
     """
     if layout:
         x = np.swapaxes(x, 0, 1) if x.ndim == 3 else x
         initial_h, initial_c = (None if s is None else np.swapaxes(s, 0, 1) for s in (initial_h, initial_c))
     directions = check_shapes(x, w, r, b, p, direction, hidden_size)
     steps, batch, hidden = x.shape[0], x.shape[1], r.shape[2]
-    lengths = np.full(batch, steps) if sequence_lens is None else sequence_lens.astype(np.int64)
-    if lengths.shape != (batch,) or (lengths > steps).any() or (lengths < 0).any():
-        raise ShapeError(f"sequence_lens {lengths.tolist()}: expected {batch} values in 0 .. {steps}")
+    lengths = checked_lengths(sequence_lens, batch, steps)
     functions = resolve_activations(activations, activation_alpha, activation_beta, directions)
     collected: tuple[list[Array], ...] = ([], [], [])
     for d in range(directions):
-        wide_b = None if b is None else widen(b)[d]
-        cell = Cell(
-            w=widen(w)[d],
-            r=widen(r)[d],
-            bias=None if wide_b is None else wide_b[: 4 * hidden] + wide_b[4 * hidden :],
-            peephole=None if p is None else widen(p)[d],
-            functions=functions[d],
-            clip=clip,
-            input_forget=bool(input_forget),
-        )
+        bias = None if b is None else np.add(*np.split(widen(b[d]), 2))  # Wb + Rb
+        peephole = None if p is None else widen(p[d])
+        cell = Cell(widen(w[d]), widen(r[d]), bias, peephole, functions[d], clip, bool(input_forget))
         start = [initial_state(s, d, (directions, batch, hidden), widen(x).dtype) for s in (initial_h, initial_c)]
         results = cell.run(widen(x), lengths, start[0], start[1], reverse=direction == "reverse" or d == 1)
         for values, value in zip(collected, results, strict=True):
@@ -181,6 +174,14 @@ def lstm(
     if layout:
         return np.transpose(y, (2, 0, 1, 3)), np.swapaxes(y_h, 0, 1), np.swapaxes(y_c, 0, 1)
     return y, y_h, y_c
+
+
+def checked_lengths(sequence_lens: Array | None, batch: int, steps: int) -> Array:
+    """The length of each sequence, [N]; all steps where none are given."""
+    lengths = np.full(batch, steps) if sequence_lens is None else sequence_lens.astype(np.int64)
+    if lengths.shape != (batch,) or (lengths > steps).any() or (lengths < 0).any():
+        raise ShapeError(f"sequence_lens {lengths.tolist()}: expected {batch} values in 0 .. {steps}")
+    return lengths
 
 
 def initial_state(state: Array | None, d: int, shape: tuple[int, int, int], dtype: np.dtype[Any]) -> Array:
@@ -212,82 +213,3 @@ def check_shapes(
         if value is not None and value.shape != shape:
             raise ShapeError(f"{name} has shape {list(value.shape)}, expected {list(shape)}")
     return directions
-
-
-@operator("LSTM", since=7)
-def lstm_7(
-    x: Array,
-    w: Array,
-    r: Array,
-    b: Array | None = None,
-    sequence_lens: Array | None = None,
-    initial_h: Array | None = None,
-    initial_c: Array | None = None,
-    p: Array | None = None,
-    *,
-    activation_alpha: Sequence[float] | None = None,
-    activation_beta: Sequence[float] | None = None,
-    activations: Sequence[str] | None = None,
-    clip: float | None = None,
-    direction: str = "forward",
-    hidden_size: int | None = None,
-    input_forget: int = 0,
-) -> tuple[Array, Array, Array]:
-    """LSTM without `layout`."""
-    return lstm(
-        x,
-        w,
-        r,
-        b,
-        sequence_lens,
-        initial_h,
-        initial_c,
-        p,
-        activation_alpha=activation_alpha,
-        activation_beta=activation_beta,
-        activations=activations,
-        clip=clip,
-        direction=direction,
-        hidden_size=hidden_size,
-        input_forget=input_forget,
-    )
-
-
-@operator("LSTM", since=1)
-def lstm_1(
-    x: Array,
-    w: Array,
-    r: Array,
-    b: Array | None = None,
-    sequence_lens: Array | None = None,
-    initial_h: Array | None = None,
-    initial_c: Array | None = None,
-    p: Array | None = None,
-    *,
-    activation_alpha: Sequence[float] | None = None,
-    activation_beta: Sequence[float] | None = None,
-    activations: Sequence[str] | None = None,
-    clip: float | None = None,
-    direction: str = "forward",
-    hidden_size: int | None = None,
-    input_forget: int = 0,
-    output_sequence: int = 0,
-) -> tuple[Array, Array, Array]:
-    """LSTM-7; `output_sequence` said whether Y is wanted, which its name in the node says too."""
-    return lstm_7(
-        x,
-        w,
-        r,
-        b,
-        sequence_lens,
-        initial_h,
-        initial_c,
-        p,
-        activation_alpha=activation_alpha,
-        activation_beta=activation_beta,
-        activations=activations,
-        clip=clip,
-        direction=direction,
-        hidden_size=hidden_size,
-        input_forget=input_forget,
-    )

@@ -118,15 +118,15 @@ register("ReduceMax", greatest, (1, 11, 12, 13), (18, 20))
 register("ReduceMin", least, (1, 11, 12, 13), (18, 20))
 
 
-@operator("ArgMax", since=(12, 13))
+@operator("ArgMax", since=(1, 11, 12, 13))
 def arg_max(data: Array, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Array:
-    """The index of the maximum along `axis`: the first of equals (-0 equals +0), or the last; a NaN wins."""
+    """The index of the maximum along `axis`: the first of equals (-0 equals +0), or (12) the last; a NaN wins."""
     return extreme_index(np.argmax, data, axis, keepdims, select_last_index)
 
 
-@operator("ArgMin", since=(12, 13))
+@operator("ArgMin", since=(1, 11, 12, 13))
 def arg_min(data: Array, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Array:
-    """The index of the minimum along `axis`: the first of equals (-0 equals +0), or the last; a NaN wins."""
+    """The index of the minimum along `axis`: the first of equals (-0 equals +0), or (12) the last; a NaN wins."""
     return extreme_index(np.argmin, data, axis, keepdims, select_last_index)
 
 
@@ -138,18 +138,6 @@ def extreme_index(search: Callable[..., Array], data: Array, axis: int, keepdims
     wide = widen(data)
     index = search(np.flip(wide, axis) if last else wide, axis=axis, keepdims=bool(keepdims))
     return np.asarray(data.shape[axis] - 1 - index if last else index, dtype=np.int64)
-
-
-@operator("ArgMax", since=(1, 11))
-def arg_max_1(data: Array, *, axis: int = 0, keepdims: int = 1) -> Array:
-    """ArgMax that takes the first of equals."""
-    return arg_max(data, axis=axis, keepdims=keepdims)
-
-
-@operator("ArgMin", since=(1, 11))
-def arg_min_1(data: Array, *, axis: int = 0, keepdims: int = 1) -> Array:
-    """ArgMin that takes the first of equals."""
-    return arg_min(data, axis=axis, keepdims=keepdims)
 
 
 @operator("CumSum", since=(11, 14))
@@ -169,12 +157,12 @@ def cum_sum(x: Array, axis: Array, *, exclusive: int = 0, reverse: int = 0) -> A
     return np.flip(sums, along) if reverse else sums
 
 
-@operator("TopK", since=(11, 24))
+@operator("TopK", since=(10, 11, 24))
 def top_k(x: Array, k: Array, *, axis: int = -1, largest: int = 1, sorted: int = 1) -> tuple[Array, Array]:
     """The `k` greatest (or least) elements along `axis` in order, and their indices.
 
     Equal elements: the lower index first. NaN is above every number; -0 equals +0. `sorted=0` leaves the order open: it
-    is the same here.
+    is the same here. `largest` and `sorted` came in 11.
     """
     along = normal_axis(axis, x.ndim)
     if k.size != 1 or not 0 <= int(k.reshape(())) <= x.shape[along]:
@@ -186,12 +174,6 @@ def top_k(x: Array, k: Array, *, axis: int = -1, largest: int = 1, sorted: int =
         order = np.argsort(keys, axis=along, kind="stable")
     indices = np.take(order, np.arange(int(k.reshape(()))), axis=along).astype(np.int64)
     return np.take_along_axis(x, indices, axis=along), indices
-
-
-@operator("TopK", since=10)
-def top_k_10(x: Array, k: Array, *, axis: int = -1) -> tuple[Array, Array]:
-    """TopK of the greatest elements."""
-    return top_k(x, k, axis=axis)
 
 
 @operator("TopK", since=1)

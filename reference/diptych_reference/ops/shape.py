@@ -189,20 +189,19 @@ def split_1(
     input: Array, lengths: Array | None = None, *, axis: int = 0, split: Sequence[int] | None = None, n_outputs: int
 ) -> tuple[Array, ...]:
     """Pieces of `input` along `axis`: lengths from the second input or the attribute, else equal ones."""
-    chosen = split if lengths is None else lengths
-    return cut(input, axis, equal_lengths(input, axis, n_outputs) if chosen is None else integers(chosen, "split"))
+    return given_or_equal(input, axis, split if lengths is None else lengths, n_outputs)
 
 
 @operator("Split", since=(2, 11))
 def split_2(input: Array, *, axis: int = 0, split: Sequence[int] | None = None, n_outputs: int) -> tuple[Array, ...]:
     """Pieces of `input` along `axis`: lengths from the attribute, else equal ones, as many as the node has outputs."""
-    return cut(input, axis, equal_lengths(input, axis, n_outputs) if split is None else integers(split, "split"))
+    return given_or_equal(input, axis, split, n_outputs)
 
 
 @operator("Split", since=13)
 def split_13(input: Array, split: Array | None = None, *, axis: int = 0, n_outputs: int) -> tuple[Array, ...]:
     """As version 2, with the lengths an input."""
-    return cut(input, axis, equal_lengths(input, axis, n_outputs) if split is None else integers(split, "split"))
+    return given_or_equal(input, axis, split, n_outputs)
 
 
 @operator("Split", since=18)
@@ -221,12 +220,14 @@ def split(
     return cut(input, axis, [max(0, min(chunk, length - i * chunk)) for i in range(n_outputs)])
 
 
-def equal_lengths(input: Array, axis: int, pieces: int) -> list[int]:
-    """`pieces` equal lengths along `axis`."""
+def given_or_equal(input: Array, axis: int, lengths: Array | Sequence[int] | None, pieces: int) -> tuple[Array, ...]:
+    """Consecutive pieces of `input` along `axis`: of these lengths, or (None) `pieces` equal ones."""
+    if lengths is not None:
+        return cut(input, axis, integers(lengths, "split"))
     length = input.shape[normalize_axis(axis, input.ndim)]
     if length % pieces:
         raise ShapeError(f"length {length} along axis {axis} is not divisible into {pieces} equal parts")
-    return [length // pieces] * pieces
+    return cut(input, axis, [length // pieces] * pieces)
 
 
 def cut(input: Array, axis: int, lengths: list[int]) -> tuple[Array, ...]:

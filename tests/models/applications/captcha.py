@@ -7,24 +7,21 @@ python captcha.py onnxruntime|diptych IMAGE
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
+import drop_in
+
 
 def main(backend: str, image: str) -> None:
-    if backend == "diptych":
-        import diptych.onnxruntime
-
-        diptych.onnxruntime.install()
+    drop_in.choose(backend)
     import ddddocr
-    import onnxruntime
 
     content = Path(image).read_bytes()
     text = ddddocr.DdddOcr(beta=True, show_ad=False).classification(content)
     boxes = ddddocr.DdddOcr(det=True, show_ad=False).detection(content)
     result = {"texts": [text], "boxes": boxes}
-    print(json.dumps({"module": onnxruntime.__name__, "file": str(onnxruntime.__file__), "result": result}))
+    drop_in.show(result)
 
 
 if __name__ == "__main__":

@@ -5,22 +5,19 @@ python rapidocr.py onnxruntime|diptych IMAGE
 
 from __future__ import annotations
 
-import json
 import sys
+
+import drop_in
 
 
 def main(backend: str, image: str) -> None:
-    if backend == "diptych":
-        import diptych.onnxruntime
-
-        diptych.onnxruntime.install()
-    import onnxruntime
+    drop_in.choose(backend)
     from rapidocr_onnxruntime import RapidOCR
 
     found, _ = RapidOCR()(image)
     boxes, texts, scores = zip(*(found or []), strict=True) if found else ((), (), ())
     result = {"boxes": boxes, "texts": texts, "scores": [float(score) for score in scores]}
-    print(json.dumps({"module": onnxruntime.__name__, "file": str(onnxruntime.__file__), "result": result}))
+    drop_in.show(result)
 
 
 if __name__ == "__main__":

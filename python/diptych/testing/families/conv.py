@@ -71,13 +71,19 @@ def batch(s: Sketch) -> int:
     return int(s.choose(1, 2, 3, 0))
 
 
-@shape_rule("Conv")
-def conv(s: Sketch) -> list[Any]:
-    """X [N, C, size…], W [M, C/group, kernel…] and perhaps B [M]."""
+def layer(s: Sketch) -> tuple[int, int, int, Window]:
+    """Channels and windows of a convolution, whose kernel_shape is perhaps said as well."""
     group, c, m = channels(s)
     view = window(s, spatial_rank(s))
     if s.coin():
         s.set("kernel_shape", list(view.kernel))
+    return group, c, m, view
+
+
+@shape_rule("Conv")
+def conv(s: Sketch) -> list[Any]:
+    """X [N, C, size…], W [M, C/group, kernel…] and perhaps B [M]."""
+    group, c, m, view = layer(s)
     x = s.tensor((batch(s), group * c, *view.size))
     return [x, s.tensor((group * m, c, *view.kernel)), s.tensor((group * m,)) if s.coin() else None]
 
@@ -85,10 +91,7 @@ def conv(s: Sketch) -> list[Any]:
 @shape_rule("ConvInteger")
 def conv_integer(s: Sketch) -> list[Any]:
     """As Conv, of 8-bit integers of either kind, with zero points; that of W is a scalar or one a channel."""
-    group, c, m = channels(s)
-    view = window(s, spatial_rank(s))
-    if s.coin():
-        s.set("kernel_shape", list(view.kernel))
+    group, c, m, view = layer(s)
     second = s.input_dtype("w")
     left: Array | None = s.tensor(()) if s.coin() else None
     right = s.tensor((group * m,) if s.coin() else (), second) if s.coin() else None
