@@ -11,11 +11,12 @@ use diptych_kernels::Isa;
 use smallvec::SmallVec;
 
 use crate::dtype::{DType, Element};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::graph::{Attribute, Graph, Node};
 use crate::packed::PackedWeights;
 use crate::run::{Executable, KernelCx, ValueCx};
-use crate::tensor::{Shape, Tensor, Value};
+use crate::signatures::{self, Signature};
+use crate::tensor::{Shape, Tensor, Value, ValueType};
 
 /// One row of a family's table: which builder serves which version of which operator.
 #[derive(Clone, Copy)]
@@ -312,8 +313,8 @@ impl Step {
 /// What is known of one input at plan time.
 #[derive(Clone)]
 pub struct InputInfo {
-    /// `None` for sequences and optionals.
-    pub dtype: Option<DType>,
+    pub ty: ValueType,
+    /// Empty for sequences and optionals.
     pub shape: Shape,
     /// The elements, if they are known at plan time: constants, and what can be computed from shapes.
     pub value: Option<Value>,
@@ -349,7 +350,7 @@ impl PlanCx<'_> {
     }
 
     pub fn dtype(&self, input: usize) -> Result<DType> {
-        let dtype = self.info(input)?.dtype;
+        let dtype = self.info(input)?.ty.dtype();
         dtype.ok_or_else(|| Error::shape(format!("input {input} must be a tensor, not a sequence or optional")))
     }
 
@@ -473,6 +474,27 @@ impl Registry {
         compile: &dyn Fn(&Arc<Graph>) -> Result<Arc<Executable>>,
     ) -> Result<Box<dyn Operator>> {
         let row = self.find(node)?;
-        (row.build)(&BuildCx { node, since: row.since, compile }).map_err(|error| error.at(node.place()))
+        let operator = (row.build)(&BuildCx { node, since: row.since, compile }).at(|| node.place())?;
+        Ok(match signatures::find(row.domain, row.op_type, row.since) {
+            Some(signature) => Box::new(Signed { signature, operator }),
+            None => operator,
+        })
+    }
+}
+
+/// An operator of ONNX. Its inputs are held against its signature before it plans, so it need not check their types.
+struct Signed {
+    signature: &'static Signature,
+    operator: Box<dyn Operator>,
+}
+
+impl Operator for Signed {
+    fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
+        self.signature.check_types(cx.inputs.iter().map(|info| info.as_ref().map(|info| info.ty)))?;
+        self.operator.plan(cx)
+    }
+
+    fn deterministic(&self) -> bool {
+        self.operator.deterministic()
     }
 }

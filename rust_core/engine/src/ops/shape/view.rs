@@ -25,7 +25,7 @@ struct Identity {
 
 impl Operator for Identity {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        match cx.info(0)?.dtype {
+        match cx.info(0)?.ty.dtype() {
             // Sequences came with version 14; a value that is no tensor is handed on as it is.
             None if self.since >= 14 => Step::values(|cx| Ok(vec![cx.input(0)?.clone()])),
             _ => view(movable(cx, 0, self.since, 1)?, cx.shape(0)?.into()),

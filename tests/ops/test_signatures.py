@@ -1,0 +1,62 @@
+"""The engine's table of ONNX's signatures, and that both panels hold a node's inputs against them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+import diptych
+import diptych_reference
+from tools import signatures
+
+X = np.zeros((2, 3), np.float32)
+
+
+def ints(*values: int, dtype: str = "int64") -> np.ndarray[Any, Any]:
+    return np.array(values, dtype)
+
+
+def test_table_is_what_onnx_says() -> None:
+    """Another version of onnx may lack versions or have more; those that both know must be equal."""
+    text = signatures.TABLE.read_text()
+    if f"onnx {onnx.__version__};" in text:
+        assert text == signatures.render(), "run python -m tools.signatures --write"
+    ours, theirs = signatures.spelled_out(text), signatures.spelled_out(signatures.render())
+    assert len(ours) == 659
+    assert {key: row for key, row in ours.items() if key in theirs} == {k: r for k, r in theirs.items() if k in ours}
+
+
+@pytest.mark.parametrize(
+    ("op_type", "opset", "inputs", "message"),
+    [
+        ("Slice", 13, [X, ints(0), ints(1, dtype="int32")], "input 'ends': got tensor(int32), expected tensor(int64)"),
+        ("Slice", 13, [X, X[0], X[0]], "input 'starts': got tensor(float), expected one of "),
+        ("Slice", 13, [[X], ints(0), ints(1)], "input 'data': got seq(tensor(float)), expected one of "),
+        ("Add", 14, [X, X.astype("float64")], "input 'B': got tensor(double), expected tensor(float)"),
+        ("Concat", 13, [X, X, X.astype("int32")], "input 'inputs': got tensor(int32), expected tensor(float)"),
+        ("Identity", 13, [[X]], "input 'input': got seq(tensor(float)), expected one of "),
+    ],
+)
+def test_both_panels_refuse_a_type(op_type: str, opset: int, inputs: list[Any], message: str) -> None:
+    for run, error in (
+        (diptych.run_operator, diptych.InvalidTypeError),
+        (diptych_reference.run_operator, diptych_reference.InvalidTypeError),
+    ):
+        with pytest.raises(error) as caught:
+            run(op_type, inputs, {"axis": 0} if op_type == "Concat" else {}, opset=opset)  # type: ignore[operator]
+        assert f"{op_type}-{opset}, {message}" in str(caught.value)
+        assert isinstance(caught.value, (TypeError, ValueError))
+
+
+def test_a_model_refuses_a_type() -> None:
+    """As its only fault shows when it runs: ends are computed, so nothing but the node's signature tells their type."""
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 13]> g (float[N] x, int64[1] s, int64[1] e) => (float[M] y)'
+        "{ small = Cast<to=6>(e) y = Slice(x, s, small) }"
+    )
+    session = diptych.InferenceSession(model.SerializeToString())
+    with pytest.raises(diptych.InvalidTypeError, match=r"Slice.*Slice-13, input 'ends': got tensor\(int32\)"):
+        session.run(None, {"x": X[0], "s": ints(0), "e": ints(1)})
