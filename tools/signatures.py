@@ -97,7 +97,9 @@ class Table:
         attributes = []
         for name, attribute in sorted(schema.attributes.items()):
             kind = attribute.type.name.title().replace("_", "")
-            attributes.append(f'{"required" if attribute.required else "attribute"}("{name}", Kind::{kind})')
+            # A memory hint that one old schema demands and nobody reads is not missed.
+            constructor = "required" if attribute.required and name != "consumed_inputs" else "attribute"
+            attributes.append(f'{constructor}("{name}", Kind::{kind})')
         key = f'"{schema.domain}", "{schema.name}", {schema.since_version}'
         outputs = f"({schema.min_output}, {count(schema.max_output)})"
         return f"op({key}, {schema.min_input}, &[{', '.join(inputs)}], {outputs}, &[{', '.join(attributes)}])"

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from tools import signatures
 
 import diptych
 import diptych_reference
-from tools import signatures
 
 X = np.zeros((2, 3), np.float32)
 

@@ -1,8 +1,9 @@
 //! What an operator is to the engine: a struct with its attributes that, for given input types, plans one step.
 //!
-//! [`Operator::plan`] does everything that does not depend on the elements: checks dtypes, broadcasts shapes, computes
-//! strides, packs weights. It returns the outputs' types and a closure that only calls a kernel. Plans are cached
-//! by input shapes, so the closure is all that a run pays for.
+//! [`Operator::plan`] does everything that does not depend on the elements: dispatches on dtypes, broadcasts shapes,
+//! computes strides, packs weights. It returns the outputs' types and a closure that only calls a kernel. Plans are cached
+//! by input shapes, so the closure is all that a run pays for. A node's arity, attributes and input types are held against
+//! ONNX's signature before ([`crate::signatures`]): operators rely on them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -474,11 +475,12 @@ impl Registry {
         compile: &dyn Fn(&Arc<Graph>) -> Result<Arc<Executable>>,
     ) -> Result<Box<dyn Operator>> {
         let row = self.find(node)?;
-        let operator = (row.build)(&BuildCx { node, since: row.since, compile }).at(|| node.place())?;
-        Ok(match signatures::find(row.domain, row.op_type, row.since) {
-            Some(signature) => Box::new(Signed { signature, operator }),
-            None => operator,
-        })
+        let build = || (row.build)(&BuildCx { node, since: row.since, compile });
+        let Some(signature) = signatures::find(row.domain, row.op_type, row.since) else {
+            return build().at(|| node.place());
+        };
+        let operator = signature.check_node(node).and_then(|()| build()).at(|| node.place())?;
+        Ok(Box::new(Signed { signature, operator }))
     }
 }
 

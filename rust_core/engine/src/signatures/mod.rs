@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
+use crate::graph::{Attribute, Node, ValueId};
 use crate::tensor::ValueType;
 
 #[rustfmt::skip]
@@ -31,6 +32,10 @@ impl Types {
 
     pub fn contains(self, dtype: DType) -> bool {
         self.0 & (1 << dtype as u8) != 0
+    }
+
+    fn is_empty(self) -> bool {
+        self.0 == 0
     }
 
     fn iter(self) -> impl Iterator<Item = DType> {
@@ -114,6 +119,13 @@ pub struct Input {
     pub types: &'static TypeSet,
 }
 
+impl Input {
+    /// Whether it may not be absent.
+    fn is_needed(&self) -> bool {
+        matches!(self.presence, Presence::Required | Presence::Variadic)
+    }
+}
+
 /// The kind of an attribute, as `AttributeProto` has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttributeKind {
@@ -127,6 +139,45 @@ pub enum AttributeKind {
     Ints,
     Floats,
     Strings,
+}
+
+impl AttributeKind {
+    fn takes(self, value: &Attribute) -> bool {
+        match value {
+            // An empty list from Python has no element type.
+            Attribute::Ints(values) if values.is_empty() => {
+                matches!(self, AttributeKind::Ints | AttributeKind::Floats | AttributeKind::Strings)
+            }
+            Attribute::Int(_) => self == AttributeKind::Int,
+            Attribute::Float(_) => self == AttributeKind::Float,
+            Attribute::String(_) => self == AttributeKind::String,
+            // A sparse tensor is read as a dense one.
+            Attribute::Tensor(_) => matches!(self, AttributeKind::Tensor | AttributeKind::SparseTensor),
+            Attribute::Graph(_) => self == AttributeKind::Graph,
+            Attribute::Type(_) => self == AttributeKind::TypeProto,
+            Attribute::Ints(_) => self == AttributeKind::Ints,
+            Attribute::Floats(_) => self == AttributeKind::Floats,
+            Attribute::Strings(_) => self == AttributeKind::Strings,
+            // No operator of ONNX has an attribute of these.
+            Attribute::Tensors(_) | Attribute::Graphs(_) | Attribute::Types(_) => false,
+        }
+    }
+
+    /// What an attribute of the kind is, for messages.
+    fn description(self) -> &'static str {
+        match self {
+            AttributeKind::Int => "an integer",
+            AttributeKind::Float => "a float",
+            AttributeKind::String => "a string",
+            AttributeKind::Tensor => "a tensor",
+            AttributeKind::SparseTensor => "a sparse tensor",
+            AttributeKind::Graph => "a graph",
+            AttributeKind::TypeProto => "a type",
+            AttributeKind::Ints => "a list of integers",
+            AttributeKind::Floats => "a list of floats",
+            AttributeKind::Strings => "a list of strings",
+        }
+    }
 }
 
 /// One attribute.
@@ -176,13 +227,64 @@ impl Signature {
         matches!(last, Some(Presence::Variadic | Presence::Heterogeneous))
     }
 
+    /// Holds a node's numbers of inputs and outputs and its attributes against the signature.
+    pub fn check_node(&self, node: &Node) -> Result<()> {
+        self.check_inputs(&node.inputs)?;
+        let most = self.outputs.1;
+        if node.outputs.len() > most {
+            return Err(self.wrong(format!("{} outputs are asked for, expected at most {most}", node.outputs.len())));
+        }
+        self.check_attributes(node)
+    }
+
+    fn wrong(&self, problem: String) -> Error {
+        Error::invalid_model(format!("{}: {problem}", self.name()))
+    }
+
+    /// Absent inputs at the end are as good as none.
+    fn check_inputs(&self, inputs: &[Option<ValueId>]) -> Result<()> {
+        let present = inputs.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        if inputs.len() < self.min_inputs || (!self.is_variadic() && present > self.inputs.len()) {
+            let most = if self.is_variadic() { "any number".into() } else { self.inputs.len().to_string() };
+            let message = format!("got {} inputs, expected {} to {most}", inputs.len(), self.min_inputs);
+            return Err(self.wrong(message));
+        }
+        let absent = inputs.iter().enumerate().filter(|(_, input)| input.is_none());
+        let mut formal = absent.filter_map(|(position, _)| self.input(position));
+        match formal.find(|input| input.is_needed()) {
+            Some(input) => Err(self.wrong(format!("input '{}' is absent, and the operator needs it", input.name))),
+            None => Ok(()),
+        }
+    }
+
+    fn check_attributes(&self, node: &Node) -> Result<()> {
+        for (name, value) in &node.attributes {
+            let Some(formal) = self.attributes.iter().find(|formal| formal.name == name) else {
+                let known: Vec<&str> = self.attributes.iter().map(|formal| formal.name).collect();
+                let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+                return Err(self.wrong(format!("it has no attribute '{name}' (it has: {known})")));
+            };
+            if !formal.kind.takes(value) {
+                return Err(self.wrong(format!("attribute '{name}' must be {}", formal.kind.description())));
+            }
+        }
+        let missing = |formal: &&FormalAttribute| formal.required && !node.attributes.contains_key(formal.name);
+        match self.attributes.iter().find(missing) {
+            Some(formal) => Err(self.wrong(format!("it needs attribute '{}'", formal.name))),
+            None => Ok(()),
+        }
+    }
+
     /// Every input must have a type its constraint allows, and inputs that share a type variable the same type. `None`
     /// is an absent input.
     pub fn check_types(&self, inputs: impl IntoIterator<Item = Option<ValueType>>) -> Result<()> {
         let mut bound: SmallVec<[(u8, ValueType); 4]> = SmallVec::new();
         for (position, ty) in inputs.into_iter().enumerate() {
             let (Some(input), Some(ty)) = (self.input(position), ty) else { continue };
-            if matches!(ty, ValueType::Absent) {
+            if ty == ValueType::Absent {
+                if input.is_needed() && input.types.optionals.is_empty() {
+                    return Err(self.wrong_type(input, ty, None));
+                }
                 continue;
             }
             let first = bound.iter().find(|(variable, _)| *variable == input.variable).map(|(_, ty)| *ty);
@@ -287,6 +389,64 @@ mod tests {
         );
     }
 
+    /// The message with which a node of these inputs, outputs and attributes is refused, "" if it is taken.
+    fn refused_node(
+        op_type: &str,
+        since: i64,
+        inputs: &[Option<ValueId>],
+        outputs: usize,
+        attributes: &[(&str, Attribute)],
+    ) -> String {
+        let node = Node {
+            name: "n".into(),
+            domain: String::new(),
+            op_type: op_type.into(),
+            opset: since,
+            inputs: inputs.to_vec(),
+            outputs: vec![Some(9); outputs],
+            attributes: attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+            captures: Vec::new(),
+        };
+        match find("", op_type, since).unwrap().check_node(&node) {
+            Ok(()) => String::new(),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::InvalidModel);
+                error.message().to_owned()
+            }
+        }
+    }
+
+    #[test]
+    fn arity_is_that_of_the_version() {
+        let refused = |inputs: &[Option<ValueId>], outputs| refused_node("Slice", 13, inputs, outputs, &[]);
+        assert_eq!(refused(&[Some(0), Some(1), Some(2), None, Some(4)], 1), "");
+        assert_eq!(refused(&[Some(0), Some(1), Some(2), None, None, None], 1), "");
+        assert_eq!(refused(&[Some(0), Some(1)], 1), "Slice-13: got 2 inputs, expected 3 to 5");
+        assert_eq!(refused(&[Some(0); 6], 1), "Slice-13: got 6 inputs, expected 3 to 5");
+        assert_eq!(
+            refused(&[Some(0), None, Some(2)], 1),
+            "Slice-13: input 'starts' is absent, and the operator needs it"
+        );
+        assert_eq!(refused(&[Some(0); 3], 2), "Slice-13: 2 outputs are asked for, expected at most 1");
+        let max = |inputs: &[Option<ValueId>]| refused_node("Max", 13, inputs, 1, &[]);
+        assert_eq!(max(&[Some(0); 20]), "");
+        assert_eq!(max(&[]), "Max-13: got 0 inputs, expected 1 to any number");
+        assert!(max(&[Some(0), None]).contains("'data_0' is absent"));
+    }
+
+    #[test]
+    fn attributes_are_those_of_the_version() {
+        let cast = |attributes: &[(&str, Attribute)]| refused_node("Cast", 13, &[Some(0)], 1, attributes);
+        let to = ("to", Attribute::Int(1));
+        assert_eq!(cast(std::slice::from_ref(&to)), "");
+        assert_eq!(cast(&[]), "Cast-13: it needs attribute 'to'");
+        assert_eq!(cast(&[("to", Attribute::Float(1.0))]), "Cast-13: attribute 'to' must be an integer");
+        let saturate = ("saturate", Attribute::Int(1));
+        assert_eq!(cast(&[to, saturate]), "Cast-13: it has no attribute 'saturate' (it has: to)");
+        let empty = [("activations", Attribute::Ints(vec![])), ("hidden_size", Attribute::Int(1))];
+        assert_eq!(refused_node("LSTM", 14, &[Some(0); 3], 1, &empty), "");
+    }
+
     #[test]
     fn every_value_of_a_variadic_input_counts() {
         assert_eq!(refusal("Concat", 13, &[Some(F); 9]), "");
@@ -307,7 +467,9 @@ mod tests {
         // An optional takes the value itself, an empty sequence is of any type, and what holds nothing is absent.
         assert_eq!(refusal("OptionalHasElement", 15, &[Some(F)]), "");
         assert_eq!(refusal("Identity", 14, &[Some(ValueType::EmptySequence)]), "");
-        assert_eq!(refusal("Slice", 13, &[Some(ValueType::Absent)]), "");
-        assert!(refusal("Identity", 28, &[Some(ValueType::Nested)]).contains("what is no tensor"));
+        assert_eq!(refusal("OptionalHasElement", 15, &[Some(ValueType::Absent)]), "");
+        assert_eq!(refusal("Slice", 13, &[Some(F), Some(I64), Some(I64), Some(ValueType::Absent)]), "");
+        assert!(refusal("Slice", 13, &[Some(ValueType::Absent)]).contains("'data': got optional(), expected one of"));
+        assert!(refusal("Identity", 25, &[Some(ValueType::Nested)]).contains("what is no tensor"));
     }
 }

@@ -285,7 +285,7 @@ pub static SIGNATURES: [Signature; 659] = [
         Kind::Ints), required("kernel_shape", Kind::Ints), attribute("pads", Kind::Ints), attribute("strides",
         Kind::Ints)]),
     op("", "BatchNormalization", 1, 5, &[one("X", 0, &T0), one("scale", 0, &T0), one("B", 0, &T0), one("mean", 0, &T0),
-        one("var", 0, &T0)], (1, 5), &[required("consumed_inputs", Kind::Ints), attribute("epsilon", Kind::Float),
+        one("var", 0, &T0)], (1, 5), &[attribute("consumed_inputs", Kind::Ints), attribute("epsilon", Kind::Float),
         attribute("is_test", Kind::Int), attribute("momentum", Kind::Float), attribute("spatial", Kind::Int)]),
     op("", "BatchNormalization", 6, 5, &[one("X", 0, &T0), one("scale", 0, &T0), one("B", 0, &T0), one("mean", 0, &T0),
         one("var", 0, &T0)], (1, 5), &[attribute("epsilon", Kind::Float), attribute("is_test", Kind::Int),
