@@ -168,7 +168,9 @@ impl Pad {
         let (pads, chosen) = match &self.legacy {
             Some((pads, _)) => (pads.clone(), None),
             None => {
-                check_vector(cx, 1)?;
+                for input in [1, 3].into_iter().filter(|&input| cx.has(input)) {
+                    check_vector(cx, input)?;
+                }
                 (cx.ints(1)?, cx.opt_ints(3)?)
             }
         };
