@@ -139,40 +139,6 @@ impl<'a> BuildCx<'a> {
     pub fn required<T>(&self, name: &str, value: Option<T>) -> Result<T> {
         value.ok_or_else(|| Error::invalid_model(format!("{} needs attribute '{name}'", self.node.op_type)))
     }
-
-    /// Refuses attributes that this version does not have, so that none is silently ignored.
-    pub fn only(&self, known: &[&str]) -> Result<()> {
-        match self.node.attributes.keys().find(|name| !known.contains(&name.as_str())) {
-            None => Ok(()),
-            Some(name) => Err(Error::invalid_model(format!(
-                "{} of version {} has no attribute '{name}' (it has: {})",
-                self.node.op_type,
-                self.since,
-                if known.is_empty() { "none".into() } else { known.join(", ") }
-            ))),
-        }
-    }
-
-    /// Checks the numbers of inputs and outputs. `max = usize::MAX` for variadic ones. The first `min` must be present.
-    pub fn arity(&self, min_inputs: usize, max_inputs: usize, max_outputs: usize) -> Result<()> {
-        let (inputs, outputs) = (&self.node.inputs, &self.node.outputs);
-        if inputs.len() < min_inputs || inputs.len() > max_inputs || inputs.iter().take(min_inputs).any(Option::is_none)
-        {
-            return Err(Error::invalid_model(format!(
-                "{} takes {min_inputs} to {max_inputs} inputs, got {}",
-                self.node.op_type,
-                inputs.iter().flatten().count()
-            )));
-        }
-        if outputs.len() > max_outputs {
-            let op_type = &self.node.op_type;
-            return Err(Error::invalid_model(format!(
-                "{op_type} has at most {max_outputs} outputs, got {}",
-                outputs.len()
-            )));
-        }
-        Ok(())
-    }
 }
 
 /// An operator with its attributes.
@@ -358,21 +324,6 @@ impl PlanCx<'_> {
     pub fn shape(&self, input: usize) -> Result<&[usize]> {
         self.dtype(input)?;
         Ok(&self.info(input)?.shape)
-    }
-
-    /// Checks that inputs have one dtype; gives it.
-    pub fn same_dtype(&self, inputs: &[usize]) -> Result<DType> {
-        let first = self.dtype(inputs[0])?;
-        for &input in &inputs[1..] {
-            if self.has(input) && self.dtype(input)? != first {
-                return Err(Error::shape(format!(
-                    "input {input} is {}, but input {} is {first}: they must be of one type",
-                    self.dtype(input)?,
-                    inputs[0]
-                )));
-            }
-        }
-        Ok(first)
     }
 
     /// The elements of an input, or a stop that asks for them.
