@@ -41,6 +41,8 @@ FIELDS = {
     (True, False): "optionals",
     (True, True): "optional_sequences",
 }
+# Inputs that ONNX demands and models leave empty all the same: both panels take that, as they do in later versions.
+LEFT_EMPTY = {("Gemm", 7): {"C"}, ("Gemm", 9): {"C"}, ("Resize", 11): {"roi", "scales"}}
 CONSTRUCTORS = {"Single": "one", "Optional": "opt", "Variadic": "many"}
 
 
@@ -92,6 +94,8 @@ class Table:
         inputs = []
         for parameter in schema.inputs:
             constructor = CONSTRUCTORS[parameter.option.name] if parameter.is_homogeneous else "mixed"
+            if parameter.name in LEFT_EMPTY.get((schema.name, schema.since_version), ()):
+                constructor = "opt"
             variable = variables.index(parameter.type_str)
             inputs.append(f'{constructor}("{parameter.name}", {variable}, &{self.types(parameter)})')
         attributes = []

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given, settings
 from tools import signatures
 
 import diptych
 import diptych_reference
+from diptych.testing import Case, Row, catalogue, difference, on_engine, on_reference
+from diptych.testing.cases import operator_cases
 
 X = np.zeros((2, 3), np.float32)
 
@@ -54,6 +59,36 @@ def test_both_panels_refuse_a_type(op_type: str, opset: int, inputs: list[Any], 
             run(op_type, inputs, {"axis": 0} if op_type == "Concat" else {}, opset=opset)  # type: ignore[operator]
         assert f"{op_type}-{opset}, {message}" in str(caught.value)
         assert isinstance(caught.value, (TypeError, ValueError))
+
+
+def variations(case: Case) -> Iterator[Case]:
+    """The case with one input of another type or absent, with one input or output more."""
+    for at, value in enumerate(case.inputs):
+        others: list[Any] = [None]
+        if isinstance(value, np.ndarray):
+            others.append([value])
+            zeros = [np.zeros(value.shape, dtype) for dtype in (np.float32, np.int32, np.int64, np.uint8, np.bool_)]
+            others += [other for other in zeros if other.dtype != value.dtype] + [np.full(value.shape, "", object)]
+        for other in others:
+            yield dataclasses.replace(case, inputs=(*case.inputs[:at], other, *case.inputs[at + 1 :]))
+    yield dataclasses.replace(case, inputs=(*case.inputs, None))
+    yield dataclasses.replace(case, inputs=(*case.inputs, X, X, X, X))
+    yield dataclasses.replace(case, n_outputs=case.n_outputs + 1)
+
+
+@pytest.mark.parametrize("row", [row for row in catalogue() if row.op_type not in ("If", "Loop")], ids=lambda r: r.name)
+def test_both_panels_take_the_same_types(row: Row) -> None:
+    @settings(max_examples=1)
+    @given(operator_cases(row.op_type, row.since, domain=row.domain))
+    def agree(case: Case) -> None:
+        for other in variations(case):
+            expected, actual = on_reference(other), on_engine(other)
+            assert not difference(expected, actual), other
+            if ", input " in str(expected.error):  # the signature's word, not the operator's own
+                # Arity comes first on the right panel.
+                assert isinstance(actual.error, (diptych.InvalidTypeError, diptych.InvalidModelError)), other
+
+    agree()
 
 
 def test_a_model_refuses_a_type() -> None:
