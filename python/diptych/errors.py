@@ -5,6 +5,7 @@ Error
 ├── ModelFileError            (OSError)              a file that the model needs cannot be read
 ├── UnsupportedOperatorError  (NotImplementedError)  an operator, version or type that the engine lacks
 ├── InvalidInputError         (ValueError)           a wrong name, type or declared shape, or a wrong option
+│   ├── InvalidTypeError      (TypeError)            a value of a type that its operator does not take
 │   └── MissingInputError                            an input that has no default was not fed
 ├── ShapeError                (ValueError)           shapes or values met at run time do not fit an operator
 ├── ResourceLimitError        (MemoryError)          a memory or work budget would be passed
@@ -20,6 +21,7 @@ from diptych._core import (
     InternalError,
     InvalidInputError,
     InvalidModelError,
+    InvalidTypeError,
     ModelFileError,
     ResourceLimitError,
     ShapeError,
@@ -33,6 +35,7 @@ __all__ = [
     "InternalError",
     "InvalidInputError",
     "InvalidModelError",
+    "InvalidTypeError",
     "MissingInputError",
     "ModelFileError",
     "ResourceLimitError",

@@ -31,7 +31,7 @@ def run_operator(
     numbers take NumPy's types (float64, int64): pass arrays where the operator wants another. `opset` defaults
     to the newest version of the operator that the engine has.
 
-    Raises UnsupportedOperatorError, InvalidInputError and ShapeError as a session does.
+    Raises UnsupportedOperatorError, InvalidTypeError and ShapeError as a session does.
     """
     if opset is None:
         opset = _newest(domain, op_type)

@@ -101,6 +101,7 @@ class InferenceSession:
         Raises:
             MissingInputError: an input without a default is not in `input_feed`.
             InvalidInputError: an unknown name, another element type, rank or fixed dimension than declared.
+            InvalidTypeError: a value of a type that its operator does not take.
             ShapeError: shapes or values that do not fit an operator.
             CancelledError, DeadlineExceededError, ResourceLimitError: as `run_options` and `memory_limit` say.
 

@@ -113,6 +113,20 @@ def test_both_panels_refuse(row: Row) -> None:
     agree()
 
 
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case("Slice", "", 13, (np.zeros(2, np.float32), np.array([0]), np.array([1], np.int32)), {}, 1),
+        Case("Pad", "", 25, (np.zeros((1, 0)), np.array([], int), None, np.zeros((1, 0), int)), {}, 1),
+    ],
+    ids=lambda case: case.op_type,
+)
+def test_both_panels_refuse_what_was_found(case: Case) -> None:
+    """Cases of the test above that one panel once took."""
+    assert on_reference(case).error is not None
+    assert on_engine(case).error is not None
+
+
 def test_registries_hold_the_same_rows() -> None:
     """The reference, the engine and the shape rules know the same operators, at ONNX's since_versions."""
     reference = {(row.domain, row.op_type, row.since) for row in catalogue()}

@@ -2,7 +2,8 @@
 
 use diptych_engine::{Error, ErrorKind};
 use pyo3::exceptions::{
-    PyException, PyMemoryError, PyNotImplementedError, PyOSError, PyRuntimeError, PyTimeoutError, PyValueError,
+    PyException, PyMemoryError, PyNotImplementedError, PyOSError, PyRuntimeError, PyTimeoutError, PyTypeError,
+    PyValueError,
 };
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -77,6 +78,11 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add(name, &made)?;
         by_kind.push((kind, made.unbind()));
     }
+    let name = "InvalidTypeError";
+    let bases = [module.getattr("InvalidInputError")?.cast_into()?, py.get_type::<PyTypeError>()];
+    let made = class(py, name, "A value has a type that its operator does not take.", &bases)?;
+    module.add(name, &made)?;
+    by_kind.push((ErrorKind::InvalidType, made.unbind()));
     let _ = CLASSES.set(py, Classes { base: base.unbind(), by_kind });
     Ok(())
 }

@@ -13,6 +13,8 @@ pub enum ErrorKind {
     Unsupported,
     /// An argument of `run` has the wrong name, type or shape; or an option has a wrong value.
     InvalidInput,
+    /// A value has a type that its operator's signature does not allow.
+    InvalidType,
     /// Shapes or values met at run time do not fit an operator.
     Shape,
     /// A memory or work budget would be passed.

@@ -16,8 +16,9 @@ pub mod pool;
 pub mod profile;
 pub mod run;
 pub mod session;
+pub mod signatures;
 pub mod tensor;
 
 pub use dtype::{Bool, DType, Element};
 pub use error::{Context, Error, ErrorKind, Result};
-pub use tensor::{Shape, Strings, Tensor, Value};
+pub use tensor::{Shape, Strings, Tensor, Value, ValueType};

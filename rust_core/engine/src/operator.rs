@@ -1,8 +1,9 @@
 //! What an operator is to the engine: a struct with its attributes that, for given input types, plans one step.
 //!
-//! [`Operator::plan`] does everything that does not depend on the elements: checks dtypes, broadcasts shapes, computes
-//! strides, packs weights. It returns the outputs' types and a closure that only calls a kernel. Plans are cached
-//! by input shapes, so the closure is all that a run pays for.
+//! [`Operator::plan`] does everything that does not depend on the elements: dispatches on dtypes, broadcasts shapes,
+//! computes strides, packs weights. It returns the outputs' types and a closure that only calls a kernel. Plans are cached
+//! by input shapes, so the closure is all that a run pays for. A node's arity, attributes and input types are held against
+//! ONNX's signature before ([`crate::signatures`]): operators rely on them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,11 +12,12 @@ use diptych_kernels::Isa;
 use smallvec::SmallVec;
 
 use crate::dtype::{DType, Element};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::graph::{Attribute, Graph, Node};
 use crate::packed::PackedWeights;
 use crate::run::{Executable, KernelCx, ValueCx};
-use crate::tensor::{Shape, Tensor, Value};
+use crate::signatures::{self, Signature};
+use crate::tensor::{Shape, Tensor, Value, ValueType};
 
 /// One row of a family's table: which builder serves which version of which operator.
 #[derive(Clone, Copy)]
@@ -136,40 +138,6 @@ impl<'a> BuildCx<'a> {
     /// A required attribute's value, or the error that names it.
     pub fn required<T>(&self, name: &str, value: Option<T>) -> Result<T> {
         value.ok_or_else(|| Error::invalid_model(format!("{} needs attribute '{name}'", self.node.op_type)))
-    }
-
-    /// Refuses attributes that this version does not have, so that none is silently ignored.
-    pub fn only(&self, known: &[&str]) -> Result<()> {
-        match self.node.attributes.keys().find(|name| !known.contains(&name.as_str())) {
-            None => Ok(()),
-            Some(name) => Err(Error::invalid_model(format!(
-                "{} of version {} has no attribute '{name}' (it has: {})",
-                self.node.op_type,
-                self.since,
-                if known.is_empty() { "none".into() } else { known.join(", ") }
-            ))),
-        }
-    }
-
-    /// Checks the numbers of inputs and outputs. `max = usize::MAX` for variadic ones. The first `min` must be present.
-    pub fn arity(&self, min_inputs: usize, max_inputs: usize, max_outputs: usize) -> Result<()> {
-        let (inputs, outputs) = (&self.node.inputs, &self.node.outputs);
-        if inputs.len() < min_inputs || inputs.len() > max_inputs || inputs.iter().take(min_inputs).any(Option::is_none)
-        {
-            return Err(Error::invalid_model(format!(
-                "{} takes {min_inputs} to {max_inputs} inputs, got {}",
-                self.node.op_type,
-                inputs.iter().flatten().count()
-            )));
-        }
-        if outputs.len() > max_outputs {
-            let op_type = &self.node.op_type;
-            return Err(Error::invalid_model(format!(
-                "{op_type} has at most {max_outputs} outputs, got {}",
-                outputs.len()
-            )));
-        }
-        Ok(())
     }
 }
 
@@ -312,8 +280,8 @@ impl Step {
 /// What is known of one input at plan time.
 #[derive(Clone)]
 pub struct InputInfo {
-    /// `None` for sequences and optionals.
-    pub dtype: Option<DType>,
+    pub ty: ValueType,
+    /// Empty for sequences and optionals.
     pub shape: Shape,
     /// The elements, if they are known at plan time: constants, and what can be computed from shapes.
     pub value: Option<Value>,
@@ -349,28 +317,13 @@ impl PlanCx<'_> {
     }
 
     pub fn dtype(&self, input: usize) -> Result<DType> {
-        let dtype = self.info(input)?.dtype;
+        let dtype = self.info(input)?.ty.dtype();
         dtype.ok_or_else(|| Error::shape(format!("input {input} must be a tensor, not a sequence or optional")))
     }
 
     pub fn shape(&self, input: usize) -> Result<&[usize]> {
         self.dtype(input)?;
         Ok(&self.info(input)?.shape)
-    }
-
-    /// Checks that inputs have one dtype; gives it.
-    pub fn same_dtype(&self, inputs: &[usize]) -> Result<DType> {
-        let first = self.dtype(inputs[0])?;
-        for &input in &inputs[1..] {
-            if self.has(input) && self.dtype(input)? != first {
-                return Err(Error::shape(format!(
-                    "input {input} is {}, but input {} is {first}: they must be of one type",
-                    self.dtype(input)?,
-                    inputs[0]
-                )));
-            }
-        }
-        Ok(first)
     }
 
     /// The elements of an input, or a stop that asks for them.
@@ -473,6 +426,28 @@ impl Registry {
         compile: &dyn Fn(&Arc<Graph>) -> Result<Arc<Executable>>,
     ) -> Result<Box<dyn Operator>> {
         let row = self.find(node)?;
-        (row.build)(&BuildCx { node, since: row.since, compile }).map_err(|error| error.at(node.place()))
+        let build = || (row.build)(&BuildCx { node, since: row.since, compile });
+        let Some(signature) = signatures::find(row.domain, row.op_type, row.since) else {
+            return build().at(|| node.place());
+        };
+        let operator = signature.check_node(node).and_then(|()| build()).at(|| node.place())?;
+        Ok(Box::new(Signed { signature, operator }))
+    }
+}
+
+/// An operator of ONNX. Its inputs are held against its signature before it plans, so it need not check their types.
+struct Signed {
+    signature: &'static Signature,
+    operator: Box<dyn Operator>,
+}
+
+impl Operator for Signed {
+    fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
+        self.signature.check_types(cx.inputs.iter().map(|info| info.as_ref().map(|info| info.ty)))?;
+        self.operator.plan(cx)
+    }
+
+    fn deterministic(&self) -> bool {
+        self.operator.deterministic()
     }
 }

@@ -285,7 +285,62 @@ pub enum Value {
     Optional(Option<Box<Value>>),
 }
 
+/// Type of a value, its shape aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueType {
+    Tensor(DType),
+    /// A sequence of tensors, of the type of its first.
+    Sequence(DType),
+    /// A sequence without elements has no element type.
+    EmptySequence,
+    /// An optional that holds a tensor.
+    Optional(DType),
+    /// An optional that holds nothing, as good as no input.
+    Absent,
+    /// A sequence or an optional of what is no tensor: no operator takes one.
+    Nested,
+}
+
+impl ValueType {
+    /// Element type, for tensors.
+    pub fn dtype(self) -> Option<DType> {
+        match self {
+            ValueType::Tensor(dtype) => Some(dtype),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for ValueType {
+    /// ONNX's spelling: `tensor(float)`, `seq(tensor(int64))`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ValueType::Tensor(dtype) => write!(f, "tensor({dtype})"),
+            ValueType::Sequence(dtype) => write!(f, "seq(tensor({dtype}))"),
+            ValueType::EmptySequence => f.write_str("seq()"),
+            ValueType::Optional(dtype) => write!(f, "optional(tensor({dtype}))"),
+            ValueType::Absent => f.write_str("optional()"),
+            ValueType::Nested => f.write_str("a sequence or optional of what is no tensor"),
+        }
+    }
+}
+
 impl Value {
+    /// Its type: what an operator's signature is held against.
+    pub fn value_type(&self) -> ValueType {
+        match self {
+            Value::Dense(tensor) => ValueType::Tensor(tensor.dtype()),
+            Value::Strings(_) => ValueType::Tensor(DType::String),
+            Value::Sequence(items) => match items.first().map(Value::value_type) {
+                None => ValueType::EmptySequence,
+                Some(ValueType::Tensor(dtype)) => ValueType::Sequence(dtype),
+                Some(_) => ValueType::Nested,
+            },
+            Value::Optional(None) => ValueType::Absent,
+            Value::Optional(Some(value)) => value.dtype().map_or(ValueType::Nested, ValueType::Optional),
+        }
+    }
+
     pub fn as_dense(&self) -> Option<&Tensor> {
         match self {
             Value::Dense(tensor) => Some(tensor),
@@ -295,11 +350,7 @@ impl Value {
 
     /// Element type, for tensors.
     pub fn dtype(&self) -> Option<DType> {
-        match self {
-            Value::Dense(tensor) => Some(tensor.dtype()),
-            Value::Strings(_) => Some(DType::String),
-            _ => None,
-        }
+        self.value_type().dtype()
     }
 
     /// Shape, for tensors.

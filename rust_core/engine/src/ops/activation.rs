@@ -7,25 +7,14 @@ use crate::dtype::Element;
 use crate::error::Result;
 use crate::operator::{self, BuildCx, KernelStep, Operator, PlanCx, Planned, Row, Step};
 use crate::ops::elementwise::{GRAIN_BYTES, Place, UnaryFloat, plan_unary};
-use crate::ops::types::Types;
 use crate::tensor::Shape;
 use crate::with_dtype;
 
-struct Relu {
-    types: Types,
-    since: i64,
-}
-
-fn build_relu(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.arity(1, 1, 1)?;
-    cx.only(if cx.since == 1 { &["consumed_inputs"] } else { &[] })?;
-    let integers = if cx.since < 14 { Types::of(&[]) } else { Types::SIGNED };
-    Ok(Box::new(Relu { types: Types::floats(cx.since, 13).with(integers), since: cx.since }))
-}
+struct Relu;
 
 impl Operator for Relu {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let dtype = self.types.check(cx, 0, self.since)?;
+        let dtype = cx.dtype(0)?;
         let shape = cx.shape(0)?;
         with_dtype!(
             dtype, T in [I8, I16, I32, I64] => integer_relu::<T>(shape.into()).into(),
@@ -50,22 +39,19 @@ fn integer_relu<T: Element + Number>(shape: Shape) -> KernelStep {
 }
 
 fn build_leaky_relu(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.only(if cx.since == 1 { &["consumed_inputs", "alpha"] } else { &["alpha"] })?;
-    UnaryFloat::with_attributes(cx, Unary::LeakyRelu { alpha: cx.float("alpha", 0.01)? }, 16)
+    UnaryFloat::build(Unary::LeakyRelu { alpha: cx.float("alpha", 0.01)? })
 }
 
 fn build_hard_sigmoid(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.only(if cx.since == 1 { &["consumed_inputs", "alpha", "beta"] } else { &["alpha", "beta"] })?;
-    let op = Unary::HardSigmoid { alpha: cx.float("alpha", 0.2)?, beta: cx.float("beta", 0.5)? };
-    UnaryFloat::with_attributes(cx, op, 22)
+    UnaryFloat::build(Unary::HardSigmoid { alpha: cx.float("alpha", 0.2)?, beta: cx.float("beta", 0.5)? })
 }
 
 pub fn rows() -> impl Iterator<Item = Row> {
-    operator::rows("Relu", &[1, 6, 13, 14], build_relu)
+    operator::rows("Relu", &[1, 6, 13, 14], |_| Ok(Box::new(Relu)))
         .chain(operator::rows("LeakyRelu", &[1, 6, 16], build_leaky_relu))
-        .chain(operator::rows("Sigmoid", &[1, 6, 13], |cx| UnaryFloat::build(cx, Unary::Sigmoid, 13, false)))
-        .chain(operator::rows("Tanh", &[1, 6, 13], |cx| UnaryFloat::build(cx, Unary::Tanh, 13, false)))
+        .chain(operator::rows("Sigmoid", &[1, 6, 13], |_| UnaryFloat::build(Unary::Sigmoid)))
+        .chain(operator::rows("Tanh", &[1, 6, 13], |_| UnaryFloat::build(Unary::Tanh)))
         .chain(operator::rows("HardSigmoid", &[1, 6, 22], build_hard_sigmoid))
-        .chain(operator::rows("HardSwish", &[14, 22], |cx| UnaryFloat::build(cx, Unary::HardSwish, 22, false)))
-        .chain(operator::rows("Softplus", &[1, 22], |cx| UnaryFloat::build(cx, Unary::Softplus, 22, true)))
+        .chain(operator::rows("HardSwish", &[14, 22], |_| UnaryFloat::build(Unary::HardSwish)))
+        .chain(operator::rows("Softplus", &[1, 22], |_| UnaryFloat::build(Unary::Softplus)))
 }

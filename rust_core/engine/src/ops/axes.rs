@@ -1,10 +1,9 @@
-//! Axes given by number, and which element types a version of an operator takes.
+//! Axes given by number, and the opsets that brought element types.
 
 use smallvec::SmallVec;
 
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::operator::PlanCx;
 
 /// `axis` in `0 .. rank`; negative ones count from the end.
 pub fn normalize_axis(axis: i64, rank: usize) -> Result<usize> {
@@ -40,21 +39,4 @@ pub fn introduced(dtype: DType) -> i64 {
         DType::F6E2M3 | DType::F6E3M2 => 28,
         _ => 1,
     }
-}
-
-/// The dtype of an input of an operator that moves elements of any type. Versions below `general` take float16, float and
-/// double alone, later ones what their opset has.
-pub fn movable(cx: &PlanCx<'_>, input: usize, since: i64, general: i64) -> Result<DType> {
-    let dtype = cx.dtype(input)?;
-    let taken = if since < general {
-        matches!(dtype, DType::F16 | DType::F32 | DType::F64)
-    } else {
-        introduced(dtype) <= since
-    };
-    if taken { Ok(dtype) } else { Err(unsupported_type(input, dtype, since)) }
-}
-
-/// The error for an element type that a version of an operator does not take.
-pub fn unsupported_type(input: usize, dtype: DType, since: i64) -> Error {
-    Error::unsupported(format!("input {input} is tensor({dtype}), which version {since} of the operator does not take"))
 }

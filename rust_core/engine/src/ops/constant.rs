@@ -8,7 +8,7 @@ use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::graph::Attribute;
 use crate::operator::{BuildCx, KernelStep, Operator, PlanCx, Planned, Row, Step, rows as versions};
-use crate::ops::axes::{introduced, unsupported_type};
+use crate::ops::axes::introduced;
 use crate::ops::mover::{self, Inputs, Mover, Word};
 use crate::ops::shape::{check_vector, dimensions};
 use crate::ops::sub_byte;
@@ -46,21 +46,6 @@ fn attribute_value(attribute: &Attribute) -> Result<Value> {
 }
 
 fn build_constant(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.only(match cx.since {
-        ..11 => &["value"],
-        11 => &["value", "sparse_value"],
-        _ => &[
-            "value",
-            "sparse_value",
-            "value_int",
-            "value_ints",
-            "value_float",
-            "value_floats",
-            "value_string",
-            "value_strings",
-        ],
-    })?;
-    cx.arity(0, 0, 1)?;
     let mut attributes = cx.node.attributes.values();
     match (attributes.next(), attributes.next()) {
         (Some(attribute), None) => Ok(Box::new(Constant(attribute_value(attribute)?))),
@@ -85,17 +70,12 @@ impl Mover for Fill {
 impl Operator for ConstantOfShape {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
         check_vector(cx, 0)?;
-        if cx.dtype(0)? != DType::I64 {
-            return Err(unsupported_type(0, cx.dtype(0)?, 9).into());
-        }
         let shape = dimensions(&cx.ints(0)?)?;
         mover::plan(self.dtype, &[], vec![(shape, Fill(self.bits))])
     }
 }
 
 fn build_constant_of_shape(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.only(&["value"])?;
-    cx.arity(1, 1, 1)?;
     let Some(value) = cx.tensor("value")? else {
         return Ok(Box::new(ConstantOfShape { dtype: DType::F32, bits: 0 }));
     };
@@ -116,9 +96,7 @@ fn build_constant_of_shape(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
     Ok(Box::new(ConstantOfShape { dtype, bits: u64::from_le_bytes(bytes) }))
 }
 
-struct Range {
-    since: i64,
-}
+struct Range;
 
 /// A type that Range counts in: element `i` is `rn(start + rn(i * delta))`.
 trait Countable: Element {
@@ -189,22 +167,16 @@ fn progression<T: Countable>(cx: &PlanCx<'_>) -> Planned<Step> {
 
 impl Operator for Range {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let dtype = cx.same_dtype(&[0, 1, 2])?;
-        if self.since < 27 && matches!(dtype, DType::F16 | DType::BF16) {
-            return Err(unsupported_type(0, dtype, self.since).into());
-        }
-        with_dtype!(dtype, T in [F32, F64, F16, BF16, I16, I32, I64] => progression::<T>(cx),
-            else Err(unsupported_type(0, dtype, self.since).into()))
+        with_dtype!(cx.dtype(0)?, T in [F32, F64, F16, BF16, I16, I32, I64] => progression::<T>(cx),
+            else Err(Error::unsupported(format!("Range of {}", cx.dtype(0)?)).into()))
     }
 }
 
 fn build_range(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.only(if cx.since < 27 { &[] } else { &["stash_type"] })?;
-    cx.arity(3, 3, 1)?;
     if cx.int("stash_type", 1)? != 1 {
         return Err(Error::unsupported("stash_type of Range must be 1 (float)"));
     }
-    Ok(Box::new(Range { since: cx.since }))
+    Ok(Box::new(Range))
 }
 
 pub fn rows() -> impl Iterator<Item = Row> {

@@ -19,8 +19,6 @@ struct If {
 }
 
 fn build_if(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.only(&["then_branch", "else_branch"])?;
-    cx.arity(1, 1, usize::MAX)?;
     let branch = |name: &str| -> Result<Arc<Executable>> {
         let branch = cx.graph(name)?;
         let (given, wanted) = (branch.graph().outputs.len(), cx.node.outputs.len());
@@ -52,9 +50,6 @@ struct Loop {
 }
 
 fn build_loop(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.only(&["body"])?;
-    // M and cond may be absent (''), or trailing and missing.
-    cx.arity(0, usize::MAX, usize::MAX)?;
     let body = cx.graph("body")?;
     let states = cx.node.inputs.len().saturating_sub(2);
     let (inputs, outputs) = (body.graph().inputs.len(), body.graph().outputs.len());

@@ -7,7 +7,6 @@ use half::{bf16, f16};
 use crate::dtype::{Bool, DType, Element};
 use crate::error::{Error, Result};
 use crate::operator::{BuildCx, KernelStep, Operator, OutputType, PlanCx, Planned, Row, Step, rows as versions};
-use crate::ops::axes::unsupported_type;
 use crate::ops::cast::{cast_tensor, small};
 use crate::run::ValueCx;
 use crate::tensor::{Tensor, Value};
@@ -22,23 +21,8 @@ struct Dropout {
 }
 
 impl Dropout {
-    fn takes(&self, dtype: DType) -> bool {
-        match dtype {
-            DType::F16 | DType::F32 | DType::F64 => true,
-            DType::BF16 => self.since >= 13,
-            DType::F8E4M3FN | DType::F8E4M3FNUZ | DType::F8E5M2 | DType::F8E5M2FNUZ => self.since >= 22,
-            _ => false,
-        }
-    }
-
     /// The share of elements to drop: 0 in inference.
     fn share(&self, cx: &PlanCx<'_>) -> Planned<f64> {
-        if cx.has(1) && !self.takes(cx.dtype(1)?) {
-            return Err(unsupported_type(1, cx.dtype(1)?, self.since).into());
-        }
-        if cx.has(2) && cx.dtype(2)? != DType::Bool {
-            return Err(unsupported_type(2, cx.dtype(2)?, self.since).into());
-        }
         let training = if cx.has(2) { cx.scalar::<Bool>(2)?.0 != 0 } else { self.training };
         if !training {
             return Ok(0.0);
@@ -67,9 +51,6 @@ impl Dropout {
 impl Operator for Dropout {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
         let dtype = cx.dtype(0)?;
-        if !self.takes(dtype) {
-            return Err(unsupported_type(0, dtype, self.since).into());
-        }
         let share = self.share(cx)?;
         let shape = cx.shape(0)?;
         if share == 0.0 && !cx.wants(1) {
@@ -177,13 +158,6 @@ fn drop<T: Scaled, M: Mark>(x: &[T], y: &mut [T], mut mask: Option<&mut [M]>, ra
 }
 
 fn build(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.only(match cx.since {
-        ..6 => &["is_test", "ratio", "consumed_inputs"],
-        6 => &["is_test", "ratio"],
-        7..12 => &["ratio"],
-        _ => &["seed"],
-    })?;
-    cx.arity(1, if cx.since < 12 { 1 } else { 3 }, 2)?;
     Ok(Box::new(Dropout {
         since: cx.since,
         ratio: cx.float("ratio", 0.5)?,

@@ -6,7 +6,6 @@ use crate::broadcast::{Row as Operand, Walk, binary_rows, legacy_aligned};
 use crate::dtype::{Bool, DType, Element};
 use crate::error::{Error, Result};
 use crate::operator::{BuildCx, KernelStep, Operator, PlanCx, Planned, Row, Step, rows as versions};
-use crate::ops::axes::{movable, unsupported_type};
 use crate::ops::mover::{self, Inputs, Mover, Word};
 use crate::tensor::{Shape, Tensor, Value};
 use crate::with_dtype;
@@ -25,25 +24,12 @@ enum Relation {
 }
 
 struct Binary {
-    since: i64,
     relation: Relation,
     /// `axis` and `broadcast` of versions 1 to 6.
     legacy: Option<(Option<i64>, bool)>,
 }
 
 impl Binary {
-    /// Whether this version takes elements of `dtype`.
-    fn takes(&self, dtype: DType) -> bool {
-        match (self.relation, self.since) {
-            (Relation::And | Relation::Or | Relation::Xor, _) => dtype == DType::Bool,
-            (Relation::Equal, ..11) => matches!(dtype, DType::Bool | DType::I32 | DType::I64),
-            (Relation::Equal, 19..) if matches!(dtype, DType::String) => true,
-            (Relation::Equal, _) if dtype == DType::Bool => true,
-            (Relation::Greater | Relation::Less, ..9) => matches!(dtype, DType::F16 | DType::F32 | DType::F64),
-            (_, since) => dtype.is_integer() || (dtype.is_float() && (dtype != DType::BF16 || since >= 13)),
-        }
-    }
-
     fn walk(&self, cx: &PlanCx<'_>) -> Result<(Walk<2>, Shape)> {
         let (a, b) = (cx.shape(0)?, cx.shape(1)?);
         match self.legacy {
@@ -55,10 +41,7 @@ impl Binary {
 
 impl Operator for Binary {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let dtype = cx.same_dtype(&[0, 1])?;
-        if !self.takes(dtype) {
-            return Err(unsupported_type(0, dtype, self.since).into());
-        }
+        let dtype = cx.dtype(0)?;
         let (walk, shape) = self.walk(cx)?;
         let relation = self.relation;
         with_dtype!(dtype, T in [F32, F64, F16, BF16, I8, I16, I32, I64, U8, U16, U32, U64] =>
@@ -67,7 +50,8 @@ impl Operator for Binary {
             DType::Bool => step(walk, shape, move |walk, range, operands, out| {
                 connect(relation, walk, range, operands, out);
             }),
-            _ => equal_strings(walk, shape),
+            DType::String => equal_strings(walk, shape),
+            other => Err(Error::unsupported(format!("a comparison of {other}")).into()),
         })
     }
 }
@@ -138,9 +122,6 @@ struct Not;
 
 impl Operator for Not {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        if cx.dtype(0)? != DType::Bool {
-            return Err(unsupported_type(0, cx.dtype(0)?, 1).into());
-        }
         KernelStep::new(DType::Bool, cx.shape(0)?, |cx| {
             let x = cx.input::<Bool>(0);
             cx.parallel_rows(cx.output::<Bool>(0), 1, GRAIN, |first, out, _| {
@@ -151,9 +132,7 @@ impl Operator for Not {
     }
 }
 
-struct Where {
-    since: i64,
-}
+struct Where;
 
 /// Element by element, input 1 where input 0 is true, else input 2.
 struct Select {
@@ -198,34 +177,15 @@ fn select<W: Word>(truth: &[u8], x: Operand<'_, W>, y: Operand<'_, W>, out: &mut
 
 impl Operator for Where {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let dtype = movable(cx, 1, self.since, 1)?;
-        cx.same_dtype(&[1, 2])?;
-        if cx.dtype(0)? != DType::Bool {
-            return Err(unsupported_type(0, cx.dtype(0)?, self.since).into());
-        }
+        let dtype = cx.dtype(1)?;
         let (walk, shape) = Walk::broadcast([cx.shape(0)?, cx.shape(1)?, cx.shape(2)?])?;
         mover::plan(dtype, &[1, 2], vec![(shape, Select { walk })])
     }
 }
 
 fn build(cx: &BuildCx<'_>, relation: Relation) -> Result<Box<dyn Operator>> {
-    let legacy = cx.since < 7;
-    cx.only(if legacy { &["axis", "broadcast"] } else { &[] })?;
-    cx.arity(2, 2, 1)?;
-    let legacy = if legacy { Some((cx.opt_int("axis")?, cx.int("broadcast", 0)? != 0)) } else { None };
-    Ok(Box::new(Binary { since: cx.since, relation, legacy }))
-}
-
-fn build_not(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.only(&[])?;
-    cx.arity(1, 1, 1)?;
-    Ok(Box::new(Not))
-}
-
-fn build_where(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.only(&[])?;
-    cx.arity(3, 3, 1)?;
-    Ok(Box::new(Where { since: cx.since }))
+    let legacy = if cx.since < 7 { Some((cx.opt_int("axis")?, cx.int("broadcast", 0)? != 0)) } else { None };
+    Ok(Box::new(Binary { relation, legacy }))
 }
 
 pub fn rows() -> impl Iterator<Item = Row> {
@@ -237,6 +197,6 @@ pub fn rows() -> impl Iterator<Item = Row> {
         .chain(versions("Less", &[1, 7, 9, 13], |cx| build(cx, Relation::Less)))
         .chain(versions("GreaterOrEqual", &[12, 16], |cx| build(cx, Relation::GreaterOrEqual)))
         .chain(versions("LessOrEqual", &[12, 16], |cx| build(cx, Relation::LessOrEqual)))
-        .chain(versions("Not", &[1], build_not))
-        .chain(versions("Where", &[9, 16], build_where))
+        .chain(versions("Not", &[1], |_| Ok(Box::new(Not))))
+        .chain(versions("Where", &[9, 16], |_| Ok(Box::new(Where))))
 }

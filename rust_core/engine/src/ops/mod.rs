@@ -24,7 +24,6 @@ pub mod resize;
 pub mod shape;
 pub mod softmax;
 pub mod sub_byte;
-pub mod types;
 pub mod windows;
 
 /// Every row of every family.

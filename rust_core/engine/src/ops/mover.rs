@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::operator::{KernelStep, OutputType, PlanCx, Planned, Step};
+use crate::operator::{KernelStep, OutputType, Planned, Step};
 use crate::ops::sub_byte;
 use crate::run::{Disjoint, KernelCx, RawSlot, ValueCx};
 use crate::tensor::{Shape, Strings, Tensor, Value, byte_len, element_count};
@@ -155,16 +155,6 @@ impl Indices<'_> {
             Some((index, len)) => {
                 Err(Error::invalid_input(format!("index {index} is outside [{}, {}]", -(*len as i64), *len as i64 - 1)))
             }
-        }
-    }
-}
-
-/// The dtype of an index input: int32 or int64.
-pub fn index_dtype(cx: &PlanCx<'_>, input: usize) -> Result<DType> {
-    match cx.dtype(input)? {
-        dtype @ (DType::I32 | DType::I64) => Ok(dtype),
-        other => {
-            Err(Error::unsupported(format!("input {input} holds indices and must be int32 or int64, not {other}")))
         }
     }
 }

@@ -6,7 +6,6 @@ use diptych_kernels::reduce::Reduction;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::operator::{BuildCx, KernelStep, Operator, OutputType, PlanCx, Planned, Row, Step, rows as versions};
-use crate::ops::axes::unsupported_type;
 use crate::ops::reduce::plan_reduce;
 use crate::ops::windows::{WindowAttributes, Windows};
 use crate::run::Disjoint;
@@ -118,76 +117,55 @@ impl Planes {
 }
 
 struct AveragePool {
-    since: i64,
     attributes: WindowAttributes,
     count_include_pad: bool,
 }
 
 impl Operator for AveragePool {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let dtype = floats(cx, self.since)?;
+        let dtype = cx.dtype(0)?;
         let planes = Planes::new(cx, &self.attributes, dtype)?;
         with_dtype!(
             dtype, T in [F32, F64, F16, BF16] => planes.average::<T>(self.count_include_pad).into(),
-            else Err(unsupported_type(0, dtype, self.since).into())
+            else Err(Error::unsupported(format!("AveragePool of {dtype}")).into())
         )
     }
 }
 
 struct MaxPool {
-    since: i64,
     attributes: WindowAttributes,
     column_major: bool,
 }
 
 impl Operator for MaxPool {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let dtype = match cx.dtype(0)? {
-            bytes @ (DType::I8 | DType::U8) if self.since >= 12 => bytes,
-            _ => floats(cx, self.since)?,
-        };
+        let dtype = cx.dtype(0)?;
         let planes = Planes::new(cx, &self.attributes, dtype)?;
         let indices = cx.wanted.len() > 1;
         with_dtype!(
             dtype, T in [F32, F64, F16, BF16, I8, U8] => planes.max::<T>(indices, self.column_major).into(),
-            else Err(unsupported_type(0, dtype, self.since).into())
+            else Err(Error::unsupported(format!("MaxPool of {dtype}")).into())
         )
     }
 }
 
 /// A global pool: a reduction over all axes from 2 on.
-struct Global {
-    since: i64,
-    reduction: Reduction,
-}
+struct Global(Reduction);
 
 impl Operator for Global {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let dtype = floats(cx, self.since)?;
+        let dtype = cx.dtype(0)?;
         let x = cx.shape(0)?;
         if x.len() < 2 {
             return Err(Error::shape(format!("X has shape {x:?}, expected a rank of at least 2")).into());
         }
         let axes: Vec<usize> = (2..x.len()).collect();
-        plan_reduce(self.reduction, dtype, x, &axes, true)
+        plan_reduce(self.0, dtype, x, &axes, true)
     }
 }
 
-/// The type of the input: floats, bfloat16 from version 22 on.
-fn floats(cx: &PlanCx<'_>, since: i64) -> Result<DType> {
-    let dtype = cx.dtype(0)?;
-    let taken = dtype.is_float() && (dtype != DType::BF16 || since >= 22);
-    if taken { Ok(dtype) } else { Err(unsupported_type(0, dtype, since)) }
-}
-
-const ATTRIBUTES: [&str; 4] = ["auto_pad", "kernel_shape", "pads", "strides"];
-
-/// The attributes of a pool: those of all versions, and `more`, each from its version on.
-fn attributes(cx: &BuildCx<'_>, more: &[(&'static str, i64)]) -> Result<WindowAttributes> {
-    let later = more.iter().filter(|(_, since)| cx.since >= *since).map(|&(name, _)| name);
-    let known: Vec<&str> = ATTRIBUTES.into_iter().chain(later).collect();
-    cx.only(&known)?;
-    cx.required("kernel_shape", cx.ints("kernel_shape")?)?;
+/// The attributes of a pool.
+fn attributes(cx: &BuildCx<'_>) -> Result<WindowAttributes> {
     let attributes = WindowAttributes::new(cx)?;
     if attributes.kernel_shape.iter().any(|&k| k < 1) {
         let message = format!("kernel_shape {:?}: expected values of at least 1", attributes.kernel_shape);
@@ -197,27 +175,19 @@ fn attributes(cx: &BuildCx<'_>, more: &[(&'static str, i64)]) -> Result<WindowAt
 }
 
 fn build_average(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.arity(1, 1, 1)?;
-    let attributes = attributes(cx, &[("count_include_pad", 7), ("ceil_mode", 10), ("dilations", 19)])?;
+    let attributes = attributes(cx)?;
     let count_include_pad = cx.int("count_include_pad", 0)? != 0;
-    Ok(Box::new(AveragePool { since: cx.since, attributes, count_include_pad }))
+    Ok(Box::new(AveragePool { attributes, count_include_pad }))
 }
 
 fn build_max(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.arity(1, 1, if cx.since < 8 { 1 } else { 2 })?;
-    let attributes = attributes(cx, &[("storage_order", 8), ("ceil_mode", 10), ("dilations", 10)])?;
-    Ok(Box::new(MaxPool { since: cx.since, attributes, column_major: cx.int("storage_order", 0)? != 0 }))
-}
-
-fn build_global(cx: &BuildCx<'_>, reduction: Reduction) -> Result<Box<dyn Operator>> {
-    cx.arity(1, 1, 1)?;
-    cx.only(&[])?;
-    Ok(Box::new(Global { since: cx.since, reduction }))
+    let attributes = attributes(cx)?;
+    Ok(Box::new(MaxPool { attributes, column_major: cx.int("storage_order", 0)? != 0 }))
 }
 
 pub fn rows() -> impl Iterator<Item = Row> {
     versions("AveragePool", &[1, 7, 10, 11, 19, 22], build_average)
         .chain(versions("MaxPool", &[1, 8, 10, 11, 12, 22], build_max))
-        .chain(versions("GlobalAveragePool", &[1, 22], |cx| build_global(cx, Reduction::Mean)))
-        .chain(versions("GlobalMaxPool", &[1, 22], |cx| build_global(cx, Reduction::Max)))
+        .chain(versions("GlobalAveragePool", &[1, 22], |_| Ok(Box::new(Global(Reduction::Mean)))))
+        .chain(versions("GlobalMaxPool", &[1, 22], |_| Ok(Box::new(Global(Reduction::Max)))))
 }

@@ -10,7 +10,6 @@ use crate::operator::{self, BuildCx, KernelStep, Operator, PlanCx, Planned, Row,
 use crate::ops::axes::normalize_axis;
 use crate::ops::elementwise::Place;
 use crate::ops::reduce::{Layout, along};
-use crate::ops::types::Types;
 use crate::tensor::Shape;
 use crate::with_dtype;
 
@@ -24,15 +23,13 @@ struct Softmax {
 }
 
 fn build(cx: &BuildCx<'_>, log: bool) -> Result<Box<dyn Operator>> {
-    cx.arity(1, 1, 1)?;
-    cx.only(&["axis"])?;
     let axis = cx.int("axis", if cx.since < 13 { 1 } else { -1 })?;
     Ok(Box::new(Softmax { log, axis, since: cx.since }))
 }
 
 impl Operator for Softmax {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let dtype = Types::floats(self.since, 13).check(cx, 0, self.since)?;
+        let dtype = cx.dtype(0)?;
         let shape = cx.shape(0)?;
         let extent = if self.since < 13 {
             coerced(shape, self.axis)?

@@ -12,33 +12,32 @@ pub use segment::{DynamicNode, LiveOut, Place, Planner, Segment, Task};
 
 use std::sync::{Arc, Mutex};
 
-use crate::dtype::DType;
 use crate::graph::ValueId;
 use crate::operator::InputInfo;
-use crate::tensor::{Shape, Value};
+use crate::tensor::{Shape, Value, ValueType};
 
 /// How many plans each point of a graph keeps.
 const CACHED: usize = 16;
 
-/// Type of a value that a segment starts from. Non-tensors have no dtype.
+/// Type of a value that a segment starts from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arrival {
     pub value: ValueId,
-    pub dtype: Option<DType>,
+    pub ty: ValueType,
     pub shape: Shape,
 }
 
 impl Arrival {
     pub fn of(id: ValueId, value: &Value) -> Arrival {
-        Arrival { value: id, dtype: value.dtype(), shape: value.shape().map(Shape::from_slice).unwrap_or_default() }
+        Arrival { value: id, ty: value.value_type(), shape: value.shape().map(Shape::from_slice).unwrap_or_default() }
     }
 
     fn matches(&self, value: &Value) -> bool {
-        self.dtype == value.dtype() && value.shape().unwrap_or_default() == self.shape.as_slice()
+        self.ty == value.value_type() && value.shape().unwrap_or_default() == self.shape.as_slice()
     }
 
     pub fn info(&self) -> InputInfo {
-        InputInfo { dtype: self.dtype, shape: self.shape.clone(), value: None, weight: None }
+        InputInfo { ty: self.ty, shape: self.shape.clone(), value: None, weight: None }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::graph::{Graph, ValueId};
 use crate::operator::{InputInfo, KernelStep, OutputType, PlanCx, RunKernel, RunValues, Step, Stop};
 use crate::pool::Team;
 use crate::run::{Executable, evaluate_step};
-use crate::tensor::{Shape, Tensor, Value, byte_len, element_count};
+use crate::tensor::{Shape, Tensor, Value, ValueType, byte_len, element_count};
 
 /// Known values up to this many elements are computed at plan time instead of at every run: shape arithmetic.
 const FOLD_ELEMENTS: usize = 1024;
@@ -239,7 +239,7 @@ impl<'a> Planner<'a> {
             if let Some(id) = *output {
                 let value = Some(Value::Dense(result));
                 self.infos[id] =
-                    Some(InputInfo { dtype: Some(ty.dtype), shape: ty.shape.clone(), value, weight: None });
+                    Some(InputInfo { ty: ValueType::Tensor(ty.dtype), shape: ty.shape.clone(), value, weight: None });
                 self.made.push(id);
             }
         }
@@ -254,7 +254,8 @@ impl<'a> Planner<'a> {
         for (output, ty) in node.outputs.iter().zip(&step.outputs) {
             byte_len(ty.dtype, &ty.shape)?;
             if let Some(id) = *output {
-                let info = InputInfo { dtype: Some(ty.dtype), shape: ty.shape.clone(), value: None, weight: None };
+                let (ty, shape) = (ValueType::Tensor(ty.dtype), ty.shape.clone());
+                let info = InputInfo { ty, shape, value: None, weight: None };
                 self.infos[id] = Some(info);
             }
         }
@@ -382,7 +383,7 @@ impl<'a> Planner<'a> {
                 (Some(constant), _) => LiveOut::Known { value, constant: constant.clone() },
                 (None, Some(&of)) => LiveOut::View { value, of, shape: info.shape.clone() },
                 (None, None) => {
-                    let dtype = info.dtype.ok_or_else(|| Error::internal("a dense value without a dtype"))?;
+                    let dtype = info.ty.dtype().ok_or_else(|| Error::internal("a dense value without a dtype"))?;
                     LiveOut::Buffer { value, ty: OutputType::new(dtype, info.shape.clone()) }
                 }
             });
@@ -395,7 +396,7 @@ impl<'a> Planner<'a> {
         let mut folded = Vec::new();
         for (&value, &buffer) in layout.buffer_of.iter().filter(|&(&value, _)| value < self.graph.values.len()) {
             let info = self.infos[value].as_ref().ok_or_else(|| Error::internal("a temporary without a type"))?;
-            let dtype = info.dtype.ok_or_else(|| Error::internal("a temporary without a dtype"))?;
+            let dtype = info.ty.dtype().ok_or_else(|| Error::internal("a temporary without a dtype"))?;
             let bytes = byte_len(dtype, &info.shape)?;
             places.push((value, Place::Temporary { offset: layout.buffers[buffer].offset, bytes }));
         }

@@ -245,7 +245,7 @@ impl Executable {
 
 fn constant_info(value: &Arc<Value>) -> InputInfo {
     InputInfo {
-        dtype: value.dtype(),
+        ty: value.value_type(),
         shape: value.shape().unwrap_or_default().into(),
         value: Some((**value).clone()),
         weight: Some(Arc::as_ptr(value).addr()),

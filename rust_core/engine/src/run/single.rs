@@ -25,7 +25,7 @@ fn plan(
 
 fn info(value: &Value) -> InputInfo {
     InputInfo {
-        dtype: value.dtype(),
+        ty: value.value_type(),
         shape: value.shape().unwrap_or_default().into(),
         value: Some(value.clone()),
         weight: None,

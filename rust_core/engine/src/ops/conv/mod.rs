@@ -10,7 +10,6 @@ use half::{bf16, f16};
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::operator::{BuildCx, KernelStep, Operator, OutputType, PlanCx, Planned, Row, Step, rows as versions};
-use crate::ops::axes::unsupported_type;
 use crate::ops::windows::{WindowAttributes, Windows, per_axis};
 use crate::tensor::element_count;
 use product::{pointwise_step, tiled_step};
@@ -97,15 +96,6 @@ fn check_weights(
     Ok(group)
 }
 
-/// Checks the types of X, W and B; bfloat16 came with version 22.
-fn check_dtype(cx: &PlanCx<'_>, since: i64) -> Result<DType> {
-    let dtype = cx.same_dtype(&[0, 1, 2][..cx.inputs.len().min(3)])?;
-    if !dtype.is_float() || (dtype == DType::BF16 && since < 22) {
-        return Err(unsupported_type(0, dtype, since));
-    }
-    Ok(dtype)
-}
-
 fn check_bias(cx: &PlanCx<'_>, channels: usize) -> Result<()> {
     if cx.has(2) && cx.shape(2)? != [channels] {
         return Err(Error::shape(format!("bias of shape {:?} for {channels} output channels", cx.shape(2)?)));
@@ -115,7 +105,6 @@ fn check_bias(cx: &PlanCx<'_>, channels: usize) -> Result<()> {
 
 /// Conv of any type; the attributes of ConvInteger are the same.
 struct Conv {
-    since: i64,
     attributes: WindowAttributes,
     group: i64,
 }
@@ -142,7 +131,7 @@ impl Conv {
 
 impl Operator for Conv {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let dtype = check_dtype(cx, self.since)?;
+        let dtype = cx.dtype(0)?;
         let geometry = self.geometry(cx)?;
         check_bias(cx, cx.shape(1)?[0])?;
         match dtype {
@@ -162,7 +151,6 @@ struct ConvInteger(Conv);
 impl ConvInteger {
     fn check_zeros(&self, cx: &PlanCx<'_>) -> Result<()> {
         for input in [2, 3].into_iter().filter(|&input| cx.has(input)) {
-            cx.same_dtype(&[input - 2, input])?;
             let count = element_count(cx.shape(input)?)?;
             if count != 1 && (input == 2 || count != cx.shape(1)?[0]) {
                 return Err(Error::shape(format!("zero point {input} has shape {:?}", cx.shape(input)?)));
@@ -181,17 +169,13 @@ impl Operator for ConvInteger {
             (DType::U8, DType::I8) => geometry.step::<_, u8, i8, i32>(cx, Plan::new, 100),
             (DType::I8, DType::U8) => geometry.step::<_, i8, u8, i32>(cx, Plan::new, 100),
             (DType::I8, DType::I8) => geometry.step::<_, i8, i8, i32>(cx, Plan::new, 100),
-            (x, w) => {
-                let input = usize::from(matches!(x, DType::U8 | DType::I8));
-                Err(unsupported_type(input, if input == 1 { w } else { x }, 10))
-            }
+            (x, w) => Err(Error::unsupported(format!("ConvInteger of {x} and {w}"))),
         }?
         .into()
     }
 }
 
 struct ConvTranspose {
-    since: i64,
     attributes: WindowAttributes,
     group: i64,
     output_padding: Vec<i64>,
@@ -236,7 +220,7 @@ impl ConvTranspose {
 
 impl Operator for ConvTranspose {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let dtype = check_dtype(cx, self.since)?;
+        let dtype = cx.dtype(0)?;
         let geometry = self.geometry(cx)?;
         check_bias(cx, element_count(&[geometry.shape.groups, geometry.shape.out_channels])?)?;
         match dtype {
@@ -251,27 +235,20 @@ impl Operator for ConvTranspose {
     }
 }
 
-const ATTRIBUTES: [&str; 6] = ["auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"];
-
-fn new_conv(cx: &BuildCx<'_>, inputs: usize) -> Result<Conv> {
-    cx.only(&ATTRIBUTES)?;
-    cx.arity(2, inputs, 1)?;
-    Ok(Conv { since: cx.since, attributes: WindowAttributes::new(cx)?, group: cx.int("group", 1)? })
+fn new_conv(cx: &BuildCx<'_>) -> Result<Conv> {
+    Ok(Conv { attributes: WindowAttributes::new(cx)?, group: cx.int("group", 1)? })
 }
 
 fn build_conv(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    Ok(Box::new(new_conv(cx, 3)?))
+    Ok(Box::new(new_conv(cx)?))
 }
 
 fn build_conv_integer(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    Ok(Box::new(ConvInteger(new_conv(cx, 4)?)))
+    Ok(Box::new(ConvInteger(new_conv(cx)?)))
 }
 
 fn build_conv_transpose(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.only(&[&ATTRIBUTES[..], &["output_padding", "output_shape"]].concat())?;
-    cx.arity(2, 3, 1)?;
     Ok(Box::new(ConvTranspose {
-        since: cx.since,
         attributes: WindowAttributes::new(cx)?,
         group: cx.int("group", 1)?,
         output_padding: cx.ints("output_padding")?.unwrap_or_default().to_vec(),

@@ -11,7 +11,6 @@ use crate::broadcast::{Walk, legacy_aligned};
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::operator::{self, BuildCx, KernelStep, Operator, PlanCx, Planned, Row, Step};
-use crate::ops::types::Types;
 use crate::tensor::Shape;
 use crate::with_dtype;
 
@@ -23,9 +22,8 @@ pub(super) struct Legacy {
 }
 
 impl Legacy {
-    /// The attributes of a version that broadcasts so; `hint`: whether it has `consumed_inputs`.
-    pub(super) fn build(cx: &BuildCx<'_>, hint: bool) -> Result<Legacy> {
-        cx.only(if hint { &["axis", "broadcast", "consumed_inputs"] } else { &["axis", "broadcast"] })?;
+    /// The attributes of a version that broadcasts so.
+    pub(super) fn build(cx: &BuildCx<'_>) -> Result<Legacy> {
         Ok(Legacy { axis: cx.opt_int("axis")?, broadcast: cx.int("broadcast", 0)? != 0 })
     }
 
@@ -37,33 +35,17 @@ impl Legacy {
 
 struct Arithmetic {
     op: Binary,
-    types: Types,
-    since: i64,
     legacy: Option<Legacy>,
 }
 
 fn build(cx: &BuildCx<'_>, op: Binary) -> Result<Box<dyn Operator>> {
-    cx.arity(2, 2, 1)?;
-    let legacy = if cx.since < 7 {
-        Some(Legacy::build(cx, cx.since == 1)?)
-    } else {
-        cx.only(&[])?;
-        None
-    };
-    let types = match cx.since {
-        1 => Types::OLD_FLOATS,
-        6 | 7 => Types::OLD_FLOATS.with(Types::WIDE_INTEGERS),
-        13 => Types::FLOATS.with(Types::WIDE_INTEGERS),
-        _ => Types::NUMBERS,
-    };
-    Ok(Box::new(Arithmetic { op, types, since: cx.since, legacy }))
+    let legacy = if cx.since < 7 { Some(Legacy::build(cx)?) } else { None };
+    Ok(Box::new(Arithmetic { op, legacy }))
 }
 
 impl Operator for Arithmetic {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        self.types.check(cx, 0, self.since)?;
-        let dtype = cx.same_dtype(&[0, 1])?;
-        let (a, b) = (cx.shape(0)?, cx.shape(1)?);
+        let (dtype, a, b) = (cx.dtype(0)?, cx.shape(0)?, cx.shape(1)?);
         match self.legacy {
             Some(legacy) => plan_binary(self.op, dtype, a, &legacy.align(a, b)?),
             None => plan_binary(self.op, dtype, a, b),

@@ -7,7 +7,6 @@ use super::{GRAIN_BYTES, Place};
 use crate::dtype::Element;
 use crate::error::{Error, Result};
 use crate::operator::{self, BuildCx, KernelStep, Operator, PlanCx, Planned, Row, Step};
-use crate::ops::types::Types;
 use crate::run::KernelCx;
 use crate::tensor::Shape;
 use crate::with_dtype;
@@ -16,36 +15,27 @@ use crate::with_dtype;
 const BLOCK: usize = 2048;
 
 /// Bounds as inputs 1 and 2.
-struct Clip {
-    since: i64,
-}
+struct Clip;
 
 /// Bounds as attributes.
 struct ClipTo {
     bounds: [Option<f32>; 2],
-    since: i64,
 }
 
 fn build(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
     if cx.since >= 11 {
-        cx.arity(1, 3, 1)?;
-        cx.only(&[])?;
-        return Ok(Box::new(Clip { since: cx.since }));
+        return Ok(Box::new(Clip));
     }
-    cx.arity(1, 1, 1)?;
-    cx.only(if cx.since == 1 { &["consumed_inputs", "min", "max"] } else { &["min", "max"] })?;
     // Version 6's default bounds are binary32's greatest numbers, whatever the input's type.
     let greatest = (cx.since == 6).then_some(f32::MAX);
     let min = cx.opt_float("min")?.or(greatest.map(|bound| -bound));
     let max = cx.opt_float("max")?.or(greatest);
-    Ok(Box::new(ClipTo { bounds: [min, max], since: cx.since }))
+    Ok(Box::new(ClipTo { bounds: [min, max] }))
 }
 
 impl Operator for Clip {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let integers = if self.since < 12 { Types::of(&[]) } else { Types::INTEGERS };
-        Types::floats(self.since, 13).with(integers).check(cx, 0, self.since)?;
-        let dtype = cx.same_dtype(&[0, 1, 2])?;
+        let dtype = cx.dtype(0)?;
         for (input, name) in [(1, "min"), (2, "max")] {
             if cx.has(input) && cx.shape(input)?.iter().any(|&n| n != 1) {
                 return Err(Error::shape(format!("{name} has shape {:?}, expected a scalar", cx.shape(input)?)).into());
@@ -62,7 +52,7 @@ impl Operator for Clip {
 
 impl Operator for ClipTo {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let dtype = Types::OLD_FLOATS.check(cx, 0, self.since)?;
+        let dtype = cx.dtype(0)?;
         let shape = cx.shape(0)?;
         with_dtype!(
             dtype, T in [F32, F64, F16] => {

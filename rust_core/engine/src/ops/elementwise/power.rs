@@ -7,10 +7,9 @@ use half::{bf16, f16};
 
 use super::binary::{Legacy, plan_square};
 use crate::broadcast::{Walk, binary_rows};
-use crate::dtype::{DType, Element};
+use crate::dtype::Element;
 use crate::error::{Error, Result};
 use crate::operator::{self, BuildCx, KernelStep, Operator, PlanCx, Planned, Row, Step};
-use crate::ops::types::Types;
 use crate::tensor::{Shape, Value};
 use crate::with_dtype;
 
@@ -20,37 +19,17 @@ const BLOCK: usize = 256;
 const GRAIN: usize = 8192;
 
 struct Pow {
-    bases: Types,
-    exponents: Option<Types>,
-    since: i64,
     legacy: Option<Legacy>,
 }
 
 fn build(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.arity(2, 2, 1)?;
-    let legacy = if cx.since == 1 {
-        Some(Legacy::build(cx, false)?)
-    } else {
-        cx.only(&[])?;
-        None
-    };
-    let small = Types::of(&[DType::I32, DType::I64]);
-    let (bases, exponents) = match cx.since {
-        1 | 7 => (Types::OLD_FLOATS, None),
-        12 => (Types::OLD_FLOATS.with(small), Some(Types::OLD_FLOATS.with(Types::INTEGERS))),
-        13 => (Types::FLOATS.with(small), Some(Types::OLD_FLOATS.with(Types::INTEGERS))),
-        _ => (Types::FLOATS.with(small), Some(Types::NUMBERS)),
-    };
-    Ok(Box::new(Pow { bases, exponents, since: cx.since, legacy }))
+    let legacy = if cx.since == 1 { Some(Legacy::build(cx)?) } else { None };
+    Ok(Box::new(Pow { legacy }))
 }
 
 impl Operator for Pow {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let base = self.bases.check(cx, 0, self.since)?;
-        let exponent = match self.exponents {
-            Some(types) => types.check(cx, 1, self.since)?,
-            None => cx.same_dtype(&[0, 1])?,
-        };
+        let (base, exponent) = (cx.dtype(0)?, cx.dtype(1)?);
         let (a, b) = (cx.shape(0)?, cx.shape(1)?);
         if base.is_float() && b.len() <= a.len() && is_two(cx)? {
             return plan_square(base, a);

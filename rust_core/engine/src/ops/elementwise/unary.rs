@@ -6,8 +6,7 @@ use diptych_kernels::integer::{self, Integer};
 use super::Place;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
-use crate::operator::{self, BuildCx, KernelStep, Operator, PlanCx, Planned, Row, Step};
-use crate::ops::types::Types;
+use crate::operator::{self, KernelStep, Operator, PlanCx, Planned, Row, Step};
 use crate::tensor::Shape;
 use crate::with_dtype;
 
@@ -25,30 +24,17 @@ fn picoseconds(op: Unary) -> usize {
 }
 
 /// A function of floats alone.
-pub(crate) struct UnaryFloat {
-    op: Unary,
-    types: Types,
-    since: i64,
-}
+pub(crate) struct UnaryFloat(Unary);
 
 impl UnaryFloat {
-    /// `bfloat16`: the version that brought that type. Version 1 has a hint about memory, unless `bare`.
-    pub(crate) fn build(cx: &BuildCx<'_>, op: Unary, bfloat16: i64, bare: bool) -> Result<Box<dyn Operator>> {
-        cx.only(if cx.since == 1 && !bare { &["consumed_inputs"] } else { &[] })?;
-        UnaryFloat::with_attributes(cx, op, bfloat16)
-    }
-
-    /// As [`UnaryFloat::build`], where the caller has checked the attributes.
-    pub(crate) fn with_attributes(cx: &BuildCx<'_>, op: Unary, bfloat16: i64) -> Result<Box<dyn Operator>> {
-        cx.arity(1, 1, 1)?;
-        Ok(Box::new(UnaryFloat { op, types: Types::floats(cx.since, bfloat16), since: cx.since }))
+    pub(crate) fn build(op: Unary) -> Result<Box<dyn Operator>> {
+        Ok(Box::new(UnaryFloat(op)))
     }
 }
 
 impl Operator for UnaryFloat {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let dtype = self.types.check(cx, 0, self.since)?;
-        plan_unary(self.op, dtype, cx.shape(0)?)
+        plan_unary(self.0, cx.dtype(0)?, cx.shape(0)?)
     }
 }
 
@@ -90,24 +76,15 @@ fn integer_kernel<T: Element + Integer>(op: integer::Unary, shape: Shape) -> Ker
 struct UnaryNumber {
     float: Unary,
     integer: integer::Unary,
-    types: Types,
-    since: i64,
 }
 
-fn build_number(cx: &BuildCx<'_>, float: Unary, integer: integer::Unary) -> Result<Box<dyn Operator>> {
-    cx.arity(1, 1, 1)?;
-    cx.only(if cx.since == 1 { &["consumed_inputs"] } else { &[] })?;
-    let integers = match integer {
-        _ if cx.since == 1 => Types::of(&[]),
-        integer::Unary::Neg => Types::SIGNED,
-        _ => Types::INTEGERS,
-    };
-    Ok(Box::new(UnaryNumber { float, integer, types: Types::floats(cx.since, 13).with(integers), since: cx.since }))
+fn build_number(float: Unary, integer: integer::Unary) -> Result<Box<dyn Operator>> {
+    Ok(Box::new(UnaryNumber { float, integer }))
 }
 
 impl Operator for UnaryNumber {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let dtype = self.types.check(cx, 0, self.since)?;
+        let dtype = cx.dtype(0)?;
         let shape = cx.shape(0)?;
         with_dtype!(
             dtype, T in [I8, I16, I32, I64, U8, U16, U32, U64] => integer_kernel::<T>(self.integer, shape.into()).into(),
@@ -117,20 +94,11 @@ impl Operator for UnaryNumber {
 }
 
 /// Erf, which version 9 has for integers too: in binary64, then toward zero.
-struct Erf {
-    since: i64,
-}
-
-fn build_erf(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.arity(1, 1, 1)?;
-    cx.only(&[])?;
-    Ok(Box::new(Erf { since: cx.since }))
-}
+struct Erf;
 
 impl Operator for Erf {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let types = if self.since == 9 { Types::OLD_FLOATS.with(Types::INTEGERS) } else { Types::FLOATS };
-        let dtype = types.check(cx, 0, self.since)?;
+        let dtype = cx.dtype(0)?;
         let shape = cx.shape(0)?;
         with_dtype!(
             dtype, T in [I8, I16, I32, I64, U8, U16, U32, U64] => through_f64::<T>(Unary::Erf, shape.into()).into(),
@@ -161,17 +129,17 @@ fn through_f64<T: Element + Integer>(op: Unary, shape: Shape) -> KernelStep {
 
 pub(super) fn rows() -> impl Iterator<Item = Row> {
     const OLD: &[i64] = &[1, 6, 13];
-    operator::rows("Abs", OLD, |cx| build_number(cx, Unary::Abs, integer::Unary::Abs))
-        .chain(operator::rows("Neg", OLD, |cx| build_number(cx, Unary::Neg, integer::Unary::Neg)))
-        .chain(operator::rows("Sign", &[9, 13], |cx| build_number(cx, Unary::Sign, integer::Unary::Sign)))
-        .chain(operator::rows("Sqrt", OLD, |cx| UnaryFloat::build(cx, Unary::Sqrt, 13, false)))
-        .chain(operator::rows("Reciprocal", OLD, |cx| UnaryFloat::build(cx, Unary::Reciprocal, 13, false)))
-        .chain(operator::rows("Exp", OLD, |cx| UnaryFloat::build(cx, Unary::Exp, 13, false)))
-        .chain(operator::rows("Log", OLD, |cx| UnaryFloat::build(cx, Unary::Log, 13, false)))
-        .chain(operator::rows("Floor", OLD, |cx| UnaryFloat::build(cx, Unary::Floor, 13, false)))
-        .chain(operator::rows("Ceil", OLD, |cx| UnaryFloat::build(cx, Unary::Ceil, 13, false)))
-        .chain(operator::rows("Round", &[11, 22], |cx| UnaryFloat::build(cx, Unary::Round, 22, false)))
-        .chain(operator::rows("Sin", &[7, 22], |cx| UnaryFloat::build(cx, Unary::Sin, 22, false)))
-        .chain(operator::rows("Cos", &[7, 22], |cx| UnaryFloat::build(cx, Unary::Cos, 22, false)))
-        .chain(operator::rows("Erf", &[9, 13], build_erf))
+    operator::rows("Abs", OLD, |_| build_number(Unary::Abs, integer::Unary::Abs))
+        .chain(operator::rows("Neg", OLD, |_| build_number(Unary::Neg, integer::Unary::Neg)))
+        .chain(operator::rows("Sign", &[9, 13], |_| build_number(Unary::Sign, integer::Unary::Sign)))
+        .chain(operator::rows("Sqrt", OLD, |_| UnaryFloat::build(Unary::Sqrt)))
+        .chain(operator::rows("Reciprocal", OLD, |_| UnaryFloat::build(Unary::Reciprocal)))
+        .chain(operator::rows("Exp", OLD, |_| UnaryFloat::build(Unary::Exp)))
+        .chain(operator::rows("Log", OLD, |_| UnaryFloat::build(Unary::Log)))
+        .chain(operator::rows("Floor", OLD, |_| UnaryFloat::build(Unary::Floor)))
+        .chain(operator::rows("Ceil", OLD, |_| UnaryFloat::build(Unary::Ceil)))
+        .chain(operator::rows("Round", &[11, 22], |_| UnaryFloat::build(Unary::Round)))
+        .chain(operator::rows("Sin", &[7, 22], |_| UnaryFloat::build(Unary::Sin)))
+        .chain(operator::rows("Cos", &[7, 22], |_| UnaryFloat::build(Unary::Cos)))
+        .chain(operator::rows("Erf", &[9, 13], |_| Ok(Box::new(Erf))))
 }

@@ -8,7 +8,6 @@ use crate::broadcast::{Walk, broadcast_shapes};
 use crate::dtype::Element;
 use crate::error::{Error, Result};
 use crate::operator::{self, BuildCx, KernelStep, Operator, PlanCx, Planned, Row, Step};
-use crate::ops::types::Types;
 use crate::tensor::Shape;
 use crate::with_dtype;
 
@@ -17,25 +16,17 @@ const BLOCK: usize = 512;
 
 struct Variadic {
     op: Binary,
-    types: Types,
     since: i64,
 }
 
 fn build(cx: &BuildCx<'_>, op: Binary) -> Result<Box<dyn Operator>> {
-    cx.arity(1, usize::MAX, 1)?;
-    if cx.node.inputs.iter().any(Option::is_none) {
-        return Err(Error::invalid_model(format!("{} takes no empty input", cx.node.op_type)));
-    }
-    cx.only(if cx.since == 1 { &["consumed_inputs"] } else { &[] })?;
-    let integers = if op == Binary::Add || cx.since < 12 { Types::of(&[]) } else { Types::INTEGERS };
-    Ok(Box::new(Variadic { op, types: Types::floats(cx.since, 13).with(integers), since: cx.since }))
+    Ok(Box::new(Variadic { op, since: cx.since }))
 }
 
 impl Operator for Variadic {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
         let inputs: Vec<usize> = (0..cx.inputs.len()).collect();
-        self.types.check(cx, 0, self.since)?;
-        let dtype = cx.same_dtype(&inputs)?;
+        let dtype = cx.dtype(0)?;
         let shapes = inputs.iter().map(|&input| cx.shape(input)).collect::<Result<SmallVec<[&[usize]; 4]>>>()?;
         if self.since < 8 && shapes.iter().any(|shape| shape != &shapes[0]) {
             return Err(Error::shape(format!(

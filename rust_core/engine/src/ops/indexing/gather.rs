@@ -6,13 +6,12 @@ use crate::broadcast::{Walk, contiguous_strides};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::operator::{BuildCx, Operator, PlanCx, Planned, Row, Step, rows as versions};
-use crate::ops::axes::{movable, normalize_axis};
+use crate::ops::axes::normalize_axis;
 use crate::ops::indexing::check_elements;
-use crate::ops::mover::{self, Inputs, Mover, Word, index_dtype};
+use crate::ops::mover::{self, Inputs, Mover, Word};
 use crate::tensor::{Shape, element_count};
 
 struct Gather {
-    since: i64,
     axis: i64,
 }
 
@@ -54,8 +53,8 @@ impl Mover for Slices {
 
 impl Operator for Gather {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let dtype = movable(cx, 0, self.since, 1)?;
-        let index_dtype = index_dtype(cx, 1)?;
+        let dtype = cx.dtype(0)?;
+        let index_dtype = cx.dtype(1)?;
         let (from, indices) = (cx.shape(0)?, cx.shape(1)?);
         let axis = normalize_axis(self.axis, from.len())?;
         let shape: Shape = from[..axis].iter().chain(indices).chain(&from[axis + 1..]).copied().collect();
@@ -70,7 +69,6 @@ impl Operator for Gather {
 }
 
 struct GatherElements {
-    since: i64,
     axis: i64,
 }
 
@@ -103,8 +101,8 @@ impl Mover for Elements {
 
 impl Operator for GatherElements {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let dtype = movable(cx, 0, self.since, 1)?;
-        let index_dtype = index_dtype(cx, 1)?;
+        let dtype = cx.dtype(0)?;
+        let index_dtype = cx.dtype(1)?;
         let (from, indices) = (cx.shape(0)?, cx.shape(1)?);
         let axis = normalize_axis(self.axis, from.len())?;
         check_elements(from, indices, axis)?;
@@ -117,7 +115,6 @@ impl Operator for GatherElements {
 }
 
 struct GatherNd {
-    since: i64,
     batch_dims: i64,
 }
 
@@ -155,9 +152,8 @@ impl Mover for Coordinates {
 
 impl Operator for GatherNd {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let dtype = movable(cx, 0, self.since, 1)?;
+        let dtype = cx.dtype(0)?;
         let (data, indices) = (cx.shape(0)?, cx.shape(1)?);
-        check_int64(cx, 1)?;
         let error = |why: &str| Error::shape(format!("indices {indices:?} for data {data:?}: {why}"));
         let rank = data.len().min(indices.len());
         let batch = usize::try_from(self.batch_dims)
@@ -179,30 +175,16 @@ impl Operator for GatherNd {
     }
 }
 
-/// Coordinates are int64.
-pub fn check_int64(cx: &PlanCx<'_>, input: usize) -> Result<()> {
-    match cx.dtype(input)? {
-        DType::I64 => Ok(()),
-        other => Err(Error::unsupported(format!("input {input} holds coordinates and must be int64, not {other}"))),
-    }
-}
-
 fn build_gather(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.only(&["axis"])?;
-    cx.arity(2, 2, 1)?;
-    Ok(Box::new(Gather { since: cx.since, axis: cx.int("axis", 0)? }))
+    Ok(Box::new(Gather { axis: cx.int("axis", 0)? }))
 }
 
 fn build_elements(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.only(&["axis"])?;
-    cx.arity(2, 2, 1)?;
-    Ok(Box::new(GatherElements { since: cx.since, axis: cx.int("axis", 0)? }))
+    Ok(Box::new(GatherElements { axis: cx.int("axis", 0)? }))
 }
 
 fn build_nd(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.only(if cx.since < 12 { &[] } else { &["batch_dims"] })?;
-    cx.arity(2, 2, 1)?;
-    Ok(Box::new(GatherNd { since: cx.since, batch_dims: cx.int("batch_dims", 0)? }))
+    Ok(Box::new(GatherNd { batch_dims: cx.int("batch_dims", 0)? }))
 }
 
 pub fn rows() -> impl Iterator<Item = Row> {

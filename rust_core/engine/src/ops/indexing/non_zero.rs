@@ -2,18 +2,14 @@
 
 use crate::dtype::{Bool, DType, Element};
 use crate::error::{Error, Result};
-use crate::operator::{BuildCx, Operator, PlanCx, Planned, Row, Step, rows as versions};
-use crate::ops::axes::movable;
+use crate::operator::{Operator, PlanCx, Planned, Row, Step, rows as versions};
 use crate::tensor::{Tensor, Value};
 use crate::with_dtype;
 
-struct NonZero {
-    since: i64,
-}
+struct NonZero;
 
 impl Operator for NonZero {
-    fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        movable(cx, 0, self.since, 1)?;
+    fn plan(&self, _: &PlanCx<'_>) -> Planned<Step> {
         Step::values(|cx| {
             let value = cx.input(0)?;
             let places = places(value)?;
@@ -63,14 +59,8 @@ fn coordinates(places: &[usize], shape: &[usize]) -> Result<Tensor> {
     Ok(tensor)
 }
 
-fn build(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.only(&[])?;
-    cx.arity(1, 1, 1)?;
-    Ok(Box::new(NonZero { since: cx.since }))
-}
-
 pub fn rows() -> impl Iterator<Item = Row> {
-    versions("NonZero", &[9, 13], build)
+    versions("NonZero", &[9, 13], |_| Ok(Box::new(NonZero)))
 }
 
 #[cfg(test)]

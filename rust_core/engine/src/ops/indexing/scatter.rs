@@ -11,10 +11,9 @@ use crate::broadcast::{Walk, contiguous_strides};
 use crate::dtype::{Bool, DType, Element};
 use crate::error::{Error, Result};
 use crate::operator::{BuildCx, KernelStep, Operator, PlanCx, Planned, Row, Step, rows as versions};
-use crate::ops::axes::{movable, normalize_axis};
+use crate::ops::axes::normalize_axis;
 use crate::ops::indexing::check_elements;
-use crate::ops::indexing::gather::check_int64;
-use crate::ops::mover::{self, Inputs, Mover, Word, index_dtype};
+use crate::ops::mover::{self, Inputs, Mover, Word};
 use crate::run::KernelCx;
 use crate::tensor::{Shape, element_count};
 use crate::with_dtype;
@@ -76,7 +75,6 @@ impl Mover for Overwrite {
 }
 
 struct Scatter {
-    since: i64,
     /// `None` for ScatterND.
     axis: Option<i64>,
     reduction: Option<Reduction>,
@@ -85,7 +83,7 @@ struct Scatter {
 impl Scatter {
     fn elements(&self, cx: &PlanCx<'_>, axis: i64) -> Result<Targets> {
         let (data, indices, updates) = (cx.shape(0)?, cx.shape(1)?, cx.shape(2)?);
-        let index_dtype = index_dtype(cx, 1)?;
+        let index_dtype = cx.dtype(1)?;
         let axis = normalize_axis(axis, data.len())?;
         if updates != indices {
             return Err(Error::shape(format!("updates {updates:?} and indices {indices:?} differ")));
@@ -99,7 +97,6 @@ impl Scatter {
 
     fn coordinates(&self, cx: &PlanCx<'_>) -> Result<Targets> {
         let (data, indices, updates) = (cx.shape(0)?, cx.shape(1)?, cx.shape(2)?);
-        check_int64(cx, 1)?;
         let depth = match indices {
             [.., depth] if (1..=data.len()).contains(depth) => *depth,
             _ => {
@@ -121,8 +118,7 @@ impl Scatter {
 
 impl Operator for Scatter {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let dtype = movable(cx, 0, self.since, 1)?;
-        cx.same_dtype(&[0, 2])?;
+        let dtype = cx.dtype(0)?;
         let targets = match self.axis {
             Some(axis) => self.elements(cx, axis)?,
             None => self.coordinates(cx)?,
@@ -238,15 +234,11 @@ fn reduction(cx: &BuildCx<'_>) -> Result<Option<Reduction>> {
 }
 
 fn build_elements(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.only(if cx.since < 16 { &["axis"] } else { &["axis", "reduction"] })?;
-    cx.arity(3, 3, 1)?;
-    Ok(Box::new(Scatter { since: cx.since, axis: Some(cx.int("axis", 0)?), reduction: reduction(cx)? }))
+    Ok(Box::new(Scatter { axis: Some(cx.int("axis", 0)?), reduction: reduction(cx)? }))
 }
 
 fn build_nd(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.only(if cx.since < 16 { &[] } else { &["reduction"] })?;
-    cx.arity(3, 3, 1)?;
-    Ok(Box::new(Scatter { since: cx.since, axis: None, reduction: reduction(cx)? }))
+    Ok(Box::new(Scatter { axis: None, reduction: reduction(cx)? }))
 }
 
 pub fn rows() -> impl Iterator<Item = Row> {

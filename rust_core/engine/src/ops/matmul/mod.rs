@@ -10,22 +10,9 @@ use crate::broadcast::Walk;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::operator::{BuildCx, KernelStep, Operator, OutputType, PlanCx, Planned, Row, Step, rows as versions};
-use crate::ops::axes::unsupported_type;
 use crate::tensor::{Shape, element_count};
 pub(super) use product::pack_params;
 use product::{Product, ZeroPointShape, scalar_step};
-
-/// Which types the versions of an operator take: floats always, integers and bfloat16 from some version on.
-fn check_dtype(cx: &PlanCx<'_>, since: i64, integers: i64) -> Result<DType> {
-    let dtype = cx.same_dtype(&[0, 1, 2][..cx.inputs.len().min(3)])?;
-    let taken = match dtype {
-        DType::F16 | DType::F32 | DType::F64 => true,
-        DType::I32 | DType::I64 | DType::U32 | DType::U64 => since >= integers,
-        DType::BF16 => since >= 13,
-        _ => false,
-    };
-    if taken { Ok(dtype) } else { Err(unsupported_type(0, dtype, since)) }
-}
 
 /// The step of a product with its scaling and addend. Integers are multiplied with a scale of 1 only.
 fn step(product: Product, shape: Shape, dtype: DType, cx: &PlanCx<'_>) -> Result<KernelStep> {
@@ -39,24 +26,21 @@ fn step(product: Product, shape: Shape, dtype: DType, cx: &PlanCx<'_>) -> Result
         DType::I64 | DType::U64 => scalar_step::<i64>(product, output, cx, [1, 1], 5),
         DType::F16 => half::step::<Float16>(product, output, cx),
         DType::BF16 => half::step::<BFloat16>(product, output, cx),
-        other => Err(Error::internal(format!("a product of {other}"))),
+        other => Err(Error::unsupported(format!("a product of {other}"))),
     }
 }
 
-struct MatMul {
-    since: i64,
-}
+struct MatMul;
 
 impl Operator for MatMul {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let dtype = check_dtype(cx, self.since, 9)?;
+        let dtype = cx.dtype(0)?;
         let (product, shape) = Product::matmul(cx.shape(0)?, cx.shape(1)?, Default::default())?;
         step(product, shape, dtype, cx)?.into()
     }
 }
 
 struct Gemm {
-    since: i64,
     alpha: f32,
     beta: f32,
     transposed: [bool; 2],
@@ -100,7 +84,7 @@ impl Gemm {
 
 impl Operator for Gemm {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let dtype = check_dtype(cx, self.since, 9)?;
+        let dtype = cx.dtype(0)?;
         let product = self.product(cx)?;
         let shape = Shape::from_slice(&[product.m, product.n]);
         let scaled = self.alpha != 1.0 || (self.beta != 1.0 && product.addend.is_some());
@@ -120,7 +104,6 @@ impl MatMulInteger {
         if !cx.has(input) {
             return Ok(one);
         }
-        cx.same_dtype(&[input - 2, input])?;
         let (operand, shape) = (cx.shape(input - 2)?, cx.shape(input)?);
         if shape.iter().all(|&n| n == 1) && shape.len() <= operand.len().max(1) {
             return Ok(one);
@@ -148,12 +131,6 @@ impl MatMulInteger {
 
 impl Operator for MatMulInteger {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        for input in [0, 1] {
-            let dtype = cx.dtype(input)?;
-            if !matches!(dtype, DType::I8 | DType::U8) {
-                return Err(unsupported_type(input, dtype, 10).into());
-            }
-        }
         let zeros = [self.zero_point(cx, 2)?, self.zero_point(cx, 3)?];
         let per_channel = [zeros[0].per_channel, zeros[1].per_channel];
         let (product, shape) = Product::matmul(cx.shape(0)?, cx.shape(1)?, zeros)?;
@@ -161,22 +138,9 @@ impl Operator for MatMulInteger {
     }
 }
 
-fn build_matmul(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.only(&[])?;
-    cx.arity(2, 2, 1)?;
-    Ok(Box::new(MatMul { since: cx.since }))
-}
-
 fn build_gemm(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
     let legacy = cx.since < 7;
-    cx.only(if legacy {
-        &["alpha", "beta", "transA", "transB", "broadcast"]
-    } else {
-        &["alpha", "beta", "transA", "transB"]
-    })?;
-    cx.arity(if cx.since < 11 { 3 } else { 2 }, 3, 1)?;
     Ok(Box::new(Gemm {
-        since: cx.since,
         alpha: cx.float("alpha", 1.0)?,
         beta: cx.float("beta", 1.0)?,
         transposed: [cx.int("transA", 0)? != 0, cx.int("transB", 0)? != 0],
@@ -184,14 +148,8 @@ fn build_gemm(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
     }))
 }
 
-fn build_matmul_integer(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.only(&[])?;
-    cx.arity(2, 4, 1)?;
-    Ok(Box::new(MatMulInteger))
-}
-
 pub fn rows() -> impl Iterator<Item = Row> {
-    versions("MatMul", &[1, 9, 13], build_matmul)
+    versions("MatMul", &[1, 9, 13], |_| Ok(Box::new(MatMul)))
         .chain(versions("Gemm", &[1, 6, 7, 9, 11, 13], build_gemm))
-        .chain(versions("MatMulInteger", &[10], build_matmul_integer))
+        .chain(versions("MatMulInteger", &[10], |_| Ok(Box::new(MatMulInteger))))
 }

@@ -9,7 +9,6 @@ use crate::error::{Error, Result};
 use crate::operator::{self, BuildCx, KernelStep, Operator, OutputType, PlanCx, Planned, Row, Step};
 use crate::ops::elementwise::Place;
 use crate::ops::reduce::Layout;
-use crate::ops::types::Types;
 use crate::run::KernelCx;
 use crate::tensor::{Shape, Tensor, Value};
 use crate::with_dtype;
@@ -31,14 +30,6 @@ struct BatchNorm {
 }
 
 fn build(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.arity(5, 5, if cx.since < 14 { 5 } else { 3 })?;
-    cx.only(match cx.since {
-        1 => &["consumed_inputs", "epsilon", "is_test", "momentum", "spatial"],
-        6 => &["epsilon", "is_test", "momentum", "spatial"],
-        7 => &["epsilon", "momentum", "spatial"],
-        9 => &["epsilon", "momentum"],
-        _ => &["epsilon", "momentum", "training_mode"],
-    })?;
     // Up to version 9 asking for more outputs than Y is asking for training.
     let outputs = cx.node.outputs.len();
     let training = match cx.since {
@@ -60,9 +51,9 @@ fn build(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
 
 impl Operator for BatchNorm {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let types = Types::floats(self.since, 14);
-        let dtype = types.check(cx, 0, self.since)?;
-        let dtypes = self.parameter_dtypes(cx, dtype)?;
+        let (dtype, scale, mean) = (cx.dtype(0)?, cx.dtype(1)?, cx.dtype(3)?);
+        // B has the type of scale, var that of mean.
+        let dtypes = [scale, scale, mean, mean];
         let (x, scale) = (cx.shape(0)?, cx.shape(1)?);
         if x.len() < 2 || scale.len() >= x.len() {
             return Err(
@@ -94,21 +85,6 @@ impl Operator for BatchNorm {
 }
 
 impl BatchNorm {
-    /// Dtypes of the parameters: X's own up to version 9; 14 lets mean and variance have another, 15 scale and bias too.
-    fn parameter_dtypes(&self, cx: &PlanCx<'_>, dtype: DType) -> Result<[DType; 4]> {
-        let types = Types::floats(self.since, 14);
-        for input in PARAMETERS {
-            types.check(cx, input, self.since)?;
-        }
-        let [scale, mean] = [cx.same_dtype(&[1, 2])?, cx.same_dtype(&[3, 4])?];
-        if (self.since < 15 && scale != dtype) || (self.since < 14 && mean != dtype) {
-            return Err(Error::shape(format!(
-                "parameters of {scale} and {mean} for X of {dtype}: they must be of one type"
-            )));
-        }
-        Ok([scale, scale, mean, mean])
-    }
-
     fn infer<T: Element + Float>(
         &self,
         cx: &PlanCx<'_>,

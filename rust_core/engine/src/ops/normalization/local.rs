@@ -7,38 +7,32 @@ use crate::dtype::Element;
 use crate::error::{Error, Result};
 use crate::operator::{self, BuildCx, KernelStep, Operator, PlanCx, Planned, Row, Step};
 use crate::ops::elementwise::Place;
-use crate::ops::types::Types;
 use crate::tensor::Shape;
 use crate::with_dtype;
 
 /// Elements worth a thread.
 const GRAIN: usize = 4096;
 
-struct Lrn {
-    what: LocalResponse,
-    since: i64,
-}
+struct Lrn(LocalResponse);
 
 fn build(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.arity(1, 1, 1)?;
-    cx.only(&["alpha", "beta", "bias", "size"])?;
     let size = cx.required("size", cx.opt_int("size")?)?;
     let size = usize::try_from(size).ok().filter(|&size| size > 0).ok_or_else(|| {
         Error::invalid_model(format!("attribute 'size' of LRN is {size}, expected a positive number"))
     })?;
     let (alpha, beta, bias) = (cx.float("alpha", 1e-4)?, cx.float("beta", 0.75)?, cx.float("bias", 1.0)?);
-    Ok(Box::new(Lrn { what: LocalResponse { alpha, beta, bias, size }, since: cx.since }))
+    Ok(Box::new(Lrn(LocalResponse { alpha, beta, bias, size })))
 }
 
 impl Operator for Lrn {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let dtype = Types::floats(self.since, 13).check(cx, 0, self.since)?;
+        let dtype = cx.dtype(0)?;
         let shape = cx.shape(0)?;
         if shape.len() < 2 {
             return Err(Error::shape(format!("X has shape {shape:?}, expected channels on axis 1")).into());
         }
         with_dtype!(
-            dtype, T in [F32, F64, F16, BF16] => kernel::<T>(self.what, shape.into()).into(),
+            dtype, T in [F32, F64, F16, BF16] => kernel::<T>(self.0, shape.into()).into(),
             else Err(Error::unsupported(format!("LRN of {dtype}")).into())
         )
     }

@@ -8,11 +8,7 @@ use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::operator::{BuildCx, KernelStep, Operator, PlanCx, Planned, Row, Step, rows as versions};
 use crate::ops::quantization::spread::Spread;
-use crate::ops::quantization::{
-    GRAIN, NARROW_FLOATS, Operands, Unpacked, check_granularity, is_packed, numbers, quantized, quantized_types,
-    scale_types,
-};
-use crate::ops::types::Types;
+use crate::ops::quantization::{GRAIN, Operands, Unpacked, check_granularity, is_packed, numbers, quantized};
 use crate::tensor::{Shape, Tensor};
 use crate::with_dtype;
 
@@ -66,12 +62,7 @@ impl Plan {
 
 impl Operator for DequantizeLinear {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let types = quantized_types(self.since).with(Types::of(&[DType::I32]));
-        let x = types.check(cx, 0, self.since)?;
-        if cx.has(2) {
-            cx.same_dtype(&[0, 2])?;
-        }
-        let scale = scale_types(self.since, NARROW_FLOATS).check(cx, 1, self.since)?;
+        let (x, scale) = (cx.dtype(0)?, cx.dtype(1)?);
         check_granularity(cx)?;
         let spread = Spread::new(cx, self.axis, self.block_size)?;
         if self.since == 10 && !matches!(spread, Spread::Whole) {
@@ -85,13 +76,6 @@ impl Operator for DequantizeLinear {
 }
 
 fn build(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.only(match cx.since {
-        10 => &[],
-        13 | 19 => &["axis"],
-        21 => &["axis", "block_size"],
-        _ => &["axis", "block_size", "output_dtype"],
-    })?;
-    cx.arity(2, 3, 1)?;
     let output = if cx.int("output_dtype", 0)? == 0 { None } else { cx.dtype("output_dtype")? };
     Ok(Box::new(DequantizeLinear {
         since: cx.since,

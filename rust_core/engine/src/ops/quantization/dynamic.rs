@@ -5,17 +5,14 @@ use diptych_kernels::quantize::{
 };
 
 use crate::dtype::DType;
-use crate::error::Result;
-use crate::operator::{BuildCx, KernelStep, Operator, OutputType, PlanCx, Planned, Row, Step, rows as versions};
+use crate::operator::{KernelStep, Operator, OutputType, PlanCx, Planned, Row, Step, rows as versions};
 use crate::ops::quantization::GRAIN;
-use crate::ops::types::Types;
 use crate::tensor::Shape;
 
 struct DynamicQuantizeLinear;
 
 impl Operator for DynamicQuantizeLinear {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        Types::of(&[DType::F32]).check(cx, 0, 11)?;
         let outputs = [
             OutputType::new(DType::U8, cx.shape(0)?),
             OutputType::new(DType::F32, Shape::new()),
@@ -46,12 +43,6 @@ impl Operator for DynamicQuantizeLinear {
     }
 }
 
-fn build(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.only(&[])?;
-    cx.arity(1, 1, 3)?;
-    Ok(Box::new(DynamicQuantizeLinear))
-}
-
 pub fn rows() -> impl Iterator<Item = Row> {
-    versions("DynamicQuantizeLinear", &[11], build)
+    versions("DynamicQuantizeLinear", &[11], |_| Ok(Box::new(DynamicQuantizeLinear)))
 }

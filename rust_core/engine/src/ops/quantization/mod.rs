@@ -7,7 +7,6 @@ use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::operator::{PlanCx, Row};
 use crate::ops::cast::small;
-use crate::ops::types::Types;
 use crate::run::{KernelCx, ValueCx};
 use crate::tensor::{Tensor, Value, element_count};
 
@@ -18,35 +17,6 @@ mod spread;
 
 /// Elements below which a chunk is not worth a thread.
 const GRAIN: usize = 1 << 14;
-
-const FLOAT8: Types = Types::of(&[DType::F8E4M3FN, DType::F8E4M3FNUZ, DType::F8E5M2, DType::F8E5M2FNUZ]);
-const NARROW_FLOATS: Types = Types::of(&[DType::F32, DType::F16, DType::BF16]);
-
-/// The quantized types of a version, without int32.
-fn quantized_types(since: i64) -> Types {
-    let mut types = Types::of(&[DType::U8, DType::I8]);
-    for (version, more) in [
-        (19, FLOAT8),
-        (21, Types::of(&[DType::U16, DType::I16, DType::U4, DType::I4])),
-        (23, Types::of(&[DType::F4E2M1])),
-        (25, Types::of(&[DType::U2, DType::I2])),
-        (28, Types::of(&[DType::F6E2M3, DType::F6E3M2])),
-    ] {
-        if since >= version {
-            types = types.with(more);
-        }
-    }
-    types
-}
-
-/// The types of scales: float alone at first, `more` from version 19 on, float8e8m0 from 24 on.
-fn scale_types(since: i64, more: Types) -> Types {
-    match since {
-        ..19 => Types::of(&[DType::F32]),
-        19..24 => more,
-        _ => more.with(Types::of(&[DType::F8E8M0])),
-    }
-}
 
 /// Scale and zero point (if there is one) have one shape; `[]` and `[1]` say the same.
 fn check_granularity(cx: &PlanCx<'_>) -> Result<()> {

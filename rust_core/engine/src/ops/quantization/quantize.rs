@@ -7,14 +7,9 @@ use diptych_kernels::small_float::Format;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::operator::{BuildCx, KernelStep, Operator, PlanCx, Planned, Row, Step, rows as versions};
-use crate::ops::axes::unsupported_type;
 use crate::ops::cast::small;
 use crate::ops::quantization::spread::Spread;
-use crate::ops::quantization::{
-    GRAIN, NARROW_FLOATS, Operands, Unpacked, check_granularity, is_packed, numbers, quantized, quantized_types,
-    scale_types,
-};
-use crate::ops::types::Types;
+use crate::ops::quantization::{GRAIN, Operands, Unpacked, check_granularity, is_packed, numbers, quantized};
 use crate::run::{KernelCx, ValueCx};
 use crate::tensor::{Shape, Value, element_count};
 
@@ -111,14 +106,26 @@ impl Plan {
 }
 
 impl QuantizeLinear {
+    /// Whether this version has outputs of a type: the types of its zero points.
+    fn gives(&self, dtype: DType) -> bool {
+        match dtype {
+            DType::U8 | DType::I8 => true,
+            DType::U16 | DType::I16 | DType::U4 | DType::I4 => self.since >= 21,
+            DType::F8E4M3FN | DType::F8E4M3FNUZ | DType::F8E5M2 | DType::F8E5M2FNUZ => self.since >= 19,
+            DType::F4E2M1 => self.since >= 23,
+            DType::U2 | DType::I2 => self.since >= 25,
+            DType::F6E2M3 | DType::F6E3M2 => self.since >= 28,
+            _ => false,
+        }
+    }
+
     /// The output type: the zero point's, `output_dtype` or uint8.
     fn output(&self, cx: &PlanCx<'_>) -> Result<DType> {
-        let types = quantized_types(self.since);
         if !cx.has(2) {
             let y = self.output.unwrap_or(DType::U8);
-            return if types.contains(y) { Ok(y) } else { Err(Error::unsupported(format!("output_dtype {y}"))) };
+            return if self.gives(y) { Ok(y) } else { Err(Error::unsupported(format!("output_dtype {y}"))) };
         }
-        let y = types.check(cx, 2, self.since)?;
+        let y = cx.dtype(2)?;
         match self.output {
             Some(other) if other != y => {
                 Err(Error::invalid_model(format!("output_dtype is {other}, the zero point is {y}")))
@@ -128,12 +135,7 @@ impl QuantizeLinear {
     }
 
     fn plan_types(&self, cx: &PlanCx<'_>) -> Result<Plan> {
-        let wide = Types::of(&[DType::F32, DType::I32]);
-        let x = if self.since < 19 { wide } else { wide.with(NARROW_FLOATS) }.check(cx, 0, self.since)?;
-        let scale = scale_types(self.since, wide.with(NARROW_FLOATS)).check(cx, 1, self.since)?;
-        if (19..23).contains(&self.since) && scale != x {
-            return Err(unsupported_type(1, scale, self.since));
-        }
+        let (x, scale) = (cx.dtype(0)?, cx.dtype(1)?);
         check_granularity(cx)?;
         let spread = Spread::new(cx, self.axis, self.block_size)?;
         if self.since == 10 && !matches!(spread, Spread::Whole) {
@@ -161,14 +163,6 @@ impl Operator for QuantizeLinear {
 }
 
 fn build(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.only(match cx.since {
-        10 => &[],
-        13 => &["axis"],
-        19 => &["axis", "saturate"],
-        21 => &["axis", "saturate", "block_size", "output_dtype"],
-        _ => &["axis", "saturate", "block_size", "output_dtype", "precision"],
-    })?;
-    cx.arity(2, 3, 1)?;
     let precision = match cx.int("precision", 0)? {
         0 => None,
         1 => Some(Precision::F32),

@@ -9,7 +9,6 @@ use half::{bf16, f16};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::operator::{BuildCx, Operator, PlanCx, Planned, Row, Step, rows as versions};
-use crate::ops::axes::unsupported_type;
 use crate::tensor::{Shape, element_count};
 
 /// Inputs by position.
@@ -26,7 +25,6 @@ mod input {
 
 #[derive(Clone)]
 struct Lstm {
-    since: i64,
     /// f, g, h of each direction.
     functions: Vec<[Activation<f32>; 3]>,
     clip: Option<f32>,
@@ -110,25 +108,12 @@ impl Lstm {
         }
         Ok(extents)
     }
-
-    fn dtype(&self, cx: &PlanCx<'_>) -> Result<DType> {
-        let floats = [input::X, input::W, input::R, input::B, input::INITIAL_H, input::INITIAL_C, input::P];
-        let dtype = cx.same_dtype(&floats)?;
-        if !dtype.is_float() || (dtype == DType::BF16 && self.since < 22) {
-            return Err(unsupported_type(input::X, dtype, self.since));
-        }
-        if cx.has(input::SEQUENCE_LENS) && cx.dtype(input::SEQUENCE_LENS)? != DType::I32 {
-            return Err(unsupported_type(input::SEQUENCE_LENS, cx.dtype(input::SEQUENCE_LENS)?, self.since));
-        }
-        Ok(dtype)
-    }
 }
 
 impl Operator for Lstm {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let dtype = self.dtype(cx)?;
         let extents = self.extents(cx)?;
-        match dtype {
+        match cx.dtype(input::X)? {
             DType::F32 => run::step::<f32>(self, extents, cx),
             DType::F64 => run::step::<f64>(self, extents, cx),
             DType::F16 => run::step::<f16>(self, extents, cx),
@@ -139,21 +124,13 @@ impl Operator for Lstm {
 }
 
 fn build_lstm(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    let mut known =
-        vec!["activation_alpha", "activation_beta", "activations", "clip", "direction", "hidden_size", "input_forget"];
-    known.extend((cx.since == 1).then_some("output_sequence"));
-    known.extend((cx.since >= 14).then_some("layout"));
-    cx.only(&known)?;
-    cx.arity(3, 8, 3)?;
-    // Version 1's output_sequence said whether Y is wanted; its name in the node says so too.
-    cx.int("output_sequence", 0)?;
+    // Version 1's output_sequence says whether Y is wanted; its name in the node says so too.
     let direction = cx.string("direction")?.unwrap_or("forward");
     if !["forward", "reverse", "bidirectional"].contains(&direction) {
         let message = format!("direction is '{direction}', expected forward, reverse or bidirectional");
         return Err(Error::invalid_model(message));
     }
     Ok(Box::new(Lstm {
-        since: cx.since,
         functions: activation::resolve(cx, if direction == "bidirectional" { 2 } else { 1 })?,
         clip: cx.opt_float("clip")?,
         reverse: direction == "reverse",

@@ -6,30 +6,23 @@ use diptych_kernels::scan::{Direction, running_sum};
 
 use super::GRAIN;
 use super::extreme::along;
-use crate::dtype::{DType, Element};
+use crate::dtype::Element;
 use crate::error::{Error, Result};
 use crate::operator::{self, BuildCx, KernelStep, Operator, PlanCx, Planned, Row, Step};
 use crate::ops::axes::normalize_axis;
-use crate::ops::types::Types;
 use crate::tensor::Shape;
 use crate::with_dtype;
 
-struct CumSum {
-    direction: Direction,
-    since: i64,
-}
+struct CumSum(Direction);
 
 fn build(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.arity(2, 2, 1)?;
-    cx.only(&["exclusive", "reverse"])?;
     let direction = Direction { reverse: cx.int("reverse", 0)? != 0, exclusive: cx.int("exclusive", 0)? != 0 };
-    Ok(Box::new(CumSum { direction, since: cx.since }))
+    Ok(Box::new(CumSum(direction)))
 }
 
 impl Operator for CumSum {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let floats = if self.since < 14 { Types::of(&[DType::F32, DType::F64]) } else { Types::FLOATS };
-        let dtype = floats.with(Types::WIDE_INTEGERS).check(cx, 0, self.since)?;
+        let dtype = cx.dtype(0)?;
         let shape = cx.shape(0)?;
         let axis = match cx.ints(1)?[..] {
             [axis] => normalize_axis(axis, shape.len())?,
@@ -37,7 +30,7 @@ impl Operator for CumSum {
         };
         with_dtype!(
             dtype, T in [F32, F64, F16, BF16, I32, I64, U32, U64] =>
-                kernel::<T>(self.direction, along(shape, axis), shape.into()).into(),
+                kernel::<T>(self.0, along(shape, axis), shape.into()).into(),
             else Err(Error::unsupported(format!("CumSum of {dtype}")).into())
         )
     }

@@ -8,7 +8,6 @@ use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::operator::{self, BuildCx, KernelStep, Operator, PlanCx, Planned, Row, Step};
 use crate::ops::axes::normalize_axis;
-use crate::ops::types::Types;
 use crate::tensor::Shape;
 use crate::with_dtype;
 
@@ -16,24 +15,16 @@ struct ExtremeIndex {
     what: Extreme,
     axis: i64,
     keepdims: bool,
-    since: i64,
 }
 
 fn build(cx: &BuildCx<'_>, greatest: bool) -> Result<Box<dyn Operator>> {
-    cx.arity(1, 1, 1)?;
-    cx.only(if cx.since < 12 { &["axis", "keepdims"] } else { &["axis", "keepdims", "select_last_index"] })?;
     let what = Extreme { greatest, last: cx.int("select_last_index", 0)? != 0 };
-    Ok(Box::new(ExtremeIndex {
-        what,
-        axis: cx.int("axis", 0)?,
-        keepdims: cx.int("keepdims", 1)? != 0,
-        since: cx.since,
-    }))
+    Ok(Box::new(ExtremeIndex { what, axis: cx.int("axis", 0)?, keepdims: cx.int("keepdims", 1)? != 0 }))
 }
 
 impl Operator for ExtremeIndex {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let dtype = Types::floats(self.since, 13).with(Types::INTEGERS).check(cx, 0, self.since)?;
+        let dtype = cx.dtype(0)?;
         let shape = cx.shape(0)?;
         let axis = normalize_axis(self.axis, shape.len())?;
         if shape[axis] == 0 {

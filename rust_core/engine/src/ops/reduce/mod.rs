@@ -18,7 +18,6 @@ use crate::error::{Error, Result};
 use crate::operator::{self, BuildCx, KernelStep, Operator, PlanCx, Planned, Row, Step};
 use crate::ops::axes::normalize_axes;
 use crate::ops::elementwise::Place;
-use crate::ops::types::Types;
 use crate::tensor::Shape;
 use crate::with_dtype;
 
@@ -38,41 +37,22 @@ struct Reduce {
     op: Reduction,
     axes: Axes,
     keepdims: bool,
-    types: Types,
-    since: i64,
 }
 
 /// `input_axes`: the version that made the axes an input.
 fn build(cx: &BuildCx<'_>, op: Reduction, input_axes: i64) -> Result<Box<dyn Operator>> {
     let axes = if cx.since < input_axes {
-        cx.arity(1, 1, 1)?;
-        cx.only(&["axes", "keepdims"])?;
         Axes::Attribute(cx.ints("axes")?.unwrap_or_default().into())
     } else {
-        cx.arity(1, 2, 1)?;
-        cx.only(&["keepdims", "noop_with_empty_axes"])?;
         Axes::Input { noop: cx.int("noop_with_empty_axes", 0)? != 0 }
     };
     let keepdims = cx.int("keepdims", 1)? != 0;
-    Ok(Box::new(Reduce { op, axes, keepdims, types: types(op, cx.since), since: cx.since }))
-}
-
-fn types(op: Reduction, since: i64) -> Types {
-    let mut types = Types::floats(since, 13).with(Types::WIDE_INTEGERS);
-    if matches!(op, Reduction::Max | Reduction::Min) {
-        if since >= 12 {
-            types = types.with(Types::of(&[DType::I8, DType::U8]));
-        }
-        if since >= 20 {
-            types = types.with(Types::of(&[DType::Bool]));
-        }
-    }
-    types
+    Ok(Box::new(Reduce { op, axes, keepdims }))
 }
 
 impl Operator for Reduce {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let dtype = self.types.check(cx, 0, self.since)?;
+        let dtype = cx.dtype(0)?;
         let shape = cx.shape(0)?;
         let (named, noop): (SmallVec<[i64; 6]>, bool) = match &self.axes {
             Axes::Attribute(axes) => (axes.clone(), false),

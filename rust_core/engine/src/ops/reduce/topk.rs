@@ -9,7 +9,6 @@ use crate::error::{Error, Result};
 use crate::operator::{self, BuildCx, KernelStep, Operator, OutputType, PlanCx, Planned, Row, Step};
 use crate::ops::axes::normalize_axis;
 use crate::ops::elementwise::Place;
-use crate::ops::types::Types;
 use crate::tensor::Shape;
 use crate::with_dtype;
 
@@ -21,27 +20,17 @@ struct TopK {
     largest: bool,
     /// Version 1's attribute; later versions have input 1.
     k: Option<i64>,
-    since: i64,
 }
 
 fn build(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
     let k = if cx.since == 1 { Some(cx.required("k", cx.opt_int("k")?)?) } else { None };
-    let inputs = if k.is_some() { 1 } else { 2 };
-    cx.arity(inputs, inputs, 2)?;
-    cx.only(match cx.since {
-        1 => &["axis", "k"],
-        10 => &["axis"],
-        _ => &["axis", "largest", "sorted"],
-    })?;
-    // Unsorted results are sorted too; the attribute is read so that a wrong type is refused.
-    cx.opt_int("sorted")?;
-    Ok(Box::new(TopK { axis: cx.int("axis", -1)?, largest: cx.int("largest", 1)? != 0, k, since: cx.since }))
+    // Unsorted results are sorted too.
+    Ok(Box::new(TopK { axis: cx.int("axis", -1)?, largest: cx.int("largest", 1)? != 0, k }))
 }
 
 impl Operator for TopK {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let integers = if self.since < 11 { Types::of(&[]) } else { Types::INTEGERS };
-        let dtype = Types::floats(self.since, 24).with(integers).check(cx, 0, self.since)?;
+        let dtype = cx.dtype(0)?;
         let shape = cx.shape(0)?;
         let axis = normalize_axis(self.axis, shape.len())?;
         let k = match self.k {

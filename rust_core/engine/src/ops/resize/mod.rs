@@ -8,7 +8,7 @@ use std::ops::Range;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::operator::{BuildCx, KernelStep, Operator, PlanCx, Planned, Row, Step, rows as versions};
-use crate::ops::axes::{normalize_axes, unsupported_type};
+use crate::ops::axes::normalize_axes;
 use crate::ops::mover::{self, Inputs, Mover, Word};
 use crate::tensor::{Shape, element_count};
 use crate::with_dtype;
@@ -99,7 +99,7 @@ fn floats(cx: &PlanCx<'_>, input: usize) -> Planned<Vec<f64>> {
         DType::F32 => tensor.as_slice::<f32>()?.iter().map(|&x| x.into()).collect(),
         DType::F64 => tensor.as_slice::<f64>()?.to_vec(),
         DType::F16 => tensor.as_slice::<half::f16>()?.iter().map(|&x| x.into()).collect(),
-        other => return Err(unsupported_type(input, other, 10).into()),
+        other => return Err(Error::unsupported(format!("a region or scales of {other}")).into()),
     })
 }
 
@@ -238,10 +238,6 @@ impl Operator for Resize {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
         let dtype = cx.dtype(0)?;
         let general = !dtype.is_float() && !dtype.is_integer();
-        let others = matches!(dtype, DType::String | DType::Bool | DType::C64 | DType::C128);
-        if (general && !others) || (dtype == DType::BF16 && self.since < 13) {
-            return Err(unsupported_type(0, dtype, self.since).into());
-        }
         let crops = self.settings.coordinates == Coordinates::TfCropAndResize;
         let fill = if crops { fill_bits(dtype, self.settings.extrapolation_value)? } else { 0 };
         let axes = self.axes(cx)?;
@@ -267,7 +263,7 @@ impl Operator for Resize {
         with_dtype!(
             dtype, T in [F32, F64, F16, BF16, I8, I16, I32, I64, U8, U16, U32, U64] =>
                 interpolate::step::<T>(from, &to, &axes, &self.settings)?.into(),
-            else Err(unsupported_type(0, dtype, self.since).into())
+            else Err(Error::unsupported(format!("Resize of {dtype}")).into())
         )
     }
 }
@@ -305,8 +301,6 @@ const POLICIES: [(&str, Policy); 3] =
     [("stretch", Policy::Stretch), ("not_larger", Policy::NotLarger), ("not_smaller", Policy::NotSmaller)];
 
 fn build_10(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.only(&["mode"])?;
-    cx.arity(2, 2, 1)?;
     let settings = Settings {
         mode: choice(cx, "mode", "nearest", &MODES)?,
         coordinates: Coordinates::Asymmetric,
@@ -320,21 +314,8 @@ fn build_10(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
 }
 
 fn build(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    let mut known = vec![
-        "mode",
-        "coordinate_transformation_mode",
-        "nearest_mode",
-        "cubic_coeff_a",
-        "exclude_outside",
-        "extrapolation_value",
-    ];
-    let late = cx.since >= 18;
-    if late {
-        known.extend(["antialias", "axes", "keep_aspect_ratio_policy"]);
-    }
-    cx.only(&known)?;
-    cx.arity(1, 4, 1)?;
-    let coordinates = if late { [&COORDINATES[..5], &COORDINATES[6..]].concat() } else { COORDINATES[..6].to_vec() };
+    let coordinates =
+        if cx.since >= 18 { [&COORDINATES[..5], &COORDINATES[6..]].concat() } else { COORDINATES[..6].to_vec() };
     let settings = Settings {
         mode: choice(cx, "mode", "nearest", &MODES)?,
         coordinates: choice(cx, "coordinate_transformation_mode", "half_pixel", &coordinates)?,

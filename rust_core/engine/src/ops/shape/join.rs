@@ -6,7 +6,7 @@ use crate::broadcast::contiguous_strides;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::operator::{BuildCx, Operator, PlanCx, Planned, Row, Step, rows as versions};
-use crate::ops::axes::{movable, normalize_axis};
+use crate::ops::axes::normalize_axis;
 use crate::ops::mover::{self, Inputs, Mover, Word};
 use crate::ops::shape::check_lengths;
 use crate::ops::shape::repeat::Strided;
@@ -14,7 +14,6 @@ use crate::ops::shape::view::check_vector;
 use crate::tensor::{Shape, element_count};
 
 struct Concat {
-    since: i64,
     axis: i64,
 }
 
@@ -46,9 +45,8 @@ impl Mover for Joined {
 
 impl Operator for Concat {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let dtype = movable(cx, 0, self.since, 4)?;
+        let dtype = cx.dtype(0)?;
         let all: Vec<usize> = (0..cx.inputs.len()).collect();
-        cx.same_dtype(&all)?;
         let first = cx.shape(0)?;
         let axis = normalize_axis(self.axis, first.len())?;
         let mut shape: Shape = first.into();
@@ -110,9 +108,8 @@ impl Split {
 
 /// Split-1's second input has the type of the data.
 fn float_lengths(cx: &PlanCx<'_>) -> Planned<Vec<i64>> {
-    let dtype = cx.same_dtype(&[0, 1])?;
     let tensor = cx.tensor(1)?;
-    Ok(match dtype {
+    Ok(match tensor.dtype() {
         DType::F16 => tensor.as_slice::<half::f16>()?.iter().map(|n| n.to_f32() as i64).collect(),
         DType::F32 => tensor.as_slice::<f32>()?.iter().map(|&n| n as i64).collect(),
         _ => tensor.as_slice::<f64>()?.iter().map(|&n| n as i64).collect(),
@@ -121,7 +118,7 @@ fn float_lengths(cx: &PlanCx<'_>) -> Planned<Vec<i64>> {
 
 impl Operator for Split {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let dtype = movable(cx, 0, self.since, 2)?;
+        let dtype = cx.dtype(0)?;
         let from = cx.shape(0)?;
         let axis = normalize_axis(self.axis, from.len())?;
         let lengths = self.lengths(cx, from[axis])?;
@@ -144,22 +141,11 @@ impl Operator for Split {
 }
 
 fn build_concat(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.only(&["axis"])?;
-    cx.arity(1, usize::MAX, 1)?;
-    if cx.node.inputs.iter().any(Option::is_none) {
-        return Err(Error::invalid_model("an input of Concat is absent"));
-    }
     let axis = if cx.since < 4 { cx.int("axis", 1)? } else { cx.required("axis", cx.opt_int("axis")?)? };
-    Ok(Box::new(Concat { since: cx.since, axis }))
+    Ok(Box::new(Concat { axis }))
 }
 
 fn build_split(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.only(match cx.since {
-        ..13 => &["axis", "split"],
-        13..18 => &["axis"],
-        _ => &["axis", "num_outputs"],
-    })?;
-    cx.arity(1, if matches!(cx.since, 2 | 11) { 1 } else { 2 }, usize::MAX)?;
     let lengths = cx.ints("split")?.map(<[i64]>::to_vec);
     Ok(Box::new(Split { since: cx.since, axis: cx.int("axis", 0)?, lengths, num_outputs: cx.opt_int("num_outputs")? }))
 }

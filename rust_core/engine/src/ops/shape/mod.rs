@@ -3,7 +3,6 @@
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::operator::{BuildCx, KernelStep, Operator, PlanCx, Planned, Row, Step, rows as versions};
-use crate::ops::axes::introduced;
 use crate::tensor::element_count;
 
 mod join;
@@ -16,24 +15,13 @@ mod view;
 pub use repeat::dimensions;
 pub use view::check_vector;
 
-/// Refuses a type that `since` does not take: any tensor whose type its opset has.
-fn check_any(cx: &PlanCx<'_>, since: i64) -> Result<DType> {
-    let dtype = cx.dtype(0)?;
-    if introduced(dtype) > since {
-        return Err(crate::ops::axes::unsupported_type(0, dtype, since));
-    }
-    Ok(dtype)
-}
-
 /// Dimensions `start .. end` of the input; `None` for Size, their product.
 struct Dimensions {
-    since: i64,
     range: Option<(i64, Option<i64>)>,
 }
 
 impl Operator for Dimensions {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        check_any(cx, self.since)?;
         let dims = cx.shape(0)?;
         let (shape, values): (&[usize], Vec<i64>) = match self.range {
             None => (&[], vec![element_count(dims)? as i64]),
@@ -55,15 +43,7 @@ impl Operator for Dimensions {
 }
 
 fn build_shape(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.only(if cx.since < 15 { &[] } else { &["start", "end"] })?;
-    cx.arity(1, 1, 1)?;
-    Ok(Box::new(Dimensions { since: cx.since, range: Some((cx.int("start", 0)?, cx.opt_int("end")?)) }))
-}
-
-fn build_size(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.only(&[])?;
-    cx.arity(1, 1, 1)?;
-    Ok(Box::new(Dimensions { since: cx.since, range: None }))
+    Ok(Box::new(Dimensions { range: Some((cx.int("start", 0)?, cx.opt_int("end")?)) }))
 }
 
 /// Lengths of consecutive pieces must be non-negative and make up the whole.
@@ -77,7 +57,7 @@ fn check_lengths(lengths: &[i64], whole: usize) -> Result<()> {
 
 pub fn rows() -> impl Iterator<Item = Row> {
     versions("Shape", &[1, 13, 15, 19, 21, 23, 24, 25], build_shape)
-        .chain(versions("Size", &[1, 13, 19, 21, 23, 24, 25], build_size))
+        .chain(versions("Size", &[1, 13, 19, 21, 23, 24, 25], |_| Ok(Box::new(Dimensions { range: None }))))
         .chain(view::rows())
         .chain(transpose::rows())
         .chain(join::rows())

@@ -8,7 +8,7 @@ use crate::broadcast::contiguous_strides;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::operator::{BuildCx, Operator, PlanCx, Planned, Row, Step, rows as versions};
-use crate::ops::axes::{movable, normalize_axes, unsupported_type};
+use crate::ops::axes::normalize_axes;
 use crate::ops::mover::{self, Inputs, Mover, Word};
 use crate::ops::shape::view::check_vector;
 use crate::tensor::{Shape, element_count};
@@ -24,7 +24,6 @@ enum Mode {
 }
 
 struct Pad {
-    since: i64,
     mode: Mode,
     /// Attributes of versions below 11: pads and value.
     legacy: Option<(Vec<i64>, f32)>,
@@ -158,7 +157,6 @@ impl Pad {
         if !cx.has(2) {
             return Ok(Fill::Bits(0));
         }
-        cx.same_dtype(&[0, 2])?;
         if element_count(cx.shape(2)?)? != 1 {
             return Err(Error::shape(format!("constant_value has shape {:?}, expected a scalar", cx.shape(2)?)));
         }
@@ -170,7 +168,9 @@ impl Pad {
         let (pads, chosen) = match &self.legacy {
             Some((pads, _)) => (pads.clone(), None),
             None => {
-                check_vector(cx, 1)?;
+                for input in [1, 3].into_iter().filter(|&input| cx.has(input)) {
+                    check_vector(cx, input)?;
+                }
                 (cx.ints(1)?, cx.opt_ints(3)?)
             }
         };
@@ -224,11 +224,7 @@ fn padded_axis(axis: PaddedAxis, before: i64, after: i64, mode: Mode) -> Result<
 
 impl Operator for Pad {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let general = if self.since < 11 { i64::MAX } else { 1 };
-        let dtype = movable(cx, 0, self.since, general)?;
-        if self.since == 11 && matches!(dtype, DType::Bool | DType::String | DType::C64 | DType::C128) {
-            return Err(unsupported_type(0, dtype, self.since).into());
-        }
+        let dtype = cx.dtype(0)?;
         let fill = self.fill(cx, dtype)?;
         let axes = self.axes(cx, cx.shape(0)?)?;
         let shape: Shape = axes.iter().map(PaddedAxis::len).collect();
@@ -239,15 +235,8 @@ impl Operator for Pad {
 
 fn build(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
     let pads = if cx.since == 1 { "paddings" } else { "pads" };
-    let legacy = if cx.since < 11 {
-        cx.only(&[pads, "mode", "value"])?;
-        cx.arity(1, 1, 1)?;
-        Some((cx.required(pads, cx.ints(pads)?)?.to_vec(), cx.float("value", 0.0)?))
-    } else {
-        cx.only(&["mode"])?;
-        cx.arity(2, if cx.since < 18 { 3 } else { 4 }, 1)?;
-        None
-    };
+    let legacy =
+        if cx.since < 11 { Some((cx.required(pads, cx.ints(pads)?)?.to_vec(), cx.float("value", 0.0)?)) } else { None };
     let mode = match cx.string("mode")?.unwrap_or("constant") {
         "constant" => Mode::Constant,
         "reflect" => Mode::Reflect,
@@ -257,7 +246,7 @@ fn build(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
             return Err(Error::invalid_model(format!("mode is '{other}', expected constant, reflect, edge or wrap")));
         }
     };
-    Ok(Box::new(Pad { since: cx.since, mode, legacy }))
+    Ok(Box::new(Pad { mode, legacy }))
 }
 
 pub fn rows() -> impl Iterator<Item = Row> {

@@ -5,8 +5,8 @@ use std::ops::Range;
 use crate::broadcast::{Walk, broadcast_shapes, contiguous_strides};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::operator::{BuildCx, Operator, PlanCx, Planned, Row, Step, rows as versions};
-use crate::ops::axes::{movable, normalize_axis};
+use crate::operator::{Operator, PlanCx, Planned, Row, Step, rows as versions};
+use crate::ops::axes::normalize_axis;
 use crate::ops::mover::{self, Inputs, Mover, Word};
 use crate::ops::shape::view::check_vector;
 use crate::tensor::{Shape, element_count};
@@ -44,13 +44,11 @@ impl Mover for Strided {
     }
 }
 
-struct Expand {
-    since: i64,
-}
+struct Expand;
 
 impl Operator for Expand {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let dtype = movable(cx, 0, self.since, 1)?;
+        let dtype = cx.dtype(0)?;
         check_vector(cx, 1)?;
         let target = dimensions(&cx.ints(1)?)?;
         let from = cx.shape(0)?;
@@ -77,7 +75,6 @@ impl Tile {
     /// How often each axis is repeated.
     fn repeats(&self, cx: &PlanCx<'_>, rank: usize) -> Planned<Shape> {
         if self.since < 6 {
-            cx.same_dtype(&[0, 1, 2])?;
             let mut repeats = vec![1; rank];
             let axis = normalize_axis(legacy_scalar(cx, 2)?, rank)?;
             repeats[axis] = legacy_scalar(cx, 1)?;
@@ -94,7 +91,7 @@ impl Tile {
 
 /// A scalar input of Tile-1, which has the type of the data.
 fn legacy_scalar(cx: &PlanCx<'_>, input: usize) -> Planned<i64> {
-    Ok(match cx.same_dtype(&[0, input])? {
+    Ok(match cx.dtype(input)? {
         DType::F16 => f64::from(cx.scalar::<half::f16>(input)?),
         DType::F32 => f64::from(cx.scalar::<f32>(input)?),
         _ => cx.scalar::<f64>(input)?,
@@ -103,7 +100,7 @@ fn legacy_scalar(cx: &PlanCx<'_>, input: usize) -> Planned<i64> {
 
 impl Operator for Tile {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let dtype = movable(cx, 0, self.since, 6)?;
+        let dtype = cx.dtype(0)?;
         let from = cx.shape(0)?;
         let repeats = self.repeats(cx, from.len())?;
         // Axis by axis: a repetition of stride 0, then the axis itself; neighbours that can merge do so in the walk.
@@ -119,19 +116,7 @@ impl Operator for Tile {
     }
 }
 
-fn build_expand(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.only(&[])?;
-    cx.arity(2, 2, 1)?;
-    Ok(Box::new(Expand { since: cx.since }))
-}
-
-fn build_tile(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.only(&[])?;
-    let inputs = if cx.since < 6 { 3 } else { 2 };
-    cx.arity(inputs, inputs, 1)?;
-    Ok(Box::new(Tile { since: cx.since }))
-}
-
 pub fn rows() -> impl Iterator<Item = Row> {
-    versions("Expand", &[8, 13], build_expand).chain(versions("Tile", &[1, 6, 13], build_tile))
+    versions("Expand", &[8, 13], |_| Ok(Box::new(Expand)))
+        .chain(versions("Tile", &[1, 6, 13], |cx| Ok(Box::new(Tile { since: cx.since }))))
 }

@@ -3,14 +3,13 @@
 use crate::broadcast::contiguous_strides;
 use crate::error::{Error, Result};
 use crate::operator::{BuildCx, Operator, PlanCx, Planned, Row, Step, rows as versions};
-use crate::ops::axes::{movable, normalize_axes};
+use crate::ops::axes::normalize_axes;
 use crate::ops::mover;
 use crate::ops::shape::repeat::Strided;
 use crate::ops::shape::view::check_vector;
 use crate::tensor::Shape;
 
 struct Slice {
-    since: i64,
     /// Attributes of version 1.
     legacy: Option<Bounds>,
 }
@@ -25,7 +24,7 @@ struct Bounds {
 
 impl Operator for Slice {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let dtype = movable(cx, 0, self.since, 1)?;
+        let dtype = cx.dtype(0)?;
         let bounds = match &self.legacy {
             Some(bounds) => bounds.clone(),
             None => {
@@ -95,17 +94,13 @@ fn clamped(start: i64, end: i64, step: i64, length: usize) -> (usize, usize) {
 
 fn build(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
     let legacy = if cx.since < 10 {
-        cx.only(&["starts", "ends", "axes"])?;
-        cx.arity(1, 1, 1)?;
         let starts = cx.required("starts", cx.ints("starts")?)?.to_vec();
         let ends = cx.required("ends", cx.ints("ends")?)?.to_vec();
         Some(Bounds { starts, ends, axes: cx.ints("axes")?.map(<[i64]>::to_vec), steps: None })
     } else {
-        cx.only(&[])?;
-        cx.arity(3, 5, 1)?;
         None
     };
-    Ok(Box::new(Slice { since: cx.since, legacy }))
+    Ok(Box::new(Slice { legacy }))
 }
 
 pub fn rows() -> impl Iterator<Item = Row> {

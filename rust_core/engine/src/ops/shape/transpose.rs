@@ -9,19 +9,18 @@ use crate::broadcast::{Walk, contiguous_strides};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::operator::{BuildCx, Operator, PlanCx, Planned, Row, Step, rows as versions};
-use crate::ops::axes::{movable, normalize_axes};
+use crate::ops::axes::normalize_axes;
 use crate::ops::mover::{self, Inputs, Mover, Word};
 use crate::ops::shape::repeat::Strided;
 use crate::tensor::Shape;
 
 struct Transpose {
-    since: i64,
     perm: Option<Vec<i64>>,
 }
 
 impl Operator for Transpose {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let dtype = movable(cx, 0, self.since, 1)?;
+        let dtype = cx.dtype(0)?;
         let from = cx.shape(0)?;
         let order: Vec<usize> = match &self.perm {
             None => (0..from.len()).rev().collect(),
@@ -105,9 +104,7 @@ impl Mover for Flipped {
 }
 
 fn build(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.only(&["perm"])?;
-    cx.arity(1, 1, 1)?;
-    Ok(Box::new(Transpose { since: cx.since, perm: cx.ints("perm")?.map(<[i64]>::to_vec) }))
+    Ok(Box::new(Transpose { perm: cx.ints("perm")?.map(<[i64]>::to_vec) }))
 }
 
 pub fn rows() -> impl Iterator<Item = Row> {

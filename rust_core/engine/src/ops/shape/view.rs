@@ -3,7 +3,7 @@
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::operator::{BuildCx, Operator, PlanCx, Planned, Row, Step, rows as versions};
-use crate::ops::axes::{movable, normalize_axes};
+use crate::ops::axes::normalize_axes;
 use crate::tensor::{Shape, Strings, Value, element_count};
 
 /// Output 0 is input 0 as `shape`.
@@ -19,22 +19,19 @@ fn view(dtype: DType, shape: Shape) -> Planned<Step> {
     })
 }
 
-struct Identity {
-    since: i64,
-}
+struct Identity;
 
 impl Operator for Identity {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        match cx.info(0)?.dtype {
-            // Sequences came with version 14; a value that is no tensor is handed on as it is.
-            None if self.since >= 14 => Step::values(|cx| Ok(vec![cx.input(0)?.clone()])),
-            _ => view(movable(cx, 0, self.since, 1)?, cx.shape(0)?.into()),
+        match cx.info(0)?.ty.dtype() {
+            Some(dtype) => view(dtype, cx.shape(0)?.into()),
+            // A sequence is handed on as it is.
+            None => Step::values(|cx| Ok(vec![cx.input(0)?.clone()])),
         }
     }
 }
 
 struct Reshape {
-    since: i64,
     /// The attribute of version 1.
     shape: Option<Vec<i64>>,
     allow_zero: bool,
@@ -42,7 +39,7 @@ struct Reshape {
 
 impl Operator for Reshape {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let dtype = movable(cx, 0, self.since, 5)?;
+        let dtype = cx.dtype(0)?;
         let shape = match &self.shape {
             Some(shape) => reshaped(cx.shape(0)?, shape, true)?,
             None => {
@@ -94,13 +91,12 @@ fn reshaped(from: &[usize], target: &[i64], copy_zeros: bool) -> Result<Shape> {
 }
 
 struct Flatten {
-    since: i64,
     axis: i64,
 }
 
 impl Operator for Flatten {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let dtype = movable(cx, 0, self.since, 9)?;
+        let dtype = cx.dtype(0)?;
         let shape = cx.shape(0)?;
         let rank = shape.len() as i64;
         if !(-rank..=rank).contains(&self.axis) {
@@ -133,7 +129,7 @@ impl Ones {
 
 impl Operator for Ones {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let dtype = movable(cx, 0, self.since, 1)?;
+        let dtype = cx.dtype(0)?;
         let axes = self.axes(cx)?;
         let shape = cx.shape(0)?;
         view(dtype, if self.insert { inserted(shape, &axes.unwrap_or_default())? } else { squeezed(shape, axes)? })
@@ -160,49 +156,26 @@ fn inserted(shape: &[usize], axes: &[i64]) -> Result<Shape> {
     Ok((0..rank).filter_map(|axis| if ones.contains(&axis) { Some(1) } else { dims.next().copied() }).collect())
 }
 
-fn build_identity(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.only(&[])?;
-    cx.arity(1, 1, 1)?;
-    Ok(Box::new(Identity { since: cx.since }))
-}
-
 fn build_reshape(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    let shape = if cx.since < 5 {
-        cx.only(&["shape", "consumed_inputs"])?;
-        cx.arity(1, 1, 1)?;
-        Some(cx.ints("shape")?.unwrap_or_default().to_vec())
-    } else {
-        cx.only(if cx.since < 14 { &[] } else { &["allowzero"] })?;
-        cx.arity(2, 2, 1)?;
-        None
-    };
-    Ok(Box::new(Reshape { since: cx.since, shape, allow_zero: cx.int("allowzero", 0)? != 0 }))
+    let shape = if cx.since < 5 { Some(cx.ints("shape")?.unwrap_or_default().to_vec()) } else { None };
+    Ok(Box::new(Reshape { shape, allow_zero: cx.int("allowzero", 0)? != 0 }))
 }
 
 fn build_flatten(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    cx.only(&["axis"])?;
-    cx.arity(1, 1, 1)?;
-    Ok(Box::new(Flatten { since: cx.since, axis: cx.int("axis", 1)? }))
+    Ok(Box::new(Flatten { axis: cx.int("axis", 1)? }))
 }
 
 fn build_squeeze(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    let legacy = cx.since < 13;
-    cx.only(if legacy { &["axes"] } else { &[] })?;
-    cx.arity(1, if legacy { 1 } else { 2 }, 1)?;
     Ok(Box::new(Ones { since: cx.since, insert: false, axes: cx.ints("axes")?.map(<[i64]>::to_vec) }))
 }
 
 fn build_unsqueeze(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    let legacy = cx.since < 13;
-    cx.only(if legacy { &["axes"] } else { &[] })?;
-    let inputs = if legacy { 1 } else { 2 };
-    cx.arity(inputs, inputs, 1)?;
-    let axes = if legacy { Some(cx.required("axes", cx.ints("axes")?)?.to_vec()) } else { None };
+    let axes = if cx.since < 13 { Some(cx.required("axes", cx.ints("axes")?)?.to_vec()) } else { None };
     Ok(Box::new(Ones { since: cx.since, insert: true, axes }))
 }
 
 pub fn rows() -> impl Iterator<Item = Row> {
-    versions("Identity", &[1, 13, 14, 16, 19, 21, 23, 24, 25], build_identity)
+    versions("Identity", &[1, 13, 14, 16, 19, 21, 23, 24, 25], |_| Ok(Box::new(Identity)))
         .chain(versions("Reshape", &[1, 5, 13, 14, 19, 21, 23, 24, 25], build_reshape))
         .chain(versions("Flatten", &[1, 9, 11, 13, 21, 23, 24, 25], build_flatten))
         .chain(versions("Squeeze", &[1, 11, 13, 21, 23, 24, 25], build_squeeze))
