@@ -107,7 +107,10 @@ def test_both_panels_refuse(row: Row) -> None:
     @settings(max_examples=examples(row) * 2)
     @given(broken_cases(row))
     def agree(case: Case) -> None:
-        problem = difference(on_reference(case), on_engine(case))
+        expected = on_reference(case)
+        if isinstance(expected.error, diptych_reference.ResourceLimitError):
+            return  # the plain way of the reference lacks memory for it, which says nothing of the operator
+        problem = difference(expected, on_engine(case))
         assert not problem, problem
 
     agree()

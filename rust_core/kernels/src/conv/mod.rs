@@ -71,7 +71,11 @@ const FLAT_ROW: usize = 14 * 16;
 
 impl<E: Element> Conv<E> {
     /// Plans a convolution; `None` if extents overflow, or a stride or dilation is zero.
-    pub fn new(isa: Isa, shape: ConvShape) -> Option<Conv<E>> {
+    pub fn new(isa: Isa, mut shape: ConvShape) -> Option<Conv<E>> {
+        // A stride over one output says nothing, and would be laid out in that many phases.
+        for (stride, _) in shape.strides.iter_mut().zip(shape.output).filter(|(stride, n)| **stride > 0 && *n == 1) {
+            *stride = 1;
+        }
         if !shape.is_sound() {
             return None;
         }
@@ -145,7 +149,7 @@ impl<E: Element> Conv<E> {
     /// The first lines of each plane that the first `rows` output rows read.
     pub fn lines_of_rows(&self, rows: usize) -> usize {
         let all = self.input.extents[0] * self.input.extents[1];
-        if self.flat || self.shape.output[0] > 1 {
+        if self.flat || self.input.extents[0] > 1 {
             return all;
         }
         let reach = (self.shape.kernel[1].max(1) - 1) * self.shape.dilations[1] + 1;

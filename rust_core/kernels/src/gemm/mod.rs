@@ -30,8 +30,8 @@ use tile::{Finish, TileArgs, TileFn, TileSet};
 const ROW_BLOCK: usize = 192;
 /// Bytes of one column's k block.
 const DEPTH_BYTES: usize = 4096;
-/// k block where a strided B is rearranged for a handful of rows: a panel then stays in L1.
-const SHALLOW: usize = 64;
+/// k block where a strided B is rearranged: a panel then stays in L1.
+const SHALLOW: usize = 96;
 
 /// The right operand.
 #[derive(Clone, Copy, Debug)]
@@ -237,8 +237,8 @@ impl<'a, T: Scalar> Block<'a, T> {
         let (mut depth, mut direct_b) = (k_block::<T>(g.k()), false);
         if let Right::Strided(b) = &g.b {
             direct_b = b.col_stride() == 1 && (few || b.row_stride() == tiles.panel());
-            if few && !direct_b {
-                depth = SHALLOW;
+            if !direct_b {
+                depth = depth.min(SHALLOW);
             }
         }
         // Strides of whole pages put a tall tile's rows into one set of the cache.
