@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use diptych_kernels::Isa;
+use diptych_kernels::epilogue::Epilogue;
 use smallvec::SmallVec;
 
 use crate::dtype::{DType, Element};
@@ -200,6 +201,10 @@ pub struct KernelStep {
     pub packed: SmallVec<[usize; 2]>,
     /// Rough work in nanoseconds of one core, for priorities and splitting.
     pub cost: u64,
+    /// What the step does to input 0, if it is that alone: it may then follow another step inside its kernel.
+    pub epilogue: Option<Epilogue>,
+    /// Whether the kernel applies [`KernelCx::epilogue`] to output 0.
+    pub takes_epilogue: bool,
 }
 
 impl KernelStep {
@@ -226,6 +231,8 @@ impl KernelStep {
             in_place: SmallVec::new(),
             packed: SmallVec::new(),
             cost: elements as u64 / 4 + 100,
+            epilogue: None,
+            takes_epilogue: false,
         }
     }
 
@@ -246,6 +253,16 @@ impl KernelStep {
 
     pub fn packed(mut self, inputs: &[usize]) -> KernelStep {
         self.packed = inputs.into();
+        self
+    }
+
+    pub fn epilogue(mut self, epilogue: Option<Epilogue>) -> KernelStep {
+        self.epilogue = epilogue;
+        self
+    }
+
+    pub fn takes_epilogue(mut self, takes: bool) -> KernelStep {
+        self.takes_epilogue = takes;
         self
     }
 

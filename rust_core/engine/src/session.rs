@@ -119,10 +119,12 @@ impl Session {
         let profile = options.profile.then(Arc::default);
         let compile = || {
             passes::run(&mut graph, &options.disabled_passes, &PassCx { isa: options.isa })?;
+            let fuse = !options.disabled_passes.iter().any(|name| name == passes::EPILOGUE_FUSION);
             let options = CompileOptions {
                 isa: options.isa,
                 memory_limit: options.memory_limit,
                 schedule_seed: options.schedule_seed,
+                fuse,
                 profile: profile.clone(),
                 packed: packed.clone(),
             };

@@ -9,6 +9,7 @@ pub mod batch_norm;
 pub mod cast;
 pub mod conv;
 pub mod elementwise;
+pub mod epilogue;
 pub mod functions;
 pub mod gemm;
 pub mod integer;

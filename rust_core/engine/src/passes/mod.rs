@@ -29,12 +29,15 @@ const PASSES: &[Pass] = &[
     Pass { name: "dead_code_elimination", apply: dead_code::apply },
 ];
 
+/// The pass of plans, which know types and shapes: see `plan::fusion`.
+pub const EPILOGUE_FUSION: &str = "epilogue_fusion";
+
 /// Rounds after which a graph that still changes is left as it is; two suffice for the passes above.
 const MAX_ROUNDS: usize = 8;
 
 /// Names of all passes.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    PASSES.iter().map(|pass| pass.name)
+    PASSES.iter().map(|pass| pass.name).chain([EPILOGUE_FUSION])
 }
 
 /// Runs the passes on a graph and its subgraphs, except those named in `disabled`.

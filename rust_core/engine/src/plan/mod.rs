@@ -5,6 +5,7 @@
 //! one is planned with what it gave. A dense graph is one segment. Each segment keeps the plans of its successors, by
 //! the shapes and the shape-deciding values they were made for, in a small LRU list.
 
+mod fusion;
 mod memory;
 mod segment;
 

@@ -2,8 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use diptych_kernels::epilogue::Epilogue;
 use smallvec::SmallVec;
 
+use super::fusion;
 use super::memory::{self, Use};
 use super::{Arrival, Successors};
 use crate::error::{Context, Error, Result};
@@ -20,6 +22,8 @@ const FOLD_ELEMENTS: usize = 1024;
 pub struct Task {
     pub node: usize,
     pub run: RunKernel,
+    /// What follows the node inside its kernel.
+    pub epilogue: Option<Epilogue>,
     /// Inputs the kernel reads; absent and packed ones are `None`.
     pub inputs: SmallVec<[Option<ValueId>; 4]>,
     pub outputs: SmallVec<[Option<ValueId>; 2]>,
@@ -100,11 +104,20 @@ pub struct Planner<'a> {
     /// View -> root (roots are not views themselves).
     roots: HashMap<ValueId, ValueId>,
     read: Vec<(ValueId, Value)>,
-    steps: Vec<(usize, KernelStep)>,
+    steps: Vec<Planned>,
     dynamic: Vec<DynamicNode>,
     done: Vec<bool>,
     /// Views and folded values made here.
     made: Vec<ValueId>,
+}
+
+/// A step of the segment.
+pub(super) struct Planned {
+    pub node: usize,
+    pub step: KernelStep,
+    /// The node's outputs, or those of the last node that follows it inside its kernel.
+    pub outputs: SmallVec<[Option<ValueId>; 2]>,
+    pub epilogue: Option<Epilogue>,
 }
 
 enum Outcome {
@@ -259,7 +272,7 @@ impl<'a> Planner<'a> {
                 self.infos[id] = Some(info);
             }
         }
-        self.steps.push((index, step));
+        self.steps.push(Planned { node: index, step, outputs: node.outputs.as_slice().into(), epilogue: None });
         Ok(Outcome::Done)
     }
 
@@ -289,11 +302,11 @@ impl<'a> Planner<'a> {
 
     fn finish(mut self, arrivals: Vec<Arrival>) -> Result<Segment> {
         let survivors = self.survivors();
-        let written: HashSet<ValueId> = self
-            .steps
-            .iter()
-            .flat_map(|(index, _)| self.graph.nodes[*index].outputs.iter().flatten().copied())
-            .collect();
+        if self.executable.fuses() {
+            fusion::fuse(self.graph, &mut self.steps);
+        }
+        let written: HashSet<ValueId> =
+            self.steps.iter().flat_map(|planned| planned.outputs.iter().flatten().copied()).collect();
         let owned: HashSet<ValueId> = survivors.iter().copied().filter(|value| written.contains(value)).collect();
         let uses = self.uses(&owned)?;
         let layout = memory::lay_out(&uses, &|value| self.root(value));
@@ -305,7 +318,7 @@ impl<'a> Planner<'a> {
             }
         }
         let (places, folded) = self.places(&layout, &owned)?;
-        let scratch_bytes = self.steps.iter().map(|(_, step)| step.scratch).max().unwrap_or(0);
+        let scratch_bytes = self.steps.iter().map(|planned| planned.step.scratch).max().unwrap_or(0);
         let (tasks, width) = self.tasks(&layout);
         let finished = self.done.iter().all(|done| *done);
         if !finished && tasks.is_empty() && self.dynamic.is_empty() && self.made.is_empty() {
@@ -346,8 +359,8 @@ impl<'a> Planner<'a> {
     /// What the memory planner needs to know of each step.
     fn uses(&self, owned: &HashSet<ValueId>) -> Result<Vec<Use>> {
         let mut uses = Vec::with_capacity(self.steps.len());
-        for (position, (index, step)) in self.steps.iter().enumerate() {
-            let node = &self.graph.nodes[*index];
+        for (position, Planned { node, step, outputs: values, .. }) in self.steps.iter().enumerate() {
+            let node = &self.graph.nodes[*node];
             let inputs: SmallVec<[ValueId; 4]> = node
                 .inputs
                 .iter()
@@ -356,7 +369,7 @@ impl<'a> Planner<'a> {
                 .filter_map(|(_, input)| *input)
                 .collect();
             let mut outputs = SmallVec::new();
-            for (position, (output, ty)) in node.outputs.iter().zip(&step.outputs).enumerate() {
+            for (position, (output, ty)) in values.iter().zip(&step.outputs).enumerate() {
                 if let Some(id) = output
                     && !owned.contains(id)
                 {
@@ -408,8 +421,8 @@ impl<'a> Planner<'a> {
                 _ => {}
             }
         }
-        for (index, step) in &self.steps {
-            for (position, input) in self.graph.nodes[*index].inputs.iter().enumerate() {
+        for Planned { node, step, .. } in &self.steps {
+            for (position, input) in self.graph.nodes[*node].inputs.iter().enumerate() {
                 if let Some(id) = *input
                     && !step.packed.contains(&position)
                     && let Some(tensor) = self.executable.aligned_constant(id)?
@@ -426,12 +439,12 @@ impl<'a> Planner<'a> {
     fn tasks(&mut self, layout: &memory::Layout) -> (Vec<Task>, f64) {
         let mut producer: HashMap<ValueId, usize> = HashMap::new();
         let mut edges: HashSet<(usize, usize)> = layout.edges.iter().copied().filter(|(from, to)| from != to).collect();
-        for (position, (index, _)) in self.steps.iter().enumerate() {
-            let node = &self.graph.nodes[*index];
+        for (position, planned) in self.steps.iter().enumerate() {
+            let node = &self.graph.nodes[planned.node];
             edges.extend(
                 node.inputs.iter().flatten().filter_map(|&id| Some((*producer.get(&self.root(id))?, position))),
             );
-            producer.extend(node.outputs.iter().flatten().map(|&id| (id, position)));
+            producer.extend(planned.outputs.iter().flatten().map(|&id| (id, position)));
         }
         let mut successors: Vec<Vec<u32>> = vec![Vec::new(); self.steps.len()];
         let mut predecessors = vec![0u32; self.steps.len()];
@@ -442,9 +455,9 @@ impl<'a> Planner<'a> {
         let mut priority = vec![0u64; self.steps.len()];
         for position in (0..self.steps.len()).rev() {
             let after = successors[position].iter().map(|&next| priority[next as usize]).max().unwrap_or(0);
-            priority[position] = after.saturating_add(self.steps[position].1.cost.max(1));
+            priority[position] = after.saturating_add(self.steps[position].step.cost.max(1));
         }
-        let total: u64 = self.steps.iter().map(|(_, step)| step.cost.max(1)).fold(0, u64::saturating_add);
+        let total: u64 = self.steps.iter().map(|planned| planned.step.cost.max(1)).fold(0, u64::saturating_add);
         let width = total as f64 / priority.iter().copied().max().unwrap_or(1).max(1) as f64;
         let workspaces: Vec<usize> = (0..self.steps.len())
             .map(|position| {
@@ -453,14 +466,15 @@ impl<'a> Planner<'a> {
             .collect();
         let steps = self.steps.iter_mut().zip(workspaces);
         let tasks = steps.zip(successors).zip(predecessors).zip(priority);
-        let tasks = tasks.map(|(((((index, step), workspace), successors), predecessors), priority)| {
-            let node = &self.graph.nodes[*index];
+        let tasks = tasks.map(|((((planned, workspace), successors), predecessors), priority)| {
+            let (node, step) = (&self.graph.nodes[planned.node], &mut planned.step);
             let read =
                 |(position, input): (usize, &Option<ValueId>)| input.filter(|_| !step.packed.contains(&position));
             Task {
-                node: *index,
+                node: planned.node,
                 inputs: node.inputs.iter().enumerate().map(read).collect(),
-                outputs: node.outputs.as_slice().into(),
+                outputs: planned.outputs.clone(),
+                epilogue: planned.epilogue.take(),
                 workspace: (workspace, step.workspace),
                 cost: step.cost,
                 priority,

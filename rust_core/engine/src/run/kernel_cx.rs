@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use diptych_kernels::Isa;
+use diptych_kernels::epilogue::Epilogue;
 use diptych_kernels::mutant::{self, Mutant};
 
 use crate::dtype::Element;
@@ -35,6 +36,7 @@ pub struct KernelCx<'a> {
     inputs: &'a [RawSlot],
     outputs: &'a [RawSlot],
     workspace: RawSlot,
+    epilogue: Option<&'a Epilogue>,
     /// Outputs already lent out, a bit each.
     lent: Cell<u64>,
     isa: Isa,
@@ -46,14 +48,20 @@ impl<'a> KernelCx<'a> {
         inputs: &'a [RawSlot],
         outputs: &'a [RawSlot],
         workspace: RawSlot,
+        epilogue: Option<&'a Epilogue>,
         isa: Isa,
         team: &'a Team<'a>,
     ) -> KernelCx<'a> {
-        KernelCx { inputs, outputs, workspace, lent: Cell::new(0), isa, team }
+        KernelCx { inputs, outputs, workspace, epilogue, lent: Cell::new(0), isa, team }
     }
 
     pub fn isa(&self) -> Isa {
         self.isa
+    }
+
+    /// What follows the step, for its kernel to apply to output 0.
+    pub fn epilogue(&self) -> Option<&'a Epilogue> {
+        self.epilogue
     }
 
     /// All inputs as bare bytes, which any thread of the step may read: for operators that move elements of any type.

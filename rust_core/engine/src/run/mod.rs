@@ -31,6 +31,8 @@ pub struct CompileOptions {
     pub memory_limit: Option<usize>,
     /// Runs tasks in a random legal order, poisoning freed memory: for tests of the planner.
     pub schedule_seed: Option<u64>,
+    /// Whether steps may follow others inside their kernels: the plan's pass `epilogue_fusion`.
+    pub fuse: bool,
     /// Where the times of nodes go, if anybody asked for them.
     pub profile: Option<Arc<Profile>>,
     pub packed: Arc<PackedWeights>,
@@ -82,6 +84,10 @@ impl Executable {
 
     pub fn isa(&self) -> Isa {
         self.options.isa
+    }
+
+    pub(crate) fn fuses(&self) -> bool {
+        self.options.fuse
     }
 
     /// Runs `body`, the work of a node, and records its time if the session is profiled.
@@ -275,7 +281,7 @@ pub fn evaluate_step(step: &KernelStep, operands: &[Option<Value>], isa: Isa, te
     let shared = RawSlot { ptr: workspace.as_ptr(), bytes: workspace.len() };
     let before = team.scratch();
     team.set_scratch(scratch.as_ptr(), stride);
-    let result = (step.run)(&KernelCx::new(&inputs, &outputs, shared, isa, team));
+    let result = (step.run)(&KernelCx::new(&inputs, &outputs, shared, None, isa, team));
     team.set_scratch(before.0, before.1);
     result.map(|()| results)
 }

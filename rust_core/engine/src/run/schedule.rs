@@ -72,7 +72,7 @@ impl Executable {
         let (offset, bytes) = task.workspace;
         // The layout keeps offset + bytes inside the arena.
         let workspace = RawSlot { ptr: arena.wrapping_add(offset), bytes };
-        let cx = KernelCx::new(&inputs, &outputs, workspace, self.isa(), team);
+        let cx = KernelCx::new(&inputs, &outputs, workspace, task.epilogue.as_ref(), self.isa(), team);
         let bytes = || inputs.iter().chain(&outputs).map(|slot| slot.bytes).sum();
         self.timed(task.node, bytes, || (task.run)(&cx)).at(|| self.graph.nodes[task.node].place())
     }

@@ -3,6 +3,7 @@
 use super::direct::Taps;
 use super::element::{Element, Sink};
 use super::shape::CHANNEL_BLOCK;
+use crate::epilogue::Epilogue;
 use crate::lanes::*;
 
 /// A rectangle of rows by columns of one output channel.
@@ -24,6 +25,9 @@ pub(super) struct Rectangle<'a, O: Sink> {
     pub x: *const O::Element,
     pub w: *const O::Element,
     pub bias: Option<O::Element>,
+    /// What follows, for channel `channel_index`.
+    pub epilogue: Option<&'a Epilogue>,
+    pub channel_index: usize,
     pub y: *mut O,
 }
 
@@ -87,6 +91,26 @@ impl<O: Sink> Rectangle<'_, O> {
         let mut x_block = x;
         let mut w_block = self.w;
         let mut left = self.elements;
+        if left == 1 && self.taps.phases == 1 {
+            // Depthwise with stride 1: nothing but the kernel's rows.
+            let step = self.taps.whole * self.taps.position;
+            self.taps.lines(|offset, tap| {
+                for k in 0..self.taps.counts[2] {
+                    // SAFETY: the caller's promise.
+                    unsafe {
+                        let weight = Simd::splat(*self.w.add(tap + k));
+                        let x = x.wrapping_offset(offset + k as isize * step);
+                        for r in 0..R {
+                            for v in 0..V {
+                                let at = x.wrapping_add(r * self.x_row + v * L).cast::<Simd<O::Element, L>>();
+                                acc[r][v] = O::Element::mac::<A, L>(at.read_unaligned(), weight, acc[r][v]);
+                            }
+                        }
+                    }
+                }
+            });
+            left = 0;
+        }
         while left > 0 {
             let n = left.min(CHANNEL_BLOCK);
             self.taps.each(|offset, tap| {
@@ -110,15 +134,36 @@ impl<O: Sink> Rectangle<'_, O> {
             w_block = w_block.wrapping_add(self.kernel_taps * n);
             left -= n;
         }
-        for r in 0..R {
-            for v in 0..V {
-                let at = column + v * L;
-                let sum = acc[r][v];
-                let sum = self.bias.map_or(sum, |b| O::Element::add(sum, Simd::splat(b)));
-                let n = self.columns.saturating_sub(at).min(L);
-                // SAFETY: n columns of the row from `at` on exist.
-                unsafe { O::store(sum, self.y.wrapping_add((row + r) * self.y_row + at), n) }
+        let bias = Simd::splat(self.bias.unwrap_or_default());
+        match self.epilogue {
+            Some(epilogue) => {
+                let factors = epilogue.of_channel(self.channel_index);
+                for r in 0..R {
+                    for v in 0..V {
+                        let sum = if self.bias.is_some() { O::Element::add(acc[r][v], bias) } else { acc[r][v] };
+                        let y = O::Element::follow::<A, L>(epilogue, sum, factors);
+                        // SAFETY: the caller's promise.
+                        unsafe { self.store::<L>(row + r, column + v * L, y) }
+                    }
+                }
+            }
+            None => {
+                for r in 0..R {
+                    for v in 0..V {
+                        let sum = if self.bias.is_some() { O::Element::add(acc[r][v], bias) } else { acc[r][v] };
+                        // SAFETY: the caller's promise.
+                        unsafe { self.store::<L>(row + r, column + v * L, sum) }
+                    }
+                }
             }
         }
+    }
+
+    /// Stores what of a vector lies in the row.
+    #[inline(always)]
+    unsafe fn store<const L: usize>(&self, row: usize, column: usize, y: Simd<O::Element, L>) {
+        let n = self.columns.saturating_sub(column).min(L);
+        // SAFETY: n columns of the row from `column` on exist.
+        unsafe { O::store(y, self.y.wrapping_add(row * self.y_row + column), n) }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::element::{Element, Sink};
 use super::shape::CHANNEL_BLOCK;
+use crate::epilogue::{Epilogue, Factors};
 use crate::lanes::*;
 use crate::transpose::turned;
 
@@ -28,6 +29,17 @@ pub(super) struct Taps {
 }
 
 impl Taps {
+    /// Calls `visit(input offset, flat kernel position)` for the first position of every row of the kernel, in order.
+    #[inline(always)]
+    pub(super) fn lines(&self, mut visit: impl FnMut(isize, usize)) {
+        for d in 0..self.counts[0] {
+            for h in 0..self.counts[1] {
+                let offset = d as isize * self.line_steps[0] + h as isize * self.line_steps[1];
+                visit(offset, self.first + d * self.weight_steps[0] + h * self.weight_steps[1]);
+            }
+        }
+    }
+
     /// Calls `visit(input offset, flat kernel position)` for every position, in order.
     #[inline(always)]
     pub(super) fn each(&self, mut visit: impl FnMut(isize, usize)) {
@@ -81,6 +93,9 @@ pub(super) struct Run<'a, O: Sink, const Q: usize, const PIXEL: usize> {
     pub bias: &'a [O::Element],
     /// Output channels that exist, at most Q vectors.
     pub channels: usize,
+    /// What follows, the block's first channel being channel `first_channel`.
+    pub epilogue: Option<&'a Epilogue>,
+    pub first_channel: usize,
     pub y: *mut O,
     pub output: OutputLayout,
 }
@@ -162,8 +177,19 @@ impl<O: Sink, const Q: usize, const PIXEL: usize> Run<'_, O, Q, PIXEL> {
             let bias: [_; Q] = std::array::from_fn(|q| Simd::load_or_default(self.bias.get(q * L..).unwrap_or(&[])));
             std::array::from_fn(|p| std::array::from_fn(|q| O::Element::add(acc[p][q], bias[q])))
         };
+        let Some(epilogue) = self.epilogue else {
+            // SAFETY: the caller's promise.
+            return unsafe { self.store::<L, P>(pixel, &sums) };
+        };
+        let factors: [Factors<L>; Q] = std::array::from_fn(|q| epilogue.of_lanes(self.first_channel + q * L));
+        let mut followed = sums;
+        for p in 0..P {
+            for q in 0..Q {
+                followed[p][q] = O::Element::follow::<A, L>(epilogue, sums[p][q], factors[q]);
+            }
+        }
         // SAFETY: the caller's promise.
-        unsafe { self.store::<L, P>(pixel, &sums) }
+        unsafe { self.store::<L, P>(pixel, &followed) }
     }
 
     #[inline(always)]

@@ -1,5 +1,6 @@
 //! The numbers that are multiplied and added, and the types they are read from and written to.
 
+use crate::epilogue::{Epilogue, Factors};
 use crate::gemm::{load, load_first};
 use crate::lanes::*;
 use half::{bf16, f16};
@@ -16,6 +17,12 @@ pub trait Element: SimdElement + Default + Send + Sync + 'static {
 
     /// `a + b`.
     fn add<const N: usize>(a: Simd<Self, N>, b: Simd<Self, N>) -> Simd<Self, N>;
+
+    /// `epilogue` of vectors with these factors; of `f32` alone, for the others there is none.
+    #[inline(always)]
+    fn follow<A: Arch, const N: usize>(_: &Epilogue, x: Simd<Self, N>, _: Factors<N>) -> Simd<Self, N> {
+        x
+    }
 }
 
 impl Element for f32 {
@@ -30,6 +37,11 @@ impl Element for f32 {
     #[inline(always)]
     fn add<const N: usize>(a: Simd<f32, N>, b: Simd<f32, N>) -> Simd<f32, N> {
         a + b
+    }
+
+    #[inline(always)]
+    fn follow<A: Arch, const N: usize>(epilogue: &Epilogue, x: Simd<f32, N>, factors: Factors<N>) -> Simd<f32, N> {
+        epilogue.apply::<A, N>(x, factors)
     }
 }
 
@@ -97,6 +109,8 @@ pub trait Source: Copy + Send + Sync + 'static {
     type Element: Element;
     /// What is subtracted from every value: the zero point of integers, nothing for floating point.
     type Zero: Copy + Send + Sync;
+    /// Whether an element is the value itself.
+    const PLAIN: bool = false;
 
     /// One element from the values of its channels. `second` is absent for a last odd channel, and for floating point.
     fn element(first: Self, second: Option<Self>, zero: Self::Zero) -> Self::Element;
@@ -126,6 +140,7 @@ macro_rules! plain_source {
         impl Source for $t {
             type Element = $t;
             type Zero = ();
+            const PLAIN: bool = true;
             #[inline(always)]
             fn element(first: $t, _: Option<$t>, _: ()) -> $t {
                 first

@@ -2,7 +2,7 @@
 
 use super::element::{Element, Source};
 use super::shape::{CHANNEL_BLOCK, InputLayout};
-use crate::gemm::store_upto;
+use crate::gemm::{first, load, store, store_upto};
 use crate::lanes::*;
 use crate::mutant::{self, Mutant};
 use crate::transpose::turned;
@@ -74,34 +74,88 @@ impl<S: Source> LayOut<'_, S> {
     unsafe fn plane<const L: usize>(&self, place: Place, inside: Range<usize>, first: isize, to: *mut S::Element) {
         let (layout, n) = (self.layout, self.layout.segment);
         let (lo, hi, step) = (inside.start, inside.end, layout.column_step as usize);
-        let source = |axis: usize, i: usize| {
-            let s = layout.start[axis] + i as isize * layout.step[axis];
-            (s >= 0 && s < self.input[axis] as isize).then_some(s as usize)
+        let d = layout.start[0] + place.d as isize * layout.step[0];
+        let reads = lo < hi && (0..self.input[0] as isize).contains(&d);
+        // The lines from `top` to `bottom` have a row in the source.
+        let up = |distance: isize| if distance > 0 { (distance + layout.step[1] - 1) / layout.step[1] } else { 0 };
+        let line = |distance: isize| (up(distance) as usize).clamp(place.h.start, place.h.end);
+        let (mut top, bottom) = match reads {
+            true => (line(-layout.start[1]), line(self.input[1] as isize - layout.start[1])),
+            false => (place.h.end, place.h.end),
         };
         let (plane, width) = (self.input[0] * self.input[1] * self.input[2], self.input[2]);
-        let (channels, zero, lanes) = (self.channels, self.zero, layout.lanes);
-        let depth = source(0, place.d).filter(|_| lo < hi);
-        let from = self.x.wrapping_add(place.group * channels * plane + depth.unwrap_or(0) * self.input[1] * width);
-        let from = from.wrapping_offset(first + (lo * step) as isize);
-        for (i, h) in place.h.enumerate() {
-            let to = to.wrapping_add(i * layout.line());
-            let row = depth.and_then(|_| source(1, h));
-            let (lo, hi) = if row.is_some() { (lo, hi) } else { (0, 0) };
-            // SAFETY: the segment holds n * lanes elements; columns first + lo*step .. lie inside the row.
-            unsafe {
-                clear::<_, L>(to, lo * lanes);
-                if !mutant::on(Mutant::StaleHalo) {
-                    clear::<_, L>(to.wrapping_add(hi * lanes), (n - hi) * lanes);
-                }
-                let Some(h) = row else { continue };
-                let source = Lines { from: from.wrapping_add(h * width), plane, step, channels, zero };
-                let to = to.wrapping_add(lo * lanes);
+        let to = |h: usize| to.wrapping_add((h - place.h.start) * layout.line());
+        let row = d * self.input[1] as isize + layout.start[1] + top as isize * layout.step[1];
+        let column = first + (lo * step) as isize;
+        let mut source = Lines {
+            from: self
+                .x
+                .wrapping_add(place.group * self.channels * plane)
+                .wrapping_offset(row * width as isize + column),
+            plane,
+            step,
+            channels: self.channels,
+            zero: self.zero,
+        };
+        let lanes = layout.lanes;
+        // SAFETY: the segments hold n * lanes elements; columns first + lo*step .. lie inside the rows.
+        unsafe {
+            (place.h.start..top).for_each(|h| clear::<_, L>(to(h), n * lanes));
+            let whole = hi - lo >= L && lo <= L && n - hi <= L;
+            if S::PLAIN && lanes == 1 && step == 1 && (n <= L || whole) && !mutant::on(Mutant::StaleHalo) {
+                let segments = Segments { lo, hi, n, width: width * layout.step[1] as usize, line: layout.line() };
+                segments.copy::<_, L>(source.rows(place.unit).0.cast(), to(top), bottom.saturating_sub(top));
+                top = bottom.max(top);
+            }
+            for h in top..bottom {
+                clear::<_, L>(to(h), lo * lanes);
+                let inner = to(h).wrapping_add(lo * lanes);
                 if lanes == 1 {
-                    source.read::<L>(place.unit, hi - lo, to);
+                    source.read::<L>(place.unit, hi - lo, inner);
                 } else {
-                    source.block::<L>(place.unit * CHANNEL_BLOCK, layout.elements, hi - lo, to);
+                    source.block::<L>(place.unit * CHANNEL_BLOCK, layout.elements, hi - lo, inner);
+                }
+                if !mutant::on(Mutant::StaleHalo) {
+                    clear::<_, L>(to(h).wrapping_add(hi * lanes), (n - hi) * lanes);
+                }
+                source.from = source.from.wrapping_add(width * layout.step[1] as usize);
+            }
+            (bottom.max(top)..place.h.end).for_each(|h| clear::<_, L>(to(h), n * lanes));
+        }
+    }
+}
+
+/// Lines that are copied: `n` positions, of which `lo .. hi` come from the source, whose rows are `width` apart.
+struct Segments {
+    lo: usize,
+    hi: usize,
+    n: usize,
+    width: usize,
+    line: usize,
+}
+
+impl Segments {
+    /// `count` lines, either of one vector or with a vector of the source: no store is masked there, the later one wins.
+    #[inline(always)]
+    unsafe fn copy<E: Element, const L: usize>(&self, mut from: *const E, mut to: *mut E, count: usize) {
+        let Segments { lo, hi, n, width, line } = *self;
+        let zero = Simd::<E, L>::splat(E::default());
+        let inside = first::<E, L>(hi) & !first::<E, L>(lo);
+        for _ in 0..count {
+            // SAFETY: the caller's promise: a row has hi - lo values from `from` on, a line n positions.
+            unsafe {
+                if n <= L {
+                    store_upto(to, Simd::load_select_ptr(from.wrapping_sub(lo), inside, zero), n);
+                } else {
+                    store(to, zero);
+                    store(to.add(n - L), zero);
+                    for i in (0..hi - lo - L).step_by(L) {
+                        store(to.add(lo + i), load::<E, L>(from.add(i)));
+                    }
+                    store(to.add(hi - L), load::<E, L>(from.add(hi - lo - L)));
                 }
             }
+            (from, to) = (from.wrapping_add(width), to.wrapping_add(line));
         }
     }
 }
@@ -183,9 +237,15 @@ impl<S: Source> Lines<S> {
     #[inline(always)]
     unsafe fn read<const L: usize>(&self, e: usize, n: usize, to: *mut S::Element) {
         let rows = self.rows(e);
-        for i in (0..n).step_by(L) {
-            // SAFETY: all columns are below n.
-            unsafe { store_upto(to.add(i), self.vector::<L>(rows, i, n - i), n - i) }
+        let whole = n / L * L;
+        // SAFETY: all columns are below n.
+        unsafe {
+            for i in (0..whole).step_by(L) {
+                store(to.add(i), self.vector::<L>(rows, i, L));
+            }
+            if whole < n {
+                store_upto(to.add(whole), self.vector::<L>(rows, whole, n - whole), n - whole);
+            }
         }
     }
 

@@ -25,6 +25,7 @@ pub use element::{Element, Sink, Source};
 pub use shape::{CHANNEL_BLOCK, ConvShape, InputLayout};
 pub use transposed::ConvTranspose;
 
+use crate::epilogue::Epilogue;
 use crate::lanes::*;
 use columns::Rectangle;
 use direct::{Run, Taps};
@@ -61,6 +62,9 @@ pub struct Operands<'a, O: Sink> {
     pub weights: &'a [O::Element],
     /// One value for each of `groups * out_channels`, or empty.
     pub bias: &'a [O::Element],
+    /// What follows the bias, in `f32` alone; the image's first output channel is channel `channel` of it.
+    pub epilogue: Option<&'a Epilogue>,
+    pub channel: usize,
     /// The output image. Threads write disjoint parts of it.
     pub y: *mut O,
     pub output: OutputLayout,
@@ -314,6 +318,8 @@ impl<O: Sink, const Q: usize, const PIXEL: usize> Kernel for ByChannels<'_, O, Q
                 w,
                 bias,
                 channels,
+                epilogue: part.operands.epilogue,
+                first_channel: part.operands.channel + channel,
                 y: part.operands.y.wrapping_add(at),
                 output: part.operands.output,
             };
@@ -369,6 +375,8 @@ impl<O: Sink> Part<'_, O> {
                 x: part.operands.x.as_ptr().wrapping_add(part.row_start(row)),
                 w: part.operands.weights[plan.packing.block_start(part.group, part.block)..].as_ptr(),
                 bias: part.operands.bias.get(channel).copied(),
+                epilogue: part.operands.epilogue,
+                channel_index: part.operands.channel + channel,
                 y: part.operands.y.wrapping_add(channel * plane + row * plan.row),
             };
             // SAFETY: the layout holds every tap of these rows and slack; `run`'s caller gives room for the output.

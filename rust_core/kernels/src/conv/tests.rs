@@ -107,7 +107,8 @@ fn run<S: Source, O: Sink<Element = S::Element>>(
         unsafe { plan.lay_out(x, zeros.0, scratch.as_mut_ptr(), part) }
     }
     let output = OutputLayout::Planes { plane: s.out_plane(), step: 1 };
-    let operands = Operands { x: &scratch, weights: &packed, bias, y: y.as_mut_ptr(), output };
+    let operands =
+        Operands { x: &scratch, weights: &packed, bias, epilogue: None, channel: 0, y: y.as_mut_ptr(), output };
     for part in [0..rows / 2, rows / 2..rows] {
         // SAFETY: y is the whole output.
         unsafe { plan.run(&operands, 0..plan.blocks(), part) }
@@ -132,7 +133,8 @@ fn run_transposed<S: Source, O: Sink<Element = S::Element>>(
     // SAFETY: the scratch has scratch_len elements.
     unsafe { plan.lay_out(x, zeros.0, scratch.as_mut_ptr(), 0..plan.lines()) }
     let output = OutputLayout::Planes { plane: s.out_plane(), step: 1 };
-    let operands = Operands { x: &scratch, weights: &packed, bias, y: y.as_mut_ptr(), output };
+    let operands =
+        Operands { x: &scratch, weights: &packed, bias, epilogue: None, channel: 0, y: y.as_mut_ptr(), output };
     // SAFETY: y is the whole output.
     unsafe { plan.run(&operands, 0..plan.blocks(), 0..plan.rows()) }
     y
@@ -368,7 +370,15 @@ fn blocks_hold_what_planes_hold() {
         // SAFETY: scratch and y are as long as the plan says.
         unsafe {
             plan.lay_out(&x, (), scratch.as_mut_ptr(), 0..plan.lines());
-            let operands = Operands { x: &scratch, weights: &packed, bias: &bias, y: y.as_mut_ptr(), output };
+            let operands = Operands {
+                x: &scratch,
+                weights: &packed,
+                bias: &bias,
+                epilogue: None,
+                channel: 0,
+                y: y.as_mut_ptr(),
+                output,
+            };
             plan.run(&operands, 0..plan.blocks(), 0..plan.rows());
         }
         for c in 0..s.out_channels {

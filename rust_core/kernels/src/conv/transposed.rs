@@ -250,6 +250,8 @@ impl<O: Sink> Part<'_, O> {
             w: self.operands.weights[plan.packing.block_start(self.group, self.block)..].as_ptr(),
             bias: if self.operands.bias.is_empty() { &[] } else { &self.operands.bias[channel..channel + channels] },
             channels,
+            epilogue: self.operands.epilogue,
+            first_channel: self.operands.channel + channel,
             y: self.operands.y.wrapping_add(channel * plane + row * shape.output[2] + column),
             output: OutputLayout::Planes { plane, step: shape.strides[2] },
         };

@@ -18,8 +18,9 @@ pub(crate) use matrix::extent;
 pub use matrix::{MatMut, MatRef};
 pub use pack::{PackedB, pack_b, packed_b_len, panel_width};
 pub use tile::Scalar;
-pub(crate) use tile::{load, load_first, store, store_first, store_upto};
+pub(crate) use tile::{first, load, load_first, store, store_first, store_upto};
 
+use crate::epilogue::Epilogue;
 use crate::lanes::Isa;
 use crate::mutant::{self, Mutant};
 use pack::{Same, Source, pack_panel};
@@ -71,12 +72,15 @@ pub struct Gemm<'a, T> {
     pub beta: T,
     /// [M, N]; strides of 0 broadcast a row, a column or a scalar.
     pub addend: Option<MatRef<'a, T>>,
+    /// What follows, in `f32` alone: row r is channel `channel + r`.
+    pub epilogue: Option<&'a Epilogue>,
+    pub channel: usize,
 }
 
 impl<'a, T: Scalar> Gemm<'a, T> {
     /// The plain product `A B`.
     pub fn new(a: MatRef<'a, T>, b: Right<'a, T>) -> Self {
-        Gemm { a, b, resume: false, alpha: T::ONE, beta: T::ONE, addend: None }
+        Gemm { a, b, resume: false, alpha: T::ONE, beta: T::ONE, addend: None, epilogue: None, channel: 0 }
     }
 
     pub fn m(&self) -> usize {
@@ -179,6 +183,7 @@ pub fn gemm<T: Scalar>(
     if rows.is_empty() || cols.is_empty() {
         return;
     }
+    assert!(g.epilogue.is_none() || g.n() > 1, "an epilogue has rows for channels");
     assert!(scratch.len() >= scratch_len::<T>(isa, rows.len(), g.n(), g.k()), "{} elements of scratch", scratch.len());
     if g.n() == 1 && rows.len() > 1 && c.row_stride() == 1 {
         let row = Block::new(isa, &g.transposed(), cols, rows, c.column_as_row());
@@ -264,6 +269,7 @@ impl<'a, T: Scalar> Block<'a, T> {
 
     /// One k block of one block of rows.
     fn run_rows(&self, ks: Range<usize>, rows: Range<usize>, scratch: &mut [T]) {
+        let k = self.g.k();
         let (panel_scratch, a_scratch) =
             scratch.split_at_mut(if self.pack_a { scratch.len() - rows.len() * ks.len() } else { scratch.len() });
         let tallest = self.tiles.of_width(panel_of(self.tiles, self.cols.len())).len();
@@ -295,6 +301,8 @@ impl<'a, T: Scalar> Block<'a, T> {
                     n,
                     resume: self.g.resume || (ks.start > 0 && !mutant::on(Mutant::StaleProduct)),
                     finish: self.finish(&ks, tile.start, j),
+                    epilogue: self.g.epilogue.filter(|_| ks.end == k).map_or(std::ptr::null(), std::ptr::from_ref),
+                    channel: self.g.channel + tile.start,
                 };
                 let kernel: TileFn<T> = kernels[tile.len() - 1];
                 // SAFETY: `check` and the matrices' own extents cover the tile; the panel holds ks.len() rows of whole vectors.

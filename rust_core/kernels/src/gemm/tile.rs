@@ -1,5 +1,6 @@
 //! The register tile: `MR` rows by `NV` vectors of C, one multiply-add chain an element.
 
+use crate::epilogue::{Epilogue, Factors};
 use crate::lanes::{Arch, Avx2, Avx512, Baseline, Isa, Kernel, Mask, Neon, Simd, dispatch};
 use crate::mutant::{self, Mutant};
 use std::marker::PhantomData;
@@ -13,6 +14,11 @@ pub trait Scalar: SimdElement + Default + PartialEq + Send + Sync + 'static {
     fn mul_add<A: Arch, const W: usize>(a: Simd<Self, W>, b: Simd<Self, W>, c: Simd<Self, W>) -> Simd<Self, W>;
     fn mul<const W: usize>(a: Simd<Self, W>, b: Simd<Self, W>) -> Simd<Self, W>;
     fn add<const W: usize>(a: Simd<Self, W>, b: Simd<Self, W>) -> Simd<Self, W>;
+    /// `epilogue` of a vector with these factors; of `f32` alone, for the others there is none.
+    #[inline(always)]
+    fn follow<A: Arch, const W: usize>(_: &Epilogue, x: Simd<Self, W>, _: Factors<W>) -> Simd<Self, W> {
+        x
+    }
     #[doc(hidden)]
     fn tiles(isa: Isa) -> &'static TileSet<Self>;
 }
@@ -46,6 +52,9 @@ pub struct TileArgs<T> {
     /// The chain goes on from what C holds, instead of from +0.
     pub resume: bool,
     pub finish: Finish<T>,
+    /// What follows, the first row being channel `channel`; null for nothing. Valid while the kernel runs.
+    pub epilogue: *const Epilogue,
+    pub channel: usize,
 }
 
 /// A tile kernel.
@@ -191,7 +200,7 @@ unsafe fn chains<A: Arch, S: Step<T>, T: Scalar, const W: usize, const MR: usize
         at = at.wrapping_add(args.a_k);
     }
     // SAFETY: C's tile is writable, the addend's readable.
-    unsafe { finish(args, tail, &mut acc) };
+    unsafe { finish::<A, T, W, MR, NV>(args, tail, &mut acc) };
 }
 
 /// # Safety
@@ -208,7 +217,7 @@ unsafe fn load_row<T: Scalar, const W: usize, const NV: usize>(p: *const T, tail
 /// # Safety
 /// C's tile is writable and the addend's readable.
 #[inline(always)]
-unsafe fn finish<T: Scalar, const W: usize, const MR: usize, const NV: usize>(
+unsafe fn finish<A: Arch, T: Scalar, const W: usize, const MR: usize, const NV: usize>(
     args: &TileArgs<T>,
     tail: usize,
     acc: &mut [[Simd<T, W>; NV]; MR],
@@ -230,6 +239,13 @@ unsafe fn finish<T: Scalar, const W: usize, const MR: usize, const NV: usize>(
                     row[v] = T::add(T::mul(Simd::splat(alpha), row[v]), T::mul(Simd::splat(beta), add[v]));
                 }
             }
+        }
+    }
+    // SAFETY: `TileArgs` says so.
+    if let Some(epilogue) = unsafe { args.epilogue.as_ref() } {
+        for (i, row) in acc.iter_mut().enumerate() {
+            let factors = epilogue.of_channel(args.channel + i);
+            *row = row.map(|x| T::follow::<A, W>(epilogue, x, factors));
         }
     }
     let stored = tail - usize::from(mutant::on(Mutant::DroppedTail));
@@ -270,6 +286,10 @@ impl Scalar for f32 {
     #[inline(always)]
     fn add<const W: usize>(a: Simd<f32, W>, b: Simd<f32, W>) -> Simd<f32, W> {
         a + b
+    }
+    #[inline(always)]
+    fn follow<A: Arch, const W: usize>(epilogue: &Epilogue, x: Simd<f32, W>, factors: Factors<W>) -> Simd<f32, W> {
+        epilogue.apply::<A, W>(x, factors)
     }
     fn tiles(isa: Isa) -> &'static TileSet<f32> {
         match isa {

@@ -8,7 +8,7 @@ use std::ops::{Add, Range};
 use diptych_kernels::gemm::{Gemm, Grain, MatMut, MatRef, Right, Scalar, gemm, scratch_len};
 
 use super::Geometry;
-use crate::dtype::Element;
+use crate::dtype::{DType, Element};
 use crate::error::Result;
 use crate::operator::{KernelStep, PlanCx};
 use crate::ops::elements::{buffer_bytes, elements_mut};
@@ -87,13 +87,14 @@ impl Products {
     ) -> Result<()> {
         let (m, n) = (self.m, self.n);
         let c = MatMut::new(c, which.len() * m, n, n);
-        let (isa, total) = (cx.isa(), self.tasks * which.len());
+        let (isa, epilogue, total) = (cx.isa(), cx.epilogue(), self.tasks * which.len());
         cx.parallel_ranges(total, total.div_ceil(self.parts).max(1), |range, scratch| {
             for task in range {
                 let (product, task) = (task / self.tasks, task % self.tasks);
                 let (rows, cols) = self.grain.task(task, m, n);
                 let (a, b, addend) = matrices(which.start + product);
-                let g = Gemm { addend, ..Gemm::new(a, Right::Strided(b)) };
+                let channel = (which.start + product) % self.groups * m;
+                let g = Gemm { addend, epilogue, channel, ..Gemm::new(a, Right::Strided(b)) };
                 // SAFETY: the tasks' blocks do not overlap.
                 let block = unsafe { c.shared_block(product * m + rows.start..product * m + rows.end, cols.clone()) };
                 gemm(isa, &g, rows, cols, block, elements_mut(scratch));
@@ -134,7 +135,7 @@ pub(super) fn pointwise_step<T: Scalar + Element>(
             (weights, products.planes(x, product), bias)
         })
     });
-    Ok(step.scratch(products.scratch::<T>(cx)?).cost(cost))
+    Ok(step.scratch(products.scratch::<T>(cx)?).takes_epilogue(T::DTYPE == DType::F32).cost(cost))
 }
 
 /// The step of a transposed convolution that [`Geometry::is_tiled`]: products with one row a channel and kernel position, whose rows are

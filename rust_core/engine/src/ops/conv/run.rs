@@ -7,9 +7,10 @@ use std::sync::Arc;
 use diptych_kernels::conv::{
     Conv, ConvShape, ConvTranspose, Element as Computed, Operands, OutputLayout, Sink, Source,
 };
+use diptych_kernels::epilogue::Epilogue;
 use half::{bf16, f16};
 
-use crate::dtype::Element;
+use crate::dtype::{DType, Element};
 use crate::error::Result;
 use crate::operator::{KernelStep, OutputType, PlanCx};
 use crate::ops::elements::{buffer_bytes, elements, elements_mut, rooms, rooms_bytes};
@@ -344,11 +345,13 @@ where
             zero: if S::ZERO > 0 { S::zero(cx.opt_input(2)) } else { S::zero(None) },
             weights,
             bias: O::bias(cx, bias),
+            epilogue: cx.epilogue(),
             y: RawSlot { ptr: cx.output::<O>(0).as_mut_ptr().cast(), bytes: 0 },
         };
         if split.by_part { run.by_part(cx) } else { run.together(cx, image) }
     });
     let scratch = if split.by_part { image_bytes } else { 0 };
+    let step = step.takes_epilogue(O::DTYPE == DType::F32);
     Ok(step.packed(read).workspace(workspace).scratch(scratch).cost(cost.saturating_add(200)))
 }
 
@@ -363,6 +366,7 @@ struct Run<'a, P, S: Source, O: Sink<Element = S::Element>> {
     zero: S::Zero,
     weights: &'a [S::Element],
     bias: &'a [O::Element],
+    epilogue: Option<&'a Epilogue>,
     /// The output; its threads write disjoint parts.
     y: RawSlot,
 }
@@ -389,6 +393,8 @@ where
             x: laid_out,
             weights: &self.weights[part * self.plan.packed_len()..],
             bias: self.bias.get(part * self.images.channels()..).unwrap_or(&[]),
+            epilogue: self.epilogue,
+            channel: part * self.images.channels(),
             y: self.y.ptr.cast::<O>().wrapping_add(index * self.lens.1),
             output: OutputLayout::Planes { plane: self.images.shape.out_plane(), step: 1 },
         };

@@ -1,14 +1,15 @@
 //! Clip: `min(max, max(input, min))`.
 
 use diptych_kernels::elementwise::{Binary, Number, Operand, binary};
+use diptych_kernels::epilogue::Epilogue;
 use diptych_kernels::functions::{Arithmetic, Float};
 
 use super::{GRAIN_BYTES, Place};
-use crate::dtype::Element;
+use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::operator::{self, BuildCx, KernelStep, Operator, PlanCx, Planned, Row, Step};
 use crate::run::KernelCx;
-use crate::tensor::Shape;
+use crate::tensor::{Shape, Value};
 use crate::with_dtype;
 
 /// Elements bounded below and then, still in cache, above.
@@ -42,9 +43,13 @@ impl Operator for Clip {
             }
         }
         let shape = cx.shape(0)?;
+        let epilogue =
+            if dtype == DType::F32 { known_bounds(cx)?.and_then(|[min, max]| Epilogue::clamp(min, max)) } else { None };
         with_dtype!(
             dtype, T in [F32, F64, F16, BF16, I8, I16, I32, I64, U8, U16, U32, U64] =>
-                kernel::<T>(shape.into(), |cx| [1, 2].map(|input| cx.opt_input::<T>(input).map(|bound| bound[0]))).into(),
+                kernel::<T>(shape.into(), |cx| [1, 2].map(|input| cx.opt_input::<T>(input).map(|bound| bound[0])))
+                    .epilogue(epilogue)
+                    .into(),
             else Err(Error::unsupported(format!("Clip of {dtype}")).into())
         )
     }
@@ -54,14 +59,25 @@ impl Operator for ClipTo {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
         let dtype = cx.dtype(0)?;
         let shape = cx.shape(0)?;
+        let epilogue = if dtype == DType::F32 { Epilogue::clamp(self.bounds[0], self.bounds[1]) } else { None };
         with_dtype!(
             dtype, T in [F32, F64, F16] => {
                 let bounds = self.bounds.map(|bound| bound.map(|bound| <T as Float>::narrow(<T as Float>::Wide::from_f32(bound))));
-                kernel::<T>(shape.into(), move |_| bounds).into()
+                kernel::<T>(shape.into(), move |_| bounds).epilogue(epilogue).into()
             },
             else Err(Error::unsupported(format!("Clip of {dtype}")).into())
         )
     }
+}
+
+/// The bounds of float inputs, if they are known when the step is planned.
+fn known_bounds(cx: &PlanCx<'_>) -> Result<Option<[Option<f32>; 2]>> {
+    let mut bounds = [None; 2];
+    for (input, bound) in (1..).zip(&mut bounds).filter(|&(input, _)| cx.has(input)) {
+        let Some(Value::Dense(tensor)) = &cx.info(input)?.value else { return Ok(None) };
+        *bound = Some(tensor.aligned()?.as_slice::<f32>()?[0]);
+    }
+    Ok(Some(bounds))
 }
 
 /// The step, with its bounds (least, greatest) as they are when it runs.

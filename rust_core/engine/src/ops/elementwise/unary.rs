@@ -1,5 +1,6 @@
 //! Functions of one number.
 
+use diptych_kernels::epilogue::Epilogue;
 use diptych_kernels::functions::{Float, Unary, unary};
 use diptych_kernels::integer::{self, Integer};
 
@@ -57,6 +58,7 @@ fn kernel<T: Element + Float>(op: Unary, shape: Shape) -> KernelStep {
         })
     })
     .in_place(&[(0, 0)])
+    .epilogue((op == Unary::Relu && T::DTYPE == DType::F32).then(Epilogue::relu))
     .cost((len as u64).saturating_mul(each as u64) / 1000 + 100)
 }
 

@@ -232,7 +232,7 @@ pub(super) fn scalar_step<T: Scalar + Element>(
                 }
                 None => Right::Strided(product.strided_b(b, b_at)),
             };
-            let g = Gemm { a: product.strided_a(a, a_at), b, resume: false, alpha, beta, addend };
+            let g = Gemm { alpha, beta, addend, ..Gemm::new(product.strided_a(a, a_at), b) };
             gemm(isa, &g, rows, cols, c, elements_mut(scratch));
         })
     });

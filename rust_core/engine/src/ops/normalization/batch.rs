@@ -1,7 +1,8 @@
 //! BatchNormalization: inference and training, of every version.
 
 use diptych_kernels::batch_norm::{factors, moved, rounded, scale_and_shift, statistics};
-use diptych_kernels::functions::Float;
+use diptych_kernels::epilogue::Epilogue;
+use diptych_kernels::functions::{Float, Real};
 use half::{bf16, f16};
 
 use crate::dtype::{DType, Element};
@@ -102,6 +103,8 @@ impl BatchNorm {
             }
             None => None,
         };
+        let channelwise = cx.shape(1)?.len() == 1;
+        let epilogue = constant.as_ref().filter(|_| channelwise).and_then(|factors| following::<T>(factors));
         let workspace = if constant.is_some() { 0 } else { workspace::<T>(geometry.channels)? };
         let packed: &[usize] = if constant.is_some() { &PARAMETERS } else { &[] };
         KernelStep::new(T::DTYPE, Shape::from(x), move |cx| {
@@ -119,6 +122,7 @@ impl BatchNorm {
         .in_place(&[(0, 0)])
         .workspace(workspace)
         .packed(packed)
+        .epilogue(epilogue)
         .cost((geometry.rows * geometry.inner) as u64 / 8 + 100)
         .into()
     }
@@ -279,6 +283,14 @@ fn fill<T: Float>([scale, bias, mean, variance]: [Floats<'_>; 4], epsilon: f32, 
         let (s, t) = factors(at(scale), at(bias), at(mean), at(variance), epsilon);
         (*s_out, *t_out) = (rounded::<T::Wide>(s), rounded::<T::Wide>(t));
     }
+}
+
+/// The factors as an epilogue, which is in binary32.
+fn following<T: Element + Float>(factors: &[T::Wide]) -> Option<Epilogue> {
+    let number = |&x: &T::Wide| T::Wide::to_f64(<T::Wide as Float>::Lanes::<1>::splat(x))[0] as f32;
+    let all: Vec<f32> = factors.iter().map(number).collect();
+    let (s, t) = all.split_at(all.len() / 2);
+    (T::DTYPE == DType::F32).then(|| Epilogue::mul_add(s.into(), t.into()))
 }
 
 /// Bytes of the factors of all channels.
