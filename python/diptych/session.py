@@ -178,7 +178,8 @@ class InferenceSession:
         """Return what the session recorded of its nodes since the last call, if it was made with `enable_profiling`.
 
         An event has `graph`, `node` (index in it), `name`, `op_type`, `start_us` and `duration_us` (microseconds), and
-        `bytes`, those of the tensors that the kernel reads and writes (0 for a node whose shapes show only when it runs).
+        `bytes`, those of the tensors that the kernel reads and writes (0 where shapes show only at run time). A node
+        that runs inside another's kernel has no event.
         """
         events, lost = self._core.take_events()
         if lost:

@@ -1,7 +1,8 @@
 """Show where a model's time goes: per operator and per node, over some runs.
 
-The sum of the nodes is what the runs took inside the engine; nodes that run side by side on several threads may add up to
-more than the wall time. `GB/s` counts the tensors that a node reads and writes, once each.
+The sum of the nodes is what the runs took inside the engine; nodes that run side by side on several threads may add up
+to more than the wall time. A node that runs inside another's kernel (pass epilogue_fusion) has no line of its own.
+`GB/s` counts the tensors that a node reads and writes, once each.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="path of the ONNX file")
     parser.add_argument("--runs", type=int, default=10, metavar="N", help="runs after one to warm up (default 10)")
     parser.add_argument("--top", type=int, default=20, metavar="N", help="nodes to show (default 20; 0: all)")
-    parser.add_argument("--trace", type=Path, metavar="FILE", help="write the last run for chrome://tracing or Perfetto")
+    parser.add_argument("--trace", type=Path, metavar="FILE", help="write the last run as a trace for Perfetto")
     add_input_arguments(parser)
     add_session_arguments(parser)
 
@@ -49,9 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     events = [event for run_ in runs[1:] for event in run_]
     operators = _summed(events, arguments.runs, lambda event: {"op_type": event["op_type"]})
     nodes = _summed(
-        events,
-        arguments.runs,
-        lambda event: {"op_type": event["op_type"], "graph": event["graph"], "node": event["node"], "name": event["name"]},
+        events, arguments.runs, lambda event: {key: event[key] for key in ("op_type", "graph", "node", "name")}
     )
     shown = nodes[: arguments.top or None]
     if arguments.json:

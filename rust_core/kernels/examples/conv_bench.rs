@@ -64,7 +64,15 @@ fn measure(isa: Isa, shape: ConvShape) -> (f64, f64) {
             unsafe { plan.lay_out(&x, (), scratch.as_mut_ptr(), 0..plan.lines()) };
             let middle = Instant::now();
             let output = OutputLayout::Planes { plane: shape.out_plane(), step: 1 };
-            let operands = Operands { x: &scratch, weights: &packed, bias: &bias, y: y.as_mut_ptr(), output };
+            let operands = Operands {
+                x: &scratch,
+                weights: &packed,
+                bias: &bias,
+                epilogue: None,
+                channel: 0,
+                y: y.as_mut_ptr(),
+                output,
+            };
             // SAFETY: y is the whole output.
             unsafe { plan.run(&operands, 0..plan.blocks(), 0..plan.rows()) };
             [start.elapsed().as_secs_f64(), middle.elapsed().as_secs_f64()]

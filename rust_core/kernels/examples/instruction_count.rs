@@ -91,7 +91,15 @@ fn convolve(isa: Isa, in_channels: usize, out_channels: usize, kernel: usize) {
         // SAFETY: the scratch is as long as the plan says, and there is one thread.
         unsafe { plan.lay_out(&x, (), scratch.as_mut_ptr(), 0..plan.lines()) };
         let output = OutputLayout::Planes { plane: shape.out_plane(), step: 1 };
-        let operands = Operands { x: &scratch, weights: &weights, bias: &bias, y: y.as_mut_ptr(), output };
+        let operands = Operands {
+            x: &scratch,
+            weights: &weights,
+            bias: &bias,
+            epilogue: None,
+            channel: 0,
+            y: y.as_mut_ptr(),
+            output,
+        };
         // SAFETY: y is the whole output.
         unsafe { plan.run(&operands, 0..plan.blocks(), 0..plan.rows()) };
     });

@@ -28,6 +28,9 @@ impl<S: Source> Kernel for LayOut<'_, S> {
 
     #[inline(always)]
     fn run<A: Arch, const L: usize>(self) {
+        if self.lines.is_empty() {
+            return;
+        }
         for phase in 0..self.layout.phases {
             // SAFETY: the caller's promise.
             unsafe { self.segments::<L>(phase) }

@@ -209,6 +209,9 @@ impl<E: Element> Conv<E> {
         assert!(operands.bias.is_empty() || operands.bias.len() >= self.shape.groups * self.shape.out_channels);
         assert!(blocks.end <= self.blocks() && rows.end <= self.rows);
         assert!(self.writes_blocks() || matches!(operands.output, OutputLayout::Planes { step: 1, .. }));
+        if blocks.is_empty() {
+            return;
+        }
         let part = |block| Part {
             plan: self,
             operands,
