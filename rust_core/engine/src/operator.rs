@@ -202,7 +202,7 @@ pub struct KernelStep {
     /// Rough work in nanoseconds of one core, for priorities and splitting.
     pub cost: u64,
     /// What the step does to input 0, if it is that alone: it may then follow another step inside its kernel.
-    pub epilogue: Option<Epilogue>,
+    pub epilogue: Option<Box<Epilogue>>,
     /// Whether the kernel applies [`KernelCx::epilogue`] to output 0.
     pub takes_epilogue: bool,
 }
@@ -257,7 +257,7 @@ impl KernelStep {
     }
 
     pub fn epilogue(mut self, epilogue: Option<Epilogue>) -> KernelStep {
-        self.epilogue = epilogue;
+        self.epilogue = epilogue.map(Box::new);
         self
     }
 

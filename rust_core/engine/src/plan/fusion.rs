@@ -17,7 +17,7 @@ pub(super) fn fuse(graph: &Graph, steps: &mut Vec<Planned>) {
     let mut kept: Vec<Planned> = Vec::with_capacity(steps.len());
     for planned in steps.drain(..) {
         if let Some(host) = host(graph, &planned, &hosts)
-            && let Some(epilogue) = joined(kept[host].epilogue.as_ref(), planned.step.epilogue.as_ref())
+            && let Some(epilogue) = joined(kept[host].epilogue.as_ref(), planned.step.epilogue.as_deref())
         {
             kept[host].epilogue = Some(epilogue);
             kept[host].outputs = planned.outputs;
