@@ -9,7 +9,7 @@ import ml_dtypes
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 import diptych
 
@@ -345,3 +345,24 @@ def test_run_operator() -> None:
     np.testing.assert_array_equal(y, np.minimum(X, 1))
     with pytest.raises(diptych.UnsupportedOperatorError, match="NoSuchOperator"):
         diptych.run_operator("NoSuchOperator", [X])
+
+
+def test_packed_weights_do_not_multiply_with_the_input_shapes() -> None:
+    """How many groups of a convolution go together follows from the image's size; their packed form does not."""
+    groups, each = 48, 32
+    w = numpy_helper.from_array(np.ones((groups * each, 4, 3, 3), np.float32), "w")
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w"], ["y"], group=groups, pads=[1, 1, 1, 1])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, groups * 4, "h", "h"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [w],
+    )
+    session = diptych.InferenceSession(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    )
+    packed = []
+    for size in (5, 6, 8, 10, 12, 20, 30):
+        session.run(None, {"x": np.ones((1, groups * 4, size, size), np.float32)})
+        packed.append(session.memory()["packed"])
+    assert len(set(packed)) == 1, packed

@@ -23,7 +23,9 @@ FOLLOWERS = ("BatchNormalization", "Relu", "Clip")
 @st.composite
 def convolutions(draw: st.DrawFn) -> dict[str, Any]:
     """Attributes and extents of a Conv or ConvTranspose, of every path that the kernels have."""
-    group, per_group, out = draw(st.sampled_from([(1, 3, 5), (1, 16, 33), (7, 1, 1), (2, 4, 4), (20, 1, 1), (1, 5, 1)]))
+    # Few and many channels; groups that are convolved together, one by one, and by several threads.
+    shapes = [(1, 3, 5), (1, 16, 33), (7, 1, 1), (2, 4, 4), (20, 1, 1), (1, 5, 1), (48, 4, 2), (6, 16, 3), (1, 32, 32)]
+    group, per_group, out = draw(st.sampled_from(shapes))
     kernel = draw(st.sampled_from([1, 2, 3]))
     return {
         "op_type": draw(st.sampled_from(["Conv", "Conv", "ConvTranspose"])),
@@ -33,7 +35,7 @@ def convolutions(draw: st.DrawFn) -> dict[str, Any]:
         "kernel": kernel,
         "stride": draw(st.sampled_from([1, 2])),
         "pad": draw(st.integers(0, kernel - 1)),
-        "size": draw(st.sampled_from([3, 7, 10, 18])),
+        "size": draw(st.sampled_from([3, 7, 10, 18, 24])),
         "batch": draw(st.integers(1, 2)),
         "bias": draw(st.booleans()),
         "followers": draw(st.lists(st.sampled_from(FOLLOWERS), min_size=1, max_size=4)),

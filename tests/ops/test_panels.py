@@ -120,6 +120,7 @@ def test_both_panels_refuse(row: Row) -> None:
     "case",
     [
         Case("Slice", "", 13, (np.zeros(2, np.float32), np.array([0]), np.array([1], np.int32)), {}, 1),
+        Case("Pow", "", 1, (np.ones(3, np.float32), np.array([2], np.float32)), {}, 1),
         Case("Pad", "", 25, (np.zeros((1, 0)), np.array([], int), None, np.zeros((1, 0), int)), {}, 1),
     ],
     ids=lambda case: case.op_type,

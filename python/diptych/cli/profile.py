@@ -1,7 +1,8 @@
 """Show where a model's time goes: per operator and per node, over some runs.
 
 The sum of the nodes is what the runs took inside the engine; nodes that run side by side on several threads may add up
-to more than the wall time. A node that runs inside another's kernel (pass epilogue_fusion) has no line of its own.
+to more than the wall time. If and Loop take the time of their bodies, whose nodes have lines of their own: shares are
+of all other nodes' time. A node that runs inside another's kernel (pass epilogue_fusion) has no line of its own.
 `GB/s` counts the tensors that a node reads and writes, once each.
 """
 
@@ -18,6 +19,7 @@ from diptych.cli.tables import print_json, print_table, progress
 from diptych.errors import InvalidInputError
 from diptych.trace import write_trace
 
+CONTROL_FLOW = ("If", "Loop", "Scan")
 HELP = "show where a model's time goes, node by node"
 
 
@@ -75,7 +77,7 @@ def _summed(
         row["calls"] += 1
         row["ms"] += 1e-3 * event["duration_us"]
         row["bytes"] += event["bytes"]
-    total = sum(row["ms"] for row in sums.values()) or 1.0
+    total = sum(row["ms"] for row in sums.values() if row["op_type"] not in CONTROL_FLOW) or 1.0
     rows = sorted(sums.values(), key=lambda row: -row["ms"])
     for row in rows:
         row["share"] = row["ms"] / total

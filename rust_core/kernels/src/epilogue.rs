@@ -4,7 +4,7 @@
 use crate::lanes::*;
 
 /// `min(max(fma(x, s, t), low), high)` in binary32, `s` and `t` being those of the element's output channel: what
-/// BatchNormalization, Relu and Clip are, alone and in this order.
+/// BatchNormalization is, then Relu or Clip; or either alone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Epilogue {
     /// One factor and one summand a channel; without any, x itself.

@@ -151,7 +151,7 @@ pub trait Kernel {
 
 /// Runs `kernel` in code compiled for `isa`.
 ///
-/// With `--cfg diptych_one_isa` only the widest x86-64 set is compiled, for quick turns while a kernel is written.
+/// With `--cfg diptych_one_isa` only AVX-512 is compiled, for quick turns on a machine that has it.
 ///
 /// # Panics
 /// If this CPU does not have `isa`: sessions refuse it before a kernel is reached.

@@ -120,7 +120,7 @@ impl<E: Element> Conv<E> {
         })
     }
 
-    /// The geometry it was planned for.
+    /// The geometry it was planned for, strides over one output being 1.
     pub fn shape(&self) -> &ConvShape {
         &self.shape
     }
@@ -168,11 +168,6 @@ impl<E: Element> Conv<E> {
     /// Rows of the output image; with `blocks` they make the grid that [`Conv::run`] may be split over.
     pub fn rows(&self) -> usize {
         self.rows
-    }
-
-    /// Multiply-adds of one block by one row: the weight of a task.
-    pub fn work(&self) -> usize {
-        self.packing.block.saturating_mul(self.packing.terms).saturating_mul(self.row)
     }
 
     /// Whether NCHWc output is possible: vectors along the channels, groups of whole blocks.

@@ -183,7 +183,8 @@ pub fn gemm<T: Scalar>(
     if rows.is_empty() || cols.is_empty() {
         return;
     }
-    assert!(g.epilogue.is_none() || g.n() > 1, "an epilogue has rows for channels");
+    let addend_first = g.addend.as_ref().is_none_or(unit_or_constant);
+    assert!(g.epilogue.is_none() || (g.n() > 1 && addend_first), "an epilogue has rows for channels and comes last");
     assert!(scratch.len() >= scratch_len::<T>(isa, rows.len(), g.n(), g.k()), "{} elements of scratch", scratch.len());
     if g.n() == 1 && rows.len() > 1 && c.row_stride() == 1 {
         let row = Block::new(isa, &g.transposed(), cols, rows, c.column_as_row());
@@ -243,7 +244,7 @@ impl<'a, T: Scalar> Block<'a, T> {
         if let Right::Strided(b) = &g.b {
             direct_b = b.col_stride() == 1 && (few || b.row_stride() == tiles.panel());
             if !direct_b {
-                depth = depth.min(SHALLOW);
+                depth = g.k().div_ceil(g.k().div_ceil(SHALLOW).max(1)).max(1);
             }
         }
         // Strides of whole pages put a tall tile's rows into one set of the cache.

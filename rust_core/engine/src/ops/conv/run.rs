@@ -282,10 +282,11 @@ where
     let Some((id, weights)) = cx.weight(1).filter(|_| zeros.is_some() || !(W::ZERO > 0 && cx.has(3))) else {
         return Ok(None);
     };
-    let shape = &images.shape;
+    // Parts are packed one after the other: how many groups make one, which follows from the image's size, changes nothing.
+    let (shape, parts) = (&images.shape, images.parts);
     let mut hasher = DefaultHasher::new();
-    (cx.isa, images.parts, shape.groups, shape.in_channels, shape.out_channels, shape.kernel).hash(&mut hasher);
-    (plan.blocks(), plan.packed_len(), zeros.map(|(id, _)| id)).hash(&mut hasher);
+    (cx.isa, parts * shape.groups, shape.in_channels, shape.out_channels, shape.kernel).hash(&mut hasher);
+    (parts * plan.blocks(), parts * plan.packed_len(), zeros.map(|(id, _)| id)).hash(&mut hasher);
     let packed = cx.packed.get_or_pack_bytes((id, P::FORM, hasher.finish()), bytes, |packed| {
         let weights = weights.aligned()?;
         let given = zeros.map(|(_, zeros)| elements::<W>(zeros.bytes()));

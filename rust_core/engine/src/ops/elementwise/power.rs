@@ -31,7 +31,7 @@ impl Operator for Pow {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
         let (base, exponent) = (cx.dtype(0)?, cx.dtype(1)?);
         let (a, b) = (cx.shape(0)?, cx.shape(1)?);
-        if base.is_float() && b.len() <= a.len() && is_two(cx)? {
+        if self.legacy.is_none() && base.is_float() && b.len() <= a.len() && is_two(cx)? {
             return plan_square(base, a);
         }
         let (walk, out) = match self.legacy {
