@@ -105,10 +105,16 @@ impl<S: Source> LayOut<'_, S> {
         unsafe {
             (place.h.start..top).for_each(|h| clear::<_, L>(to(h), n * lanes));
             let whole = hi - lo >= L && lo <= L && n - hi <= L;
-            if S::PLAIN && lanes == 1 && step == 1 && (n <= L || whole) && !mutant::on(Mutant::StaleHalo) {
+            if S::PLAIN && lanes == 1 && !mutant::on(Mutant::StaleHalo) {
                 let segments = Segments { lo, hi, n, width: width * layout.step[1] as usize, line: layout.line() };
-                segments.copy::<_, L>(source.rows(place.unit).0.cast(), to(top), bottom.saturating_sub(top));
-                top = bottom.max(top);
+                let (from, count) = (source.rows(place.unit).0.cast(), bottom.saturating_sub(top));
+                let copied = match step {
+                    1 if n <= L => segments.copy_short::<S::Element, L>(from, to(top), count),
+                    1 if whole => segments.copy::<S::Element, L>(from, to(top), count, 1, |from| load(from)),
+                    2 if whole => segments.copy::<S::Element, L>(from, to(top), count, 2, |from| every_other(from)),
+                    _ => false,
+                };
+                top = if copied { bottom.max(top) } else { top };
             }
             for h in top..bottom {
                 clear::<_, L>(to(h), lo * lanes);
@@ -138,29 +144,59 @@ struct Segments {
 }
 
 impl Segments {
-    /// `count` lines, either of one vector or with a vector of the source: no store is masked there, the later one wins.
+    /// `count` lines of at most one vector.
     #[inline(always)]
-    unsafe fn copy<E: Element, const L: usize>(&self, mut from: *const E, mut to: *mut E, count: usize) {
-        let Segments { lo, hi, n, width, line } = *self;
-        let zero = Simd::<E, L>::splat(E::default());
-        let inside = first::<E, L>(hi) & !first::<E, L>(lo);
+    unsafe fn copy_short<E: Element, const L: usize>(&self, mut from: *const E, mut to: *mut E, count: usize) -> bool {
+        let inside = first::<E, L>(self.hi) & !first::<E, L>(self.lo);
         for _ in 0..count {
             // SAFETY: the caller's promise: a row has hi - lo values from `from` on, a line n positions.
             unsafe {
-                if n <= L {
-                    store_upto(to, Simd::load_select_ptr(from.wrapping_sub(lo), inside, zero), n);
-                } else {
-                    store(to, zero);
-                    store(to.add(n - L), zero);
-                    for i in (0..hi - lo - L).step_by(L) {
-                        store(to.add(lo + i), load::<E, L>(from.add(i)));
-                    }
-                    store(to.add(hi - L), load::<E, L>(from.add(hi - lo - L)));
+                let row = Simd::load_select_ptr(from.wrapping_sub(self.lo), inside, Simd::splat(E::default()));
+                store_upto(to, row, self.n);
+            }
+            (from, to) = (from.wrapping_add(self.width), to.wrapping_add(self.line));
+        }
+        true
+    }
+
+    /// `count` lines that have a vector of the source, every `step`-th value of it from where `read` is told. No store is masked: the
+    /// later one wins.
+    #[inline(always)]
+    unsafe fn copy<E: Element, const L: usize>(
+        &self,
+        mut from: *const E,
+        mut to: *mut E,
+        count: usize,
+        step: usize,
+        read: impl Fn(*const E) -> Simd<E, L>,
+    ) -> bool {
+        let Segments { lo, hi, n, width, line } = *self;
+        let zero = Simd::<E, L>::splat(E::default());
+        for _ in 0..count {
+            // SAFETY: the caller's promise: a row has hi - lo values from `from` on, a line n positions.
+            unsafe {
+                store(to, zero);
+                store(to.add(n - L), zero);
+                for i in (0..hi - lo - L).step_by(L) {
+                    store(to.add(lo + i), read(from.add(i * step)));
                 }
+                store(to.add(hi - L), read(from.add((hi - lo - L) * step)));
             }
             (from, to) = (from.wrapping_add(width), to.wrapping_add(line));
         }
+        true
     }
+}
+
+/// Values 0, 2 .. 2L-2, from the loads of 0 .. L-1 and L-1 .. 2L-2, so that nothing is read beyond the last.
+///
+/// # Safety
+/// 2L - 1 values at `from` are readable.
+#[inline(always)]
+unsafe fn every_other<E: Element, const L: usize>(from: *const E) -> Simd<E, L> {
+    // SAFETY: the caller's promise.
+    let (a, b) = unsafe { (load::<E, L>(from), load::<E, L>(from.add(L - 1))) };
+    a.deinterleave(b.rotate_elements_left::<1>()).0
 }
 
 /// Some lines of one depth of one unit.
