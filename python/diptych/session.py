@@ -108,6 +108,10 @@ class InferenceSession:
         """
         if isinstance(output_names, str | bytes):
             raise TypeError(f"output_names is {output_names!r}; expected a list of names or None")
+        if not isinstance(input_feed, Mapping):
+            raise TypeError(f"input_feed is a {type(input_feed).__name__}; expected a dict from input names to values")
+        if run_options is not None and not isinstance(run_options, RunOptions):
+            raise TypeError(f"run_options is a {type(run_options).__name__}; expected diptych.RunOptions or None")
         feeds = {name: self._value(name, value) for name, value in input_feed.items()}
         missing = [value.name for value in self._inputs if value.name not in feeds]
         if missing:

@@ -63,13 +63,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = options.run(options)
         sys.stdout.flush()
         return status
-    except (diptych.Error, OSError) as error:
-        if isinstance(error, BrokenPipeError):
-            return _closed_pipe()
+    except BrokenPipeError:
+        return _closed_pipe()
+    except Exception as error:
+        if not isinstance(error, (diptych.Error, OSError, *_errors_of_the_reference())):
+            raise
         return _report(error, options.json)
     except KeyboardInterrupt:
         print("diptych: interrupted", file=sys.stderr)
         return 130
+
+
+def _errors_of_the_reference() -> tuple[type[Exception], ...]:
+    """The left panel's errors, where a subcommand has loaded it."""
+    reference = sys.modules.get("diptych_reference")
+    return () if reference is None else (reference.Error,)
 
 
 def _closed_pipe() -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import diptych
-from diptych.errors import InvalidInputError
+from diptych.errors import InvalidInputError, ResourceLimitError
 from diptych.values import numpy_type
 
 __all__ = ["add_input_arguments", "add_session_arguments", "make_feeds", "session_options"]
@@ -51,7 +51,9 @@ def add_input_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (parser.epilog or "") + FEEDS
     parser.add_argument("--input", action="append", default=[], metavar="NAME=FILE", help="feed a file; see below")
     parser.add_argument("--dim", action="append", default=[], metavar="NAME=N", help="size of a symbolic dimension")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of inputs that are made up (default 0)")
+    parser.add_argument(
+        "--seed", type=_seed, default=0, metavar="N", help="seed of inputs that are made up (default 0)"
+    )
 
 
 def make_feeds(arguments: argparse.Namespace, inputs: list[diptych.NodeArg]) -> dict[str, Any]:
@@ -74,6 +76,18 @@ def _read(given: str) -> dict[str, Any]:
     """Arrays of one --input argument by name."""
     name, _, file = given.rpartition("=")
     path = Path(file)
+    try:
+        return _arrays(given, name, path)
+    except diptych.Error:
+        raise
+    except OSError as error:
+        raise InvalidInputError(f"--input {given!r}: {error.strerror or error}") from error
+    except Exception as error:  # whatever the reader of a damaged file raises
+        raise InvalidInputError(f"--input {given!r}: not a readable {path.suffix} file of numbers: {error}") from error
+
+
+def _arrays(given: str, name: str, path: Path) -> dict[str, Any]:
+    """Arrays of one file by name."""
     if path.suffix == ".npz" and not name:
         with np.load(path) as arrays:
             return dict(arrays)
@@ -110,11 +124,21 @@ def _made_up(value: diptych.NodeArg, sizes: dict[str, int], rng: np.random.Gener
         raise InvalidInputError(f"input {value.name!r} is a {value.type}, which cannot be fed from a file")
     dtype = numpy_type(value.type.removeprefix("tensor(").removesuffix(")"))
     shape = [d if isinstance(d, int) else sizes.get(d, 1) if d else 1 for d in value.shape]
-    if dtype.kind == "O":
-        return np.full(shape, "text", dtype=object)
-    if dtype.kind in "biu":
-        return rng.integers(0, 2, shape).astype(dtype)
-    return rng.standard_normal(shape).astype(dtype)
+    try:
+        if dtype.kind == "O":
+            return np.full(shape, "text", dtype=object)
+        if dtype.kind in "biu":
+            return rng.integers(0, 2, shape).astype(dtype)
+        return rng.standard_normal(shape).astype(dtype)
+    except (MemoryError, ValueError) as error:
+        raise ResourceLimitError(f"input {value.name!r} of shape {shape} cannot be made up: {error}") from error
+
+
+def _seed(text: str) -> int:
+    """Parse a whole number that NumPy takes for a seed."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no seed; write a whole number from 0 on")
+    return int(text)
 
 
 def _byte_count(text: str) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 
 import diptych
 from diptych.cli.arguments import add_input_arguments, add_session_arguments, make_feeds, session_options
+from diptych.cli.interrupt import run_interruptibly
 from diptych.cli.tables import print_json, print_table, progress
 from diptych.errors import InvalidInputError
 from diptych.trace import write_trace
@@ -44,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     runs = []
     for index in range(arguments.runs + 1):
         progress(f"run {index} of {arguments.runs}")
-        session.run(None, feeds)
+        run_interruptibly(session, None, feeds)
         runs.append(session.take_events())
     progress("")
     if arguments.trace:

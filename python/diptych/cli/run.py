@@ -12,6 +12,7 @@ import numpy as np
 
 import diptych
 from diptych.cli.arguments import add_input_arguments, add_session_arguments, make_feeds, session_options
+from diptych.cli.interrupt import run_interruptibly
 from diptych.cli.tables import print_json, print_table
 
 HELP = "run a model and show or save its outputs"
@@ -34,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     feeds = make_feeds(arguments, session.get_inputs())
     names = arguments.output or [output.name for output in session.get_outputs()]
     start = time.perf_counter()
-    outputs = session.run(names, feeds, diptych.RunOptions(timeout=arguments.timeout))
+    outputs = run_interruptibly(session, names, feeds, diptych.RunOptions(timeout=arguments.timeout))
     milliseconds = 1e3 * (time.perf_counter() - start)
     saved = _save(arguments.save, names, outputs) if arguments.save else {}
     described = [_describe(name, value) for name, value in zip(names, outputs, strict=True)]

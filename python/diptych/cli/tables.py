@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -23,8 +24,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
 
 def print_json(document: Any) -> None:
-    """Print one JSON document; NumPy scalars and arrays become numbers and lists."""
-    print(json.dumps(document, indent=2, default=_plain))
+    """Print one JSON document; NumPy scalars and arrays become numbers and lists, NaN and infinities strings."""
+    print(json.dumps(_finite(document), indent=2, allow_nan=False))
 
 
 def progress(text: str) -> None:
@@ -38,8 +39,14 @@ def _text(cell: Any) -> str:
     return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
 
 
-def _plain(value: Any) -> Any:
-    """Turn what `json` does not know into what it knows."""
+def _finite(value: Any) -> Any:
+    """Turn what JSON does not know into what it knows."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
     if isinstance(value, np.generic | np.ndarray):
-        return value.astype(np.float64).tolist() if value.dtype.kind == "V" else value.tolist()
-    return str(value)
+        return _finite(value.astype(np.float64).tolist() if value.dtype.kind == "V" else value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value, "NaN")
+    return value if value is None or isinstance(value, str | int | float) else str(value)
