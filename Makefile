@@ -23,7 +23,7 @@ ASV         := $(BIN)/asv --config asv_bench/asv.conf.json
 BENCH_CHECK ?= ^(?!.*full)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python lint format bench bench-check wheel sdist clean
+.PHONY: help demo test test-rust test-python test-mutants lint format bench bench-check wheel sdist clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,9 @@ test-rust:
 
 test-python: $(STAMP)-engine $(STAMP)-test
 	$(PY) -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+test-mutants: $(STAMP)-engine $(STAMP)-test ## Build the engine with planted bugs and see each of them caught
+	env -u CARGO_TARGET_DIR $(PY) -m pytest -m mutants tests/differential/test_mutants.py
 
 lint: $(STAMP)-engine $(STAMP)-lint $(STAMP)-test ## Check style, types, import contracts and Rust lints
 	$(BIN)/ruff check .
