@@ -1,0 +1,32 @@
+"""Oracles, one module a family of operators. Importing this package fills `ORACLES` and `MOVERS`."""
+
+from tests.ops.oracles import (
+    elementwise,
+    matmul,
+    normalization,
+    quantization,
+    recurrent,
+    reduce,
+    resize,
+    shape,
+    windows,
+)
+from tests.ops.oracles.base import MOVERS, ORACLES, WIDE, Expected, bounded, wide
+
+__all__ = [
+    "MOVERS",
+    "ORACLES",
+    "WIDE",
+    "Expected",
+    "bounded",
+    "elementwise",
+    "matmul",
+    "normalization",
+    "quantization",
+    "recurrent",
+    "reduce",
+    "resize",
+    "shape",
+    "wide",
+    "windows",
+]

@@ -1,0 +1,166 @@
+"""What an operator should give, in wider arithmetic than its own, and how far its rounding program may lie from that.
+
+Oracles return `Expected(exact, slack)`: values in x87 long double (or in binary64 where said) and an absolute bound
+from a forward error analysis: gamma_h |A||B| for chains of h roundings, ULPs for functions, sums of both for
+composites. The result's own rounding is added by `bounded`. A bound that is no longer meaningful (overflow, a variance
+lost in cancellation) is infinite, which leaves only the classes to compare: NaN where the oracle has NaN.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import mpmath
+import numpy as np
+
+import diptych_reference
+from diptych.testing import Case
+from diptych.testing.values import Array
+
+WIDE = np.longdouble
+NARROW = ("float16", "bfloat16")
+SUBNORMAL = 2.0**-148  # twice the least of binary32
+
+
+@dataclass
+class Expected:
+    """Exact values and an absolute bound of what was computed before the last rounding to the output's type."""
+
+    exact: Array
+    slack: Array | float = 0.0
+    signed_zeros: bool = False  # the sign of a zero is certain
+
+
+Oracle = Callable[[Case], list[Expected | None] | None]
+ORACLES: dict[str, Oracle] = {}
+MOVERS: set[str] = set()  # operators that move, compare or count: there is nothing to round
+
+
+def oracle(*op_types: str) -> Callable[[Oracle], Oracle]:
+    """Register the oracle of some operators."""
+
+    def register(function: Oracle) -> Oracle:
+        ORACLES.update(dict.fromkeys(op_types, function))
+        return function
+
+    return register
+
+
+def moves(*op_types: str) -> None:
+    """Say that some operators need no oracle, since their outputs are moved, compared or counted."""
+    MOVERS.update(op_types)
+
+
+# Numbers
+
+
+def wide(x: Any) -> Array:
+    """Exactly the same numbers in long double."""
+    array = np.asarray(x)
+    return (array.astype(np.float32) if array.dtype.name == "bfloat16" else array).astype(WIDE)
+
+
+def unit(dtype: Any) -> float:
+    """Unit roundoff of the type that a program of this type computes in."""
+    return 2.0**-53 if np.dtype(dtype) == np.float64 else 2.0**-24
+
+
+def spacing(exact: Array, dtype: Any) -> Array:
+    """The distance of neighbouring numbers of `dtype` around `exact`."""
+    info = ml_dtypes.finfo(dtype)
+    _, exponent = np.frexp(np.where(np.isfinite(exact), exact, WIDE(1)))
+    least = int(np.frexp(WIDE(info.smallest_subnormal))[1]) - 1
+    return np.ldexp(WIDE(1), np.maximum(exponent - (info.nmant + 1), least))
+
+
+def gamma(h: float, dtype: Any) -> float:
+    """The bound of h roundings in a row."""
+    product = h * unit(dtype)
+    return product / (1 - product)
+
+
+def tiny(dtype: Any, h: float = 1) -> float:
+    """What h roundings near zero can lose besides."""
+    return h * float(ml_dtypes.finfo(np.float64 if np.dtype(dtype) == np.float64 else np.float32).smallest_subnormal)
+
+
+def lane_depth(n: int) -> int:
+    """Roundings on the way of a term through a lane sum of n terms."""
+    chunks = -(-n // 4096)
+    return -(-min(n, 4096) // 16) + 4 + (lane_depth(chunks) if chunks > 1 else 0)
+
+
+def bounded(expected: Expected, dtype: Any) -> Array:
+    """The bound of the result: what came before, and half a unit of the last place for the rounding to `dtype`."""
+    slack = np.broadcast_to(np.asarray(expected.slack, WIDE), expected.exact.shape)
+    if np.dtype(dtype).name in NARROW:
+        slack = slack + spacing(np.abs(expected.exact) + slack, dtype) * WIDE(0.5000001)
+    return slack
+
+
+# One rounding, and functions of bounded ULPs
+
+
+def rounded_once(program: Callable[..., Array], signed_zeros: bool = False) -> Oracle:
+    """One operation on up to two operands."""
+
+    def evaluate(case: Case) -> list[Expected | None] | None:
+        if "broadcast" in case.attributes:  # as opsets 1 to 6 had it
+            return None
+        exact = np.asarray(program(*map(wide, case.inputs)))
+        dtype = case.inputs[0].dtype
+        computed = np.float64 if dtype == np.float64 else np.float32
+        return [Expected(exact, spacing(exact, computed) * WIDE(0.5000001), signed_zeros)]
+
+    return evaluate
+
+
+def mp(function: Callable[[Any], Any]) -> Callable[[Array], Array]:
+    """A function of mpmath on arrays, with 100 bits."""
+
+    def scalar(x: Any) -> Any:
+        with mpmath.workprec(100):
+            value = function(mpmath.mpf(float(x)))  # every input is a binary64 number
+            high = float(value)
+            return WIDE(high) + WIDE(float(value - high)) if math.isfinite(high) else WIDE(high)
+
+    return np.vectorize(scalar, otypes=[WIDE])
+
+
+def in_double(function: Oracle) -> Oracle:
+    """An oracle that runs the reference in binary64: for narrower types only."""
+
+    def evaluate(case: Case) -> list[Expected | None] | None:
+        return function(case) if case.inputs[0].dtype.name in ("float32", "float16", "bfloat16") else None
+
+    return evaluate
+
+
+def of_ulps(program: Callable[..., Array], single: float, double: float) -> Oracle:
+    """A function within some units in the last place of the type it is computed in."""
+
+    def evaluate(case: Case) -> list[Expected | None]:
+        dtype = case.inputs[0].dtype
+        exact = np.asarray(program(*map(wide, case.inputs)))
+        ulps = double if dtype == np.float64 else single
+        return [Expected(exact, spacing(exact, np.float64 if dtype == np.float64 else np.float32) * WIDE(ulps))]
+
+    return evaluate
+
+
+def chained(exact: Array, magnitude: Array, h: float, dtype: Any) -> Expected:
+    """A sum of products: gamma_h times the sum of the magnitudes, which may overflow on the way."""
+    top = float(ml_dtypes.finfo(np.float64 if np.dtype(dtype) == np.float64 else np.float32).max)
+    return Expected(exact, np.where(magnitude > top / 2, np.inf, gamma(h, dtype) * magnitude + tiny(dtype, h)))
+
+
+def in_reference(case: Case, values: list[Any]) -> Array:
+    """The first output of a case's operator on other inputs."""
+    outputs = diptych_reference.run_operator(
+        case.op_type, values, case.attributes, opset=case.opset, domain=case.domain
+    )
+    return np.asarray(outputs[0])

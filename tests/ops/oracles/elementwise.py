@@ -1,0 +1,117 @@
+"""Oracles of operators that work element by element."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import ml_dtypes
+import mpmath
+import numpy as np
+from tests.ops.oracles.base import (
+    NARROW,
+    ORACLES,
+    WIDE,
+    Expected,
+    chained,
+    moves,
+    mp,
+    of_ulps,
+    oracle,
+    rounded_once,
+    spacing,
+    tiny,
+    unit,
+    wide,
+)
+
+from diptych.testing import Case
+from diptych.testing.values import Array
+
+
+def logistic(x: Array) -> Array:
+    return np.where(x < 0, np.exp(x) / (1 + np.exp(x)), 1 / (1 + np.exp(-np.abs(x))))
+
+
+def softplus(x: Array) -> Array:
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+EXACT: dict[str, Callable[..., Array]] = {
+    "Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide, "Sqrt": np.sqrt, "Abs": np.abs,
+    "Neg": np.negative, "Floor": np.floor, "Ceil": np.ceil, "Round": np.rint, "Reciprocal": lambda x: 1 / x,
+    "Sign": np.sign, "Relu": lambda x: np.maximum(x, 0),
+}  # fmt: skip
+# Function, ULPs in binary32, ULPs in binary64 (docs/numerics.md, 3.5).
+FUNCTIONS: dict[str, tuple[Callable[..., Array], float, float]] = {
+    "Exp": (np.exp, 2, 1), "Log": (np.log, 2, 1), "Sin": (np.sin, 1, 1), "Cos": (np.cos, 1, 1),
+    "Tanh": (np.tanh, 2, 1.5), "Erf": (mp(mpmath.erf), 2, 1.5),
+    "Sigmoid": (logistic, 2.5, 2), "Softplus": (softplus, 2, 2),
+}  # fmt: skip
+
+
+for name, program in EXACT.items():
+    ORACLES[name] = rounded_once(program, signed_zeros=name not in ("Sign", "Relu"))
+for name, (program, single, double) in FUNCTIONS.items():
+    ORACLES[name] = of_ulps(program, single, double)
+
+
+@oracle("Cast")
+def cast(case: Case) -> list[Expected | None] | None:
+    """To a float: rounded once."""
+    names = {1: np.float32, 10: np.float16, 11: np.float64, 16: ml_dtypes.bfloat16}
+    target = names.get(case.attributes["to"])
+    if target is None:
+        return None
+    exact = wide(case.inputs[0])
+    return [Expected(exact, 0 if np.dtype(target).name in NARROW else spacing(exact, target) * WIDE(0.5000001), True)]
+
+
+@oracle("Pow")
+def power(case: Case) -> list[Expected | None] | None:
+    x, y = case.inputs
+    if "broadcast" in case.attributes or x.dtype.kind in "iu" or (y.dtype.kind in "iu" and y.dtype.itemsize == 8):
+        return None
+    return of_ulps(np.power, 1, 1)(case)
+
+
+@oracle("LeakyRelu")
+def leaky_relu(case: Case) -> list[Expected | None]:
+    alpha = WIDE(np.float32(case.attributes.get("alpha", 0.01)))
+    return rounded_once(lambda x: np.where(x < 0, alpha * x, x))(case)
+
+
+@oracle("HardSigmoid", "HardSwish")
+def hard_sigmoid(case: Case) -> list[Expected | None]:
+    swish = case.op_type == "HardSwish"
+    alpha = WIDE(np.float32(case.attributes.get("alpha", np.float32(1 / 6) if swish else 0.2)))
+    beta = WIDE(np.float32(case.attributes.get("beta", 0.5)))
+    x = wide(case.inputs[0])
+    u = unit(case.inputs[0].dtype)
+    line = alpha * x + beta
+    slack = 2 * u * (np.abs(alpha * x) + np.abs(beta)) + tiny(case.inputs[0].dtype, 2)
+    clamped = np.clip(line, 0, 1)
+    if swish:
+        return [Expected(x * clamped, np.abs(x) * (np.minimum(slack, 1) + u * 2) + tiny(case.inputs[0].dtype))]
+    return [Expected(clamped, slack)]
+
+
+@oracle("Sum")
+def variadic_sum(case: Case) -> list[Expected | None]:
+    terms = np.broadcast_arrays(*map(wide, case.inputs))
+    return [chained(sum(terms), sum(map(np.abs, terms)), len(terms), case.inputs[0].dtype)]
+
+
+@oracle("Range")
+def progression(case: Case) -> list[Expected | None]:
+    start, limit, delta = (value.reshape(()) for value in map(wide, case.inputs))
+    dtype = case.inputs[0].dtype
+    count = max(0, math.ceil(float((limit - start).astype(np.float64) / delta.astype(np.float64))))
+    i = np.arange(count).astype(WIDE)
+    return [Expected(start + i * delta, unit(dtype) * (np.abs(i * delta) + np.abs(start + i * delta)) * WIDE(1.01))]
+
+
+moves(
+    "And", "Clip", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Min", "Not", "Or", "Where",
+    "Xor",
+)  # fmt: skip

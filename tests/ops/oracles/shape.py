@@ -1,0 +1,11 @@
+"""Operators that arrange, index and choose values: nothing is rounded."""
+
+from __future__ import annotations
+
+from tests.ops.oracles.base import moves
+
+moves(
+    "Concat", "Constant", "ConstantOfShape", "Dropout", "Expand", "Flatten", "Gather", "GatherElements", "GatherND",
+    "Identity", "If", "Loop", "NonZero", "Pad", "Reshape", "Scatter", "ScatterElements", "ScatterND", "Shape", "Size",
+    "Slice", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze",
+)  # fmt: skip
