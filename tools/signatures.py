@@ -1,11 +1,12 @@
-"""Write the engine's table of ONNX's operator signatures from `onnx.defs`: inputs with their types, arity, attributes.
+"""Write the engine's table of operator signatures: inputs with their types, arity, attributes.
 
     python -m tools.signatures            print the table
     python -m tools.signatures --write    write it to rust_core/engine/src/signatures/table.rs
-    python -m tools.signatures --check    exit 1 if the table in the repository differs from what onnx.defs says
+    python -m tools.signatures --check    exit 1 if the table in the repository differs from what the schemas say
 
-The table holds every version of every operator that onnx knows, those the engine lacks too. It changes with onnx alone:
-write it anew with the version of onnx that the engine follows.
+The table holds every version of every operator that onnx knows, those the engine lacks too, and the operators beside
+ONNX that `diptych_reference.schemas` declares. It changes with these alone: write it anew with the version of onnx that
+the engine follows.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from pathlib import Path
 
 import onnx
 from onnx.defs import OpSchema
+
+from diptych_reference.schemas import all_schemas
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "rust_core/engine/src/signatures/table.rs"
@@ -116,7 +119,7 @@ def count(number: int) -> str:
 
 def schemas() -> list[OpSchema]:
     """Every version of every operator, sorted as the engine looks them up."""
-    found = onnx.defs.get_all_schemas_with_history()
+    found = all_schemas()
     return sorted(found, key=lambda schema: (schema.domain, schema.name, schema.since_version))
 
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-import onnx.defs
 from numpy.typing import NDArray
 
 from diptych_reference.errors import (
@@ -27,6 +26,7 @@ from diptych_reference.errors import (
     ShapeError,
     UnsupportedOperatorError,
 )
+from diptych_reference.schemas import find_schema
 
 Array = NDArray[Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -179,11 +179,3 @@ def lookup(domain: str, op_type: str, opset: int) -> Operator:
         known = f"registered since_versions: {sorted(versions)}" if versions else "no version is registered"
         raise UnsupportedOperatorError(f"{name} at opset {opset} (since_version {since}) has no definition; {known}")
     return versions[since]
-
-
-def find_schema(domain: str, op_type: str, opset: int) -> onnx.defs.OpSchema | None:
-    """ONNX's schema in force at `opset`, or None where ONNX knows no such operator."""
-    try:
-        return onnx.defs.get_schema(op_type, opset, domain)
-    except onnx.defs.SchemaError:
-        return None

@@ -12,7 +12,8 @@ import onnx
 import diptych_reference.ops  # noqa: F401  fills the registry
 from diptych_reference.errors import Error, InvalidInputError, InvalidModelError
 from diptych_reference.model import AttributeReference, FunctionBody, Graph, Model, Node, load
-from diptych_reference.operator import find_schema, lookup
+from diptych_reference.operator import lookup
+from diptych_reference.schemas import find_schema
 from diptych_reference.signature import as_input, check_attributes, check_feed, check_inputs
 
 Step = tuple[Node, list[Any], list[Any]]  # a node, its inputs (None: absent), its outputs

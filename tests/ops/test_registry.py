@@ -1,4 +1,4 @@
-"""The left panel's registry against `onnx.defs`: versions, arity, attributes and their defaults can not drift."""
+"""The left panel's registry against the schemas: versions, arity, attributes and their defaults can not drift."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from onnx.defs import OpSchema
 
 import diptych_reference
 from diptych_reference.operator import Operator, as_attribute
+from diptych_reference.schemas import all_schemas
 
 OPTION = OpSchema.FormalParameterOption
 
@@ -20,7 +21,7 @@ OPTION = OpSchema.FormalParameterOption
 def schemas() -> dict[tuple[str, str], dict[int, OpSchema]]:
     """All versions of all operators ONNX knows."""
     found: dict[tuple[str, str], dict[int, OpSchema]] = defaultdict(dict)
-    for schema in onnx.defs.get_all_schemas_with_history():
+    for schema in all_schemas():
         found[schema.domain, schema.name][schema.since_version] = schema
     return found
 

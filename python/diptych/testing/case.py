@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from onnx import GraphProto, ModelProto, helper, numpy_helper
 
+from diptych.testing.schema import row
 from diptych.testing.values import Array, onnx_number
 
 __all__ = ["Case"]
@@ -68,7 +69,7 @@ class Case:
             value = numpy_helper.from_array(value)
         kind = None
         if value == []:
-            schema = onnx.defs.get_schema(self.op_type, self.opset, self.domain)
+            schema = row(self.op_type, self.opset, self.domain).schema
             kind = onnx.AttributeProto.AttributeType.Value(str(schema.attributes[name].type).rpartition(".")[2])
         return helper.make_attribute(name, value, attr_type=kind)
 

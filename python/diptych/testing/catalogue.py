@@ -10,21 +10,21 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import onnx.defs
 
 import diptych_reference
 from diptych.testing.schema import Row, row
 from diptych_reference.operator import Operator
+from diptych_reference.schemas import is_known
 
 __all__ = ["catalogue", "entries", "is_newest_meaning"]
 
 
 @cache
 def catalogue() -> tuple[Row, ...]:
-    """All rows of the reference's registry that ONNX knows, sorted by operator and version."""
+    """All rows of the reference's registry that have a schema, sorted by operator and version."""
     found: list[Row] = []
     for (domain, op_type), versions in sorted(diptych_reference.registry.items()):
-        if onnx.defs.has(op_type, domain=domain):
+        if is_known(domain, op_type):
             found.extend(row(op_type, since, domain) for since in sorted(versions))
     return tuple(found)
 

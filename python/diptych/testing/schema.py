@@ -1,4 +1,4 @@
-"""What `onnx.defs` says about an operator: its versions, the types of its inputs, its attributes."""
+"""What its schema says about an operator: its versions, the types of its inputs, its attributes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
-import onnx.defs
+import onnx
 from onnx.defs import OpSchema
 
 from diptych.testing.values import DTYPES
+from diptych_reference.schemas import find_schema
 
 __all__ = ["Row", "row"]
 
@@ -29,7 +30,9 @@ class Row:
     @cached_property
     def schema(self) -> OpSchema:
         """ONNX's schema of this version."""
-        return onnx.defs.get_schema(self.op_type, self.since, self.domain)
+        schema = find_schema(self.domain, self.op_type, self.since)
+        assert schema is not None
+        return schema
 
     @property
     def name(self) -> str:
@@ -76,7 +79,9 @@ class Row:
 @cache
 def row(op_type: str, since: int, domain: str = "") -> Row:
     """The row of exactly that since_version; ValueError where ONNX has none."""
-    found = onnx.defs.get_schema(op_type, since, domain)
+    found = find_schema(domain, op_type, since)
+    if found is None:
+        raise ValueError(f"{domain or 'ai.onnx'}.{op_type} has no version in force at {since}")
     if found.since_version != since:
         raise ValueError(f"{op_type} has no since_version {since}; version {found.since_version} is in force there")
     return Row(domain, op_type, since)

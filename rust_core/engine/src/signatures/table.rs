@@ -205,7 +205,7 @@ static T91: TypeSet = TypeSet { tensors: E71, ..TypeSet::NONE };
 static T92: TypeSet = TypeSet { tensors: E72, ..TypeSet::NONE };
 
 /// Sorted by domain, name and version.
-pub static SIGNATURES: [Signature; 659] = [
+pub static SIGNATURES: [Signature; 660] = [
     op("", "Abs", 1, 1, &[one("X", 0, &T0)], (1, 1), &[attribute("consumed_inputs", Kind::Ints)]),
     op("", "Abs", 6, 1, &[one("X", 0, &T1)], (1, 1), &[]),
     op("", "Abs", 13, 1, &[one("X", 0, &T2)], (1, 1), &[]),
@@ -1459,4 +1459,10 @@ pub static SIGNATURES: [Signature; 659] = [
     op("ai.onnx.preview.training", "Momentum", 1, 3, &[one("R", 0, &T51), one("T", 1, &T6), mixed("inputs", 2, &T51)],
         (1, usize::MAX), &[required("alpha", Kind::Float), required("beta", Kind::Float), required("mode",
         Kind::String), required("norm_coefficient", Kind::Float)]),
+    op("com.microsoft", "DynamicQuantizeLSTM", 1, 12, &[one("X", 0, &T23), one("W", 1, &T27), one("R", 1, &T27),
+        opt("B", 0, &T23), opt("sequence_lens", 2, &T42), opt("initial_h", 0, &T23), opt("initial_c", 0, &T23), opt("P",
+        0, &T23), one("W_scale", 0, &T23), one("W_zero_point", 1, &T27), one("R_scale", 0, &T23), one("R_zero_point", 1,
+        &T27)], (0, 3), &[attribute("activation_alpha", Kind::Floats), attribute("activation_beta", Kind::Floats),
+        attribute("activations", Kind::Strings), attribute("clip", Kind::Float), attribute("direction", Kind::String),
+        attribute("hidden_size", Kind::Int), attribute("input_forget", Kind::Int)]),
 ];
