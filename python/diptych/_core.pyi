@@ -33,6 +33,7 @@ class Session:
         isa: str | None = None,
         threads: int = 0,
         memory_limit: int | None = None,
+        max_steps: int | None = None,
         disabled_passes: Sequence[str] = (),
         quantized: str = "integer",
         schedule_seed: int | None = None,

@@ -13,6 +13,10 @@ from diptych.errors import InvalidInputError
 __all__ = ["ExecutionMode", "ExecutionOrder", "GraphOptimizationLevel", "RunOptions", "SessionOptions"]
 
 
+# Loops that are meant end long before: a body of one node takes some microseconds.
+MAX_STEPS = 10_000_000
+
+
 class GraphOptimizationLevel(IntEnum):
     """How much a session may rearrange the graph. No level changes a bit; from basic up, all passes run."""
 
@@ -46,7 +50,9 @@ class SessionOptions:
         intra_op_num_threads: threads that a run may use; 0: DIPTYCH_THREADS, or else all CPUs this process may use.
         graph_optimization_level: `ORT_DISABLE_ALL` switches every pass off.
         disabled_passes: names of passes to leave out, for `ORT_ENABLE_*` levels.
-        memory_limit: bytes that weights, intermediates and scratch of the session may take together; None: no limit.
+        memory_limit: bytes that the session may hold at a time: its own copies of weights, intermediates, scratch, and
+            outputs until they are returned. None: nine tenths of the memory that this process may use.
+        max_steps: evaluations of subgraphs in one run, that is iterations of all its loops; None: any number.
         quantized: "integer" turns Q/DQ around an operator into an integer operator, "float" keeps floating point.
         enable_profiling: record the time of every node; see `InferenceSession.take_events` and `end_profiling`.
         profile_file_prefix: how the name of the file that `end_profiling` writes begins.
@@ -74,6 +80,7 @@ class SessionOptions:
         "log_severity_level",
         "log_verbosity_level",
         "logid",
+        "max_steps",
         "memory_limit",
         "optimized_model_filepath",
         "profile_file_prefix",
@@ -89,6 +96,7 @@ class SessionOptions:
         isa: str | None = None,
         threads: int = 0,
         memory_limit: int | None = None,
+        max_steps: int | None = MAX_STEPS,
         disabled_passes: list[str] | tuple[str, ...] = (),
         quantized: str = "integer",
         schedule_seed: int | None = None,
@@ -96,6 +104,7 @@ class SessionOptions:
         self.isa = isa
         self.intra_op_num_threads = threads
         self.memory_limit = memory_limit
+        self.max_steps = max_steps
         self.disabled_passes = list(disabled_passes)
         self.quantized = quantized
         self.schedule_seed = schedule_seed
@@ -144,6 +153,7 @@ class SessionOptions:
             "isa": self.isa or default_isa(),
             "threads": _threads(self.intra_op_num_threads),
             "memory_limit": self.memory_limit,
+            "max_steps": self.max_steps,
             "disabled_passes": _core.passes() if disable_all else list(self.disabled_passes),
             "quantized": self.quantized,
             "schedule_seed": self.schedule_seed,

@@ -5,8 +5,10 @@ Protobuf parsing is left to the `onnx` package. External data is read from insid
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,10 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
-from onnx import AttributeProto, TensorProto, numpy_helper
+from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
-from diptych_reference.errors import InvalidModelError
+from diptych_reference.errors import Error, InvalidModelError
+from diptych_reference.rules import check_model, check_names, normal, opset_imports
 
 Array = NDArray[Any]
 
@@ -119,7 +122,7 @@ def load(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> Model:
     else:
         if not isinstance(source, bytes):
             folder, name = Path(source).resolve().parent, Path(source).name
-            source = Path(source).read_bytes()
+            source = content(Path(source))
         proto = onnx.ModelProto()
         try:
             proto.ParseFromString(source)
@@ -127,9 +130,16 @@ def load(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> Model:
             raise InvalidModelError(f"{name}: not an ONNX model: {error}") from error
     try:
         return Reader(folder).model(proto, name)
-    except InvalidModelError as error:
+    except Error as error:
         error.at(name)
         raise
+
+
+def content(path: Path) -> bytes:
+    """The bytes of a regular file: a FIFO in its place is not waited for, a device not read without end."""
+    if path.exists() and not path.is_file():
+        raise InvalidModelError(f"{path} is not a regular file")
+    return path.read_bytes()
 
 
 class Reader:
@@ -137,11 +147,11 @@ class Reader:
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
+        self.in_function = False
 
     def model(self, proto: onnx.ModelProto, name: str) -> Model:
         """The whole model."""
-        if not proto.HasField("graph"):
-            raise InvalidModelError("the model has no graph")
+        check_model(proto)
         return Model(
             name=proto.graph.name or name,
             ir_version=proto.ir_version,
@@ -152,22 +162,24 @@ class Reader:
 
     def graph(self, proto: onnx.GraphProto, outer: frozenset[str]) -> Graph:
         """A graph whose nodes may also read the names in `outer`."""
+        check_names(proto)
         initializers: dict[str, Any] = {t.name: self.tensor(t) for t in proto.initializer}
         initializers.update((s.values.name, self.sparse_tensor(s)) for s in proto.sparse_initializer)
         known = outer | initializers.keys() | {value.name for value in proto.input}
         nodes = sort(proto.node, known)
-        visible = known.union(*(node.output for node in nodes))
+        visible = frozenset(known.union(*(node.output for node in nodes)))
         graph = Graph(
             name=proto.name,
             inputs=[value_info(v) for v in proto.input],
             outputs=[value_info(v) for v in proto.output],
             initializers=initializers,
-            nodes=[self.node(node, frozenset(visible)) for node in nodes],
+            nodes=[self.node(node, visible) for node in nodes],
         )
         return finish(graph, visible)
 
     def function(self, proto: onnx.FunctionProto) -> FunctionBody:
         """A function local to the model."""
+        self.in_function = True
         try:
             nodes = sort(proto.node, frozenset(proto.input))
             visible = frozenset(proto.input).union(*(node.output for node in nodes))
@@ -187,6 +199,8 @@ class Reader:
         except InvalidModelError as error:
             error.at(f"function {proto.name!r}")
             raise
+        finally:
+            self.in_function = False
 
     def node(self, proto: onnx.NodeProto, visible: frozenset[str]) -> Node:
         """A node with its attributes as Python values."""
@@ -212,6 +226,10 @@ class Reader:
     def attribute(self, proto: AttributeProto, visible: frozenset[str]) -> Any:
         """int, float, str, array, Graph, type name, or a list of these. Strings that are not UTF-8 stay bytes."""
         if proto.ref_attr_name:
+            if not self.in_function:
+                raise InvalidModelError(
+                    f"it refers to attribute {proto.ref_attr_name!r} of a function, outside any function"
+                )
             return AttributeReference(proto.ref_attr_name)
         kinds = AttributeProto
         match proto.type:
@@ -249,11 +267,13 @@ class Reader:
             if any(d < 0 for d in proto.dims):
                 raise InvalidModelError(f"negative dimension in {list(proto.dims)}")
             if proto.data_type == TensorProto.STRING:
+                check_size(proto.dims, len(proto.string_data))
                 strings = np.empty(len(proto.string_data), dtype=object)
                 strings[:] = [s.decode("utf-8") for s in proto.string_data]
                 return strings.reshape(tuple(proto.dims))
             if proto.data_location == TensorProto.EXTERNAL:
                 proto = self.with_external_data(proto)
+            check_data(proto)
             return numpy_helper.to_array(proto)
         except InvalidModelError as error:
             error.at(f"tensor {proto.name!r}")
@@ -267,7 +287,10 @@ class Reader:
         location = entries.get("location", "")
         if self.folder is None:
             raise InvalidModelError("external data, but the model was not loaded from a path")
-        path = (self.folder / location).resolve()
+        try:
+            path = (self.folder / location).resolve()
+        except (OSError, RuntimeError) as error:  # a link that leads to itself
+            raise InvalidModelError(f"external data {location!r}: {error}") from error
         if not location or not path.is_relative_to(self.folder) or not path.is_file():
             raise InvalidModelError(f"external data {location!r} is no file inside the model's folder")
         offset = int(entries.get("offset", 0))
@@ -284,6 +307,7 @@ class Reader:
     def sparse_tensor(self, proto: onnx.SparseTensorProto) -> Array:
         """The dense array of a sparse tensor; indices are flat positions [NNZ] or coordinates [NNZ, rank]."""
         values, indices, shape = self.tensor(proto.values), self.tensor(proto.indices), tuple(proto.dims)
+        check_indices(indices, len(values), shape)
         try:
             dense = np.zeros(shape, dtype=values.dtype)
             if indices.ndim == 2:
@@ -295,9 +319,42 @@ class Reader:
         return dense
 
 
-def normal(domain: str) -> str:
-    """Both spellings of the default domain become the empty one."""
-    return "" if domain == "ai.onnx" else domain
+def check_size(dims: Sequence[int], count: int) -> None:
+    """A tensor has as many elements as its dimensions say."""
+    if math.prod(dims) != count:
+        raise InvalidModelError(f"{count} elements for shape {list(dims)}")
+
+
+def check_data(proto: TensorProto) -> None:
+    """One field holds the elements of a tensor that is not of strings, and raw bytes are as many as the shape says."""
+    if proto.HasField("segment"):
+        raise InvalidModelError("a tensor in segments, which ONNX does not define")
+    filled = [field.name for field, value in proto.ListFields() if field.name.endswith("_data") and len(value)]
+    if len(filled) > 1:
+        raise InvalidModelError(f"elements in more than one field: {filled}")
+    if proto.HasField("raw_data"):
+        dtype = helper.tensor_dtype_to_np_dtype(proto.data_type)
+        name = ELEMENT_NAMES[proto.data_type]
+        bits = (
+            int(name[-1]) if name in ("int4", "uint4", "int2", "uint2") else SMALL_FLOATS.get(name, 8 * dtype.itemsize)
+        )
+        expected = -(-math.prod(proto.dims) * bits // 8)
+        if len(proto.raw_data) != expected:
+            raise InvalidModelError(f"{len(proto.raw_data)} bytes for a {name} tensor of {expected}")
+
+
+def check_indices(indices: Array, count: int, shape: tuple[int, ...]) -> None:
+    """The indices of a sparse tensor: one for each value, inside the shape, ascending."""
+    bounds = np.array(shape if indices.ndim == 2 else [math.prod(shape)], dtype=object)
+    rows = indices if indices.ndim == 2 else indices[:, None]
+    if indices.ndim not in (1, 2) or rows.shape != (count, len(bounds)):
+        raise InvalidModelError(
+            f"sparse indices of shape {list(indices.shape)} for {count} values of rank {len(shape)}"
+        )
+    inside = bool(((rows >= 0) & (rows < bounds)).all())
+    order = [tuple(row) for row in rows.tolist()]
+    if not inside or any(a >= b for a, b in itertools.pairwise(order)):
+        raise InvalidModelError(f"sparse indices that are not ascending inside shape {list(shape)}")
 
 
 def text(value: bytes) -> str | bytes:
@@ -306,11 +363,6 @@ def text(value: bytes) -> str | bytes:
         return value.decode("utf-8")
     except UnicodeDecodeError:
         return value
-
-
-def opset_imports(imports: Iterable[onnx.OperatorSetIdProto]) -> dict[str, int]:
-    """Version of each imported domain. A model of IR version below 3 imports nothing and means opset 1."""
-    return {normal(entry.domain): entry.version for entry in imports} or {"": 1}
 
 
 def value_info(proto: onnx.ValueInfoProto) -> ValueInfo:
@@ -337,6 +389,8 @@ def type_name(proto: onnx.TypeProto) -> str:
     return ""
 
 
+# Bits of floats that are packed or padded: numpy has a byte for each.
+SMALL_FLOATS = {"float4e2m1": 4}
 ELEMENT_NAMES = {number: name.lower() for name, number in TensorProto.DataType.items() if name != "UNDEFINED"}
 
 

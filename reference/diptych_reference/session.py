@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
+import numpy as np
 import onnx
 
 import diptych_reference.ops  # noqa: F401  fills the registry
-from diptych_reference.errors import Error, InvalidInputError, InvalidModelError
+from diptych_reference.errors import Error, InvalidInputError, InvalidModelError, ResourceLimitError
 from diptych_reference.model import AttributeReference, FunctionBody, Graph, Model, Node, load
 from diptych_reference.operator import lookup
 from diptych_reference.schemas import find_schema
@@ -19,11 +22,26 @@ from diptych_reference.signature import as_input, check_attributes, check_feed, 
 Step = tuple[Node, list[Any], list[Any]]  # a node, its inputs (None: absent), its outputs
 
 
-class ReferenceSession:
-    """A model that can be run. `model` is a path, serialised bytes, a `ModelProto` or a loaded `Model`."""
+MAX_STEPS = 10_000_000
 
-    def __init__(self, model: str | os.PathLike[str] | bytes | onnx.ModelProto | Model) -> None:
+
+class ReferenceSession:
+    """A model that can be run. `model` is a path, serialised bytes, a `ModelProto` or a loaded `Model`.
+
+    `max_steps`: evaluations of subgraphs in one run, that is iterations of all its loops; None: any number.
+    `memory_limit`: bytes that a single value may have; None: nine tenths of the machine's memory.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | bytes | onnx.ModelProto | Model,
+        *,
+        max_steps: int | None = MAX_STEPS,
+        memory_limit: int | None = None,
+    ) -> None:
         self.model = model if isinstance(model, Model) else load(model)
+        self.max_steps = max_steps
+        self.memory_limit = memory_limit
 
     @property
     def input_names(self) -> list[str]:
@@ -43,7 +61,7 @@ class ReferenceSession:
         if unknown:
             raise InvalidInputError(f"{self.model.name}: no outputs {unknown}, the model has {self.output_names}")
         try:
-            values = Evaluation(self.model).graph(self.model.graph, self._feed(feeds), {})
+            values = self._evaluation().graph(self.model.graph, self._feed(feeds), {})
         except Error as error:
             error.at(self.model.name)
             raise
@@ -52,10 +70,13 @@ class ReferenceSession:
     def run_nodes(self, feeds: Mapping[str, Any]) -> Iterator[Step]:
         """Evaluate the model node by node; yield each node of the main graph with its inputs and outputs."""
         try:
-            yield from Evaluation(self.model).steps(self.model.graph, self._feed(feeds), {})
+            yield from self._evaluation().steps(self.model.graph, self._feed(feeds), {})
         except Error as error:
             error.at(self.model.name)
             raise
+
+    def _evaluation(self) -> Evaluation:
+        return Evaluation(self.model, limits=Limits(self.max_steps, self.memory_limit))
 
     def _feed(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
         """The graph's own values at the start: initializers and checked inputs."""
@@ -68,10 +89,40 @@ class ReferenceSession:
         return {**graph.initializers, **fed}
 
 
+@cache
+def machine_memory() -> int:
+    """Bytes of memory of this machine."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else sys.maxsize
+
+
+class Limits:
+    """What a run may use: evaluations of subgraphs, and bytes of one value."""
+
+    def __init__(self, max_steps: int | None, memory_limit: int | None) -> None:
+        self.most = max_steps
+        self.done = 0
+        self.memory_limit = machine_memory() // 10 * 9 if memory_limit is None else memory_limit
+
+    def check_value(self, value: Any) -> None:
+        """ResourceLimitError where a value is larger than a run may make; views count in full."""
+        for array in value if isinstance(value, list) else [value]:
+            if isinstance(array, np.ndarray) and array.nbytes > self.memory_limit:
+                raise ResourceLimitError(f"a value of {array.nbytes} bytes, more than memory_limit={self.memory_limit}")
+
+    def count_step(self) -> None:
+        """Count one; ResourceLimitError where there were too many."""
+        self.done += 1
+        if self.most is not None and self.done > self.most:
+            raise ResourceLimitError(f"the run evaluates subgraphs more than max_steps={self.most} times")
+
+
 class Evaluation:
     """One run: evaluates graphs, subgraphs and functions against a model's opset imports."""
 
-    def __init__(self, model: Model, opsets: dict[str, int] | None = None, calls: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, model: Model, opsets: dict[str, int] | None = None, calls: tuple[str, ...] = (), *, limits: Limits
+    ) -> None:
+        self.limits = limits
         self.model = model
         self.opsets = model.opsets if opsets is None else opsets
         self.calls = calls  # functions being evaluated, outermost first
@@ -91,6 +142,8 @@ class Evaluation:
             inputs = [values[name] if name else None for name in node.inputs]
             try:
                 outputs = self.node(node, inputs, values, attributes)
+                for output in outputs:
+                    self.limits.check_value(output)
             except Error as error:
                 error.at(node.label)
                 raise
@@ -130,7 +183,7 @@ class Evaluation:
             raise InvalidModelError(f"function {node.op_type!r}: {problem}")
         absent = [None] * (len(body.graph.inputs) - len(inputs))
         values = {v.name: value for v, value in zip(body.graph.inputs, [*inputs, *absent], strict=True)}
-        inner = Evaluation(self.model, {**self.opsets, **body.opsets}, (*self.calls, node.op_type))
+        inner = Evaluation(self.model, {**self.opsets, **body.opsets}, (*self.calls, node.op_type), limits=self.limits)
         outputs = inner.graph(body.graph, values, {**body.attributes, **attributes})
         if len(outputs) < len(node.outputs):
             raise InvalidModelError(f"function {node.op_type!r} has {len(outputs)} outputs, not {len(node.outputs)}")
@@ -147,7 +200,8 @@ class Subgraph:
         self.outputs = graph.outputs  # declared names, types and shapes
 
     def __call__(self, *inputs: Any) -> list[Any]:
-        """Evaluate the graph."""
+        """Evaluate the graph, one step of the run."""
+        self.evaluation.limits.count_step()
         formal = self.graph.inputs
         if len(inputs) > len(formal):
             raise InvalidModelError(f"graph {self.graph.name!r} takes {len(formal)} inputs, got {len(inputs)}")

@@ -58,6 +58,8 @@ fn run_operator<'py>(
         let operator = Registry::builtin().build(&node, &no_subgraphs)?;
         let threads = if threads == 0 { diptych_engine::pool::usable_cpus() } else { threads };
         let team = Team::new(threads, None, None);
+        let budget = diptych_engine::memory::MemoryBudget::new(None);
+        let _charged = budget.enter();
         diptych_engine::run::evaluate_on(&*operator, &node, &values, isa, &team).at(|| node.place())
     });
     let results = results.map_err(|error| raise(py, &error))?;

@@ -263,7 +263,7 @@ fn array_over(py: Python<'_>, tensor: Tensor) -> PyResult<Py<PyAny>> {
     }
     let mut dims: Vec<npy_intp> = tensor.shape().iter().map(|&dim| dim as npy_intp).collect();
     if dims.len() > 64 {
-        return Err(PyValueError::new_err(format!("NumPy has no arrays of rank {}", dims.len())));
+        return Err(fail(Error::shape(format!("NumPy has no arrays of rank {}", dims.len()))));
     }
     let data = tensor.bytes_mut().map_err(fail)?.as_mut_ptr();
     let owner = Bound::new(py, TensorOwner { _tensor: tensor })?;

@@ -6,6 +6,7 @@ pub mod broadcast;
 pub mod dtype;
 pub mod error;
 pub mod graph;
+pub mod memory;
 pub mod onnx;
 pub mod operator;
 pub mod ops;

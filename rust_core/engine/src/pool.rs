@@ -312,6 +312,8 @@ pub struct Team<'a> {
     scratch: Cell<(*mut u8, usize)>,
     cancel: Option<&'a CancelToken>,
     deadline: Option<Instant>,
+    /// Evaluations of subgraphs that are left, and how many there were.
+    steps: (AtomicU64, u64),
 }
 
 // SAFETY: `scratch` is set by the owner between steps, never while a parallel loop runs; each rank uses its own window.
@@ -329,7 +331,35 @@ impl<'a> Team<'a> {
         let threads = pool.map_or(1, |pool| threads.min(pool.max_threads()));
         let first = pool.map_or(0, |pool| pool.next_first.fetch_add(threads - 1, Ordering::Relaxed));
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        Team { pool, threads, first, scratch: Cell::new((std::ptr::null_mut(), 0)), cancel, deadline }
+        Team {
+            pool,
+            threads,
+            first,
+            scratch: Cell::new((std::ptr::null_mut(), 0)),
+            cancel,
+            deadline,
+            steps: (AtomicU64::new(u64::MAX), u64::MAX),
+        }
+    }
+
+    /// Limits the evaluations of subgraphs: iterations of loops, branches of If.
+    pub fn max_steps(mut self, most: Option<u64>) -> Team<'a> {
+        let most = most.unwrap_or(u64::MAX);
+        self.steps = (AtomicU64::new(most), most);
+        self
+    }
+
+    /// Counts one evaluation of a subgraph; an error if there were too many, or the run was cancelled or is past its deadline.
+    pub fn step(&self) -> Result<()> {
+        self.check()?;
+        let (left, most) = &self.steps;
+        let one_less = |left: u64| left.checked_sub(1);
+        if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_err() {
+            return Err(Error::resource_limit(format!(
+                "the run evaluates subgraphs more than max_steps={most} times; raise the limit if its loops are meant to be that long"
+            )));
+        }
+        Ok(())
     }
 
     pub fn threads(&self) -> usize {

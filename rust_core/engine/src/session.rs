@@ -9,6 +9,7 @@ use diptych_kernels::Isa;
 
 use crate::error::{Context, Error, Result};
 use crate::graph::{Graph, Model, Type, ValueId};
+use crate::memory::MemoryBudget;
 use crate::packed::PackedWeights;
 use crate::passes::{self, PassCx};
 use crate::pool::{CancelToken, FloatEnvironment, Pool, Team, usable_cpus};
@@ -27,8 +28,10 @@ pub struct SessionOptions {
     pub isa: Isa,
     /// Threads of one run, the caller included; 0 for all the process may use.
     pub threads: usize,
-    /// Bytes that one run may take.
+    /// Bytes that the session may hold: weights of its own, arenas, what a run computes. `None`: nine tenths of the machine's.
     pub memory_limit: Option<usize>,
+    /// Evaluations of subgraphs (iterations of loops, branches of If) that one run may make. `None`: any number.
+    pub max_steps: Option<u64>,
     /// Names of passes not to run.
     pub disabled_passes: Vec<String>,
     /// Runs tasks in a random legal order over poisoned memory: a test of the planner.
@@ -43,12 +46,16 @@ impl Default for SessionOptions {
             isa: Isa::best(),
             threads: 0,
             memory_limit: None,
+            max_steps: Some(MAX_STEPS),
             disabled_passes: Vec::new(),
             schedule_seed: None,
             profile: false,
         }
     }
 }
+
+/// The default of [`SessionOptions::max_steps`].
+pub const MAX_STEPS: u64 = 10_000_000;
 
 /// How one run may end before it is done.
 #[derive(Clone, Copy, Default)]
@@ -81,6 +88,7 @@ pub struct Session {
     model: Model,
     executable: Arc<Executable>,
     packed: Arc<PackedWeights>,
+    budget: Arc<MemoryBudget>,
     profile: Option<Arc<Profile>>,
     options: SessionOptions,
 }
@@ -109,6 +117,8 @@ impl Session {
             Source::Path(path) => format!("model '{}'", path.display()),
             Source::Bytes(_) => "model".into(),
         };
+        let budget = MemoryBudget::new(options.memory_limit);
+        let _charged = budget.enter();
         let mut model = match source {
             Source::Path(path) => crate::onnx::read_path(&path)?,
             Source::Bytes(bytes) => crate::onnx::read_bytes(bytes, None)?,
@@ -122,7 +132,7 @@ impl Session {
             let fuse = !options.disabled_passes.iter().any(|name| name == passes::EPILOGUE_FUSION);
             let options = CompileOptions {
                 isa: options.isa,
-                memory_limit: options.memory_limit,
+                budget: budget.clone(),
                 schedule_seed: options.schedule_seed,
                 fuse,
                 profile: profile.clone(),
@@ -131,7 +141,7 @@ impl Session {
             Executable::compile(Arc::new(graph), &options)
         };
         let executable = compile().at(|| place)?;
-        Ok(Session { model, executable, packed, profile, options })
+        Ok(Session { model, executable, packed, budget, profile, options })
     }
 
     /// The model's header: versions, producer, metadata. Its graph is empty; see [`Session::graph`].
@@ -187,8 +197,11 @@ impl Session {
             return Err(Error::invalid_input(format!("input '{}' is missing", graph.value_name(missing))));
         }
         let _environment = FloatEnvironment::enter();
-        let team = Team::new(self.options.threads, options.cancel, options.timeout);
-        self.executable.run(&mut pairs, &team)
+        let _charged = self.budget.enter();
+        let team = Team::new(self.options.threads, options.cancel, options.timeout).max_steps(self.options.max_steps);
+        let outputs = self.executable.run(&mut pairs, &team)?;
+        outputs.iter().for_each(Value::release);
+        Ok(outputs)
     }
 
     /// Holds a value to the declared element type; shapes are the operators' business.

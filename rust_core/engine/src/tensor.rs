@@ -1,7 +1,5 @@
 //! Tensors and the other values of ONNX: dense, strings, sequence, optional.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc};
-use std::ptr::NonNull;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,6 +7,7 @@ use smallvec::SmallVec;
 
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
+pub use crate::memory::{ALIGN, AlignedBytes};
 
 /// Dimensions of a tensor, outermost first.
 pub type Shape = SmallVec<[usize; 6]>;
@@ -34,72 +33,6 @@ pub fn byte_len(dtype: DType, shape: &[usize]) -> Result<usize> {
     dtype
         .byte_len(element_count(shape)?)
         .ok_or_else(|| Error::internal(format!("a tensor of {dtype} has no fixed size in bytes")))
-}
-
-/// Alignment of every buffer the engine allocates: a cache line and a zmm register.
-pub const ALIGN: usize = 64;
-
-/// Owned bytes, aligned to [`ALIGN`] and zeroed at birth.
-pub struct AlignedBytes {
-    ptr: NonNull<u8>,
-    len: usize,
-}
-
-// SAFETY: the buffer is plain memory owned by the struct.
-unsafe impl Send for AlignedBytes {}
-// SAFETY: shared references only read.
-unsafe impl Sync for AlignedBytes {}
-
-impl AlignedBytes {
-    /// `len` zeroed bytes. Refuses, rather than aborts, if the allocator does.
-    pub fn zeroed(len: usize) -> Result<AlignedBytes> {
-        if len == 0 {
-            return Ok(AlignedBytes { ptr: NonNull::<u64>::dangling().cast(), len: 0 });
-        }
-        let layout = Self::layout(len)?;
-        // SAFETY: the layout has a non-zero size.
-        let ptr = NonNull::new(unsafe { alloc_zeroed(layout) })
-            .ok_or_else(|| Error::resource_limit(format!("the machine has no {len} bytes left")))?;
-        Ok(AlignedBytes { ptr, len })
-    }
-
-    fn layout(len: usize) -> Result<Layout> {
-        Layout::from_size_align(len, ALIGN)
-            .map_err(|_| Error::resource_limit(format!("{len} bytes are more than can be addressed")))
-    }
-
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    pub fn as_slice(&self) -> &[u8] {
-        // SAFETY: ptr is valid for len initialised bytes.
-        unsafe { std::slice::from_raw_parts(self.ptr.as_ptr(), self.len) }
-    }
-
-    pub fn as_mut_slice(&mut self) -> &mut [u8] {
-        // SAFETY: as above, and the borrow is exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.ptr.as_ptr(), self.len) }
-    }
-
-    pub fn as_ptr(&self) -> *mut u8 {
-        self.ptr.as_ptr()
-    }
-}
-
-impl Drop for AlignedBytes {
-    fn drop(&mut self) {
-        if self.len > 0
-            && let Ok(layout) = Self::layout(self.len)
-        {
-            // SAFETY: allocated in `zeroed` with this very layout.
-            unsafe { dealloc(self.ptr.as_ptr(), layout) }
-        }
-    }
 }
 
 /// Where a dense tensor's bytes live.
@@ -160,6 +93,13 @@ impl Tensor {
 
     pub fn dtype(&self) -> DType {
         self.dtype
+    }
+
+    /// The session no longer answers for the bytes: see [`AlignedBytes::release`].
+    pub fn release(&self) {
+        if let Storage::Owned(bytes) = &self.storage {
+            bytes.release();
+        }
     }
 
     pub fn shape(&self) -> &[usize] {
@@ -338,6 +278,16 @@ impl Value {
             },
             Value::Optional(None) => ValueType::Absent,
             Value::Optional(Some(value)) => value.dtype().map_or(ValueType::Nested, ValueType::Optional),
+        }
+    }
+
+    /// The session no longer answers for the bytes: they leave it.
+    pub fn release(&self) {
+        match self {
+            Value::Dense(tensor) => tensor.release(),
+            Value::Sequence(items) => items.iter().for_each(Value::release),
+            Value::Optional(Some(value)) => value.release(),
+            Value::Strings(_) | Value::Optional(None) => {}
         }
     }
 

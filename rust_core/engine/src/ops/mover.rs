@@ -5,6 +5,7 @@
 //! are unpacked to bytes first, strings are moved as indices into a table: both as values, since they allocate.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use diptych_kernels::Isa;
 use diptych_kernels::transpose::transpose;
@@ -12,6 +13,7 @@ use smallvec::SmallVec;
 
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::memory::check_room;
 use crate::operator::{KernelStep, OutputType, Planned, Step};
 use crate::ops::sub_byte;
 use crate::run::{Disjoint, KernelCx, RawSlot, ValueCx};
@@ -267,6 +269,8 @@ fn by_value<W: Word, M: Mover>(
     for (shape, mover) in movers {
         mover.check(inputs)?;
         let count = element_count(shape)?;
+        // The words, and what they become: a string is a pointer and a length.
+        check_room(count.saturating_mul(size_of::<W>() + size_of::<Arc<str>>()))?;
         let mut out = if M::OVERWRITES { inputs.words::<W>(0).to_vec() } else { vec![W::default(); count] };
         if count > 0 {
             mover.run(0..count, inputs, &mut out);
@@ -294,7 +298,7 @@ fn packed<M: Mover>(cx: &ValueCx<'_>, data: &[usize], movers: &[(Shape, M)], dty
 
 /// Strings: indices into a table while they move. Index 0 is the empty string, as zero is of numbers.
 fn strings<M: Mover>(cx: &ValueCx<'_>, data: &[usize], movers: &[(Shape, M)]) -> Result<Vec<Value>> {
-    let mut table: Vec<std::sync::Arc<str>> = vec!["".into()];
+    let mut table: Vec<Arc<str>> = vec!["".into()];
     let mut ids = Vec::new();
     for &input in data {
         let first = table.len() as u64;

@@ -35,10 +35,13 @@ impl RunContext {
 
     /// Makes room for a segment; grows only.
     pub fn reserve(&mut self, temporary: usize, scratch: usize, tasks: usize) -> Result<()> {
+        // The old arena goes before the new one comes: both together may be more than there is.
         if self.temporary.len() < temporary {
+            self.temporary = AlignedBytes::zeroed(0)?;
             self.temporary = AlignedBytes::zeroed(temporary)?;
         }
         if self.scratch.len() < scratch {
+            self.scratch = AlignedBytes::zeroed(0)?;
             self.scratch = AlignedBytes::zeroed(scratch)?;
         }
         if self.waiting.len() < tasks {

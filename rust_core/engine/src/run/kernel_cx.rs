@@ -242,17 +242,18 @@ impl ValueCx<'_> {
             .ok_or_else(|| Error::invalid_model(format!("input {input} is required")))
     }
 
-    /// Runs a subgraph: `inputs` in the order of its inputs, `captures` in the order of its captures.
+    /// Runs a subgraph, one step of the run (see [`Team::step`]): `inputs` in the order of its inputs, `captures` in the order of its captures.
     pub fn run_subgraph(
         &self,
         graph: &Arc<Executable>,
         inputs: Vec<Value>,
         captures: Vec<Value>,
     ) -> Result<Vec<Value>> {
+        self.team.step()?;
         graph.run_nested(inputs, captures, self.team)
     }
 
-    /// An error if the run was cancelled or is past its deadline: for loops.
+    /// An error if the run was cancelled or is past its deadline: for long work.
     pub fn check(&self) -> Result<()> {
         self.team.check()
     }

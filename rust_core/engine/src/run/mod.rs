@@ -7,6 +7,7 @@ use diptych_kernels::Isa;
 
 use crate::error::{Context, Error, Result};
 use crate::graph::{Graph, ValueId};
+use crate::memory::MemoryBudget;
 use crate::operator::{InputInfo, KernelStep, Operator, Registry};
 use crate::packed::PackedWeights;
 use crate::plan::{Arrival, Planner, Segment, Successors};
@@ -27,8 +28,8 @@ pub use single::{evaluate, evaluate_on, planned_bytes};
 #[derive(Clone)]
 pub struct CompileOptions {
     pub isa: Isa,
-    /// Bytes that one run may take for temporaries, scratch and outputs.
-    pub memory_limit: Option<usize>,
+    /// Bytes that the session may hold.
+    pub budget: Arc<MemoryBudget>,
     /// Runs tasks in a random legal order, poisoning freed memory: for tests of the planner.
     pub schedule_seed: Option<u64>,
     /// Whether steps may follow others inside their kernels: the plan's pass `epilogue_fusion`.
@@ -219,14 +220,14 @@ impl Executable {
     }
 
     fn check_budget(&self, plan: &Segment, team: &Team<'_>) -> Result<()> {
-        let Some(limit) = self.options.memory_limit else { return Ok(()) };
         let scratch = plan.scratch_bytes.saturating_mul(team.threads());
         let need = plan.arena_bytes.saturating_add(scratch).saturating_add(plan.output_bytes);
-        if need > limit {
+        if need > self.options.budget.limit() {
             return Err(Error::resource_limit(format!(
-                "a run with these input shapes needs {need} bytes ({} temporary, {scratch} scratch, {} outputs), \
-                 more than memory_limit={limit}; raise the limit or give smaller inputs",
-                plan.arena_bytes, plan.output_bytes
+                "a run with these input shapes needs {need} bytes ({} temporary, {scratch} scratch, {} outputs), more than {}",
+                plan.arena_bytes,
+                plan.output_bytes,
+                self.options.budget.name()
             )));
         }
         Ok(())
