@@ -9,8 +9,10 @@ readably in NumPy; both give the same bits.
 """
 
 from diptych._core import __version__, available_isas, numerics_version, usable_cpus
+from diptych.custom import register_operator
 from diptych.errors import (
     CancelledError,
+    CustomOperatorError,
     DeadlineExceededError,
     Error,
     InternalError,
@@ -30,6 +32,7 @@ from diptych.values import NodeArg
 
 __all__ = [
     "CancelledError",
+    "CustomOperatorError",
     "DeadlineExceededError",
     "Error",
     "ExecutionMode",
@@ -53,6 +56,7 @@ __all__ = [
     "available_isas",
     "numerics_version",
     "operators",
+    "register_operator",
     "run_operator",
     "usable_cpus",
 ]

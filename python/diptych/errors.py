@@ -10,12 +10,14 @@ Error
 ├── ShapeError                (ValueError)           shapes or values met at run time do not fit an operator
 ├── ResourceLimitError        (MemoryError)          a memory or work budget would be passed
 ├── CancelledError                                   the run was cancelled by its owner
+├── CustomOperatorError       (RuntimeError)         an operator of register_operator raised, see __cause__
 ├── DeadlineExceededError     (TimeoutError)         the run passed its deadline
 └── InternalError             (RuntimeError)         a fault of the engine: please report it
 """
 
 from diptych._core import (
     CancelledError,
+    CustomOperatorError,
     DeadlineExceededError,
     Error,
     InternalError,
@@ -30,6 +32,7 @@ from diptych._core import (
 
 __all__ = [
     "CancelledError",
+    "CustomOperatorError",
     "DeadlineExceededError",
     "Error",
     "InternalError",

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PySequence, PyString};
 
 use crate::errors::raise;
-use crate::value::from_python;
+use crate::value::{from_python, to_python};
 
 pub fn from_dict(attributes: &Bound<'_, PyDict>) -> PyResult<HashMap<String, Attribute>> {
     attributes.iter().map(|(name, value)| Ok((name.extract()?, attribute(&value)?))).collect()
@@ -37,6 +37,28 @@ fn attribute(value: &Bound<'_, PyAny>) -> PyResult<Attribute> {
         return list(items);
     }
     Err(PyTypeError::new_err(format!("no attribute can be a {}", value.get_type())))
+}
+
+/// Attributes of a node as a Python function takes them.
+pub fn to_dict<'py>(py: Python<'py>, attributes: &HashMap<String, Attribute>) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for (name, value) in attributes {
+        match value {
+            Attribute::Int(value) => dict.set_item(name, value)?,
+            Attribute::Float(value) => dict.set_item(name, value)?,
+            Attribute::String(value) => dict.set_item(name, value)?,
+            Attribute::Ints(values) => dict.set_item(name, values)?,
+            Attribute::Floats(values) => dict.set_item(name, values)?,
+            Attribute::Strings(values) => dict.set_item(name, values)?,
+            Attribute::Tensor(value) => dict.set_item(name, to_python(py, value.clone())?)?,
+            _ => {
+                let message =
+                    format!("attribute '{name}': a user's operator takes numbers, strings, tensors and lists");
+                return Err(raise(py, &Error::unsupported(message)));
+            }
+        }
+    }
+    Ok(dict)
 }
 
 fn list(items: &Bound<'_, PySequence>) -> PyResult<Attribute> {

@@ -30,7 +30,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let base = class(py, "Error", "Anything that Diptych reports.", &[py.get_type::<PyException>()])?;
     module.add("Error", &base)?;
     let value = py.get_type::<PyValueError>();
-    let table: [(ErrorKind, &str, &str, Option<Bound<'_, PyType>>); 9] = [
+    let table: [(ErrorKind, &str, &str, Option<Bound<'_, PyType>>); 10] = [
         (
             ErrorKind::InvalidModel,
             "InvalidModelError",
@@ -69,6 +69,12 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
             "The run passed its deadline.",
             Some(py.get_type::<PyTimeoutError>()),
         ),
+        (
+            ErrorKind::Custom,
+            "CustomOperatorError",
+            "An operator that was registered with register_operator raised an exception, its cause.",
+            Some(py.get_type::<PyRuntimeError>()),
+        ),
         (ErrorKind::Internal, "InternalError", "A fault of Diptych.", Some(py.get_type::<PyRuntimeError>())),
     ];
     let mut by_kind = Vec::new();
@@ -92,5 +98,9 @@ pub fn raise(py: Python<'_>, error: &Error) -> PyErr {
     let Some(classes) = CLASSES.get(py) else { return PyRuntimeError::new_err(error.to_string()) };
     let class =
         classes.by_kind.iter().find(|(kind, _)| *kind == error.kind()).map_or(&classes.base, |(_, class)| class);
-    PyErr::from_type(class.bind(py).clone(), error.to_string())
+    let raised = PyErr::from_type(class.bind(py).clone(), error.to_string());
+    if error.kind() == ErrorKind::Custom {
+        raised.set_cause(py, crate::custom::take_cause());
+    }
+    raised
 }

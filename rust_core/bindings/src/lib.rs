@@ -1,6 +1,7 @@
 //! PyO3 bindings of the Diptych engine: conversions, interpreter detachment, exceptions. No logic.
 
 mod attributes;
+mod custom;
 mod errors;
 #[cfg(feature = "mutants")]
 mod mutants;
@@ -101,6 +102,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<session::CancelToken>()?;
     module.add_function(wrap_pyfunction!(run_operator, module)?)?;
     module.add_function(wrap_pyfunction!(operators, module)?)?;
+    module.add_function(wrap_pyfunction!(custom::register_operator, module)?)?;
     module.add_function(wrap_pyfunction!(passes, module)?)?;
     module.add_function(wrap_pyfunction!(available_isas, module)?)?;
     module.add_function(wrap_pyfunction!(usable_cpus, module)?)?;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use diptych_engine::{DType, Error, Shape, Strings, Tensor, Value};
 use numpy::npyffi::{self, NPY_TYPES, PY_ARRAY_API, npy_intp};
 use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyList, PyString};
@@ -235,7 +235,7 @@ struct TensorOwner {
 /// An engine's value as Python takes it. A tensor nobody else holds becomes a writable array over its bytes.
 pub fn to_python(py: Python<'_>, value: Value) -> PyResult<Py<PyAny>> {
     match value {
-        Value::Dense(tensor) => array_over(py, tensor),
+        Value::Dense(tensor) => array_over(py, tensor, true),
         Value::Strings(strings) => {
             let flat = PyList::new(py, strings.data.iter().map(|text| &**text))?;
             let numpy = py.import("numpy")?;
@@ -252,20 +252,34 @@ pub fn to_python(py: Python<'_>, value: Value) -> PyResult<Py<PyAny>> {
     }
 }
 
-fn array_over(py: Python<'_>, tensor: Tensor) -> PyResult<Py<PyAny>> {
+/// The same, where the engine goes on using the bytes: arrays over them are read-only.
+pub fn lent_to_python(py: Python<'_>, value: Value) -> PyResult<Py<PyAny>> {
+    match value {
+        Value::Dense(tensor) => array_over(py, tensor, false),
+        Value::Sequence(items) => {
+            let items = items.into_iter().map(|item| lent_to_python(py, item)).collect::<PyResult<Vec<_>>>()?;
+            Ok(PyList::new(py, items)?.into_any().unbind())
+        }
+        Value::Optional(Some(value)) => lent_to_python(py, *value),
+        other => to_python(py, other),
+    }
+}
+
+fn array_over(py: Python<'_>, tensor: Tensor, writable: bool) -> PyResult<Py<PyAny>> {
     let fail = |error: Error| raise(py, &error);
     let dtype = tensor.dtype();
     let descriptor = descriptor(py, dtype)?;
     // Bytes that something else holds too (a constant, an input, a second output) are copied: arrays are the caller's to write.
     let mut tensor = if dtype.bits() < 8 { unpacked(&tensor).map_err(fail)? } else { tensor };
-    if tensor.bytes_mut().is_err() {
+    if if writable { tensor.bytes_mut().is_err() } else { !tensor.is_aligned() } {
         tensor = tensor.deep_clone().map_err(fail)?;
     }
     let mut dims: Vec<npy_intp> = tensor.shape().iter().map(|&dim| dim as npy_intp).collect();
     if dims.len() > 64 {
         return Err(fail(Error::shape(format!("NumPy has no arrays of rank {}", dims.len()))));
     }
-    let data = tensor.bytes_mut().map_err(fail)?.as_mut_ptr();
+    let data = tensor.bytes().as_ptr().cast_mut();
+    let flags = if writable { npyffi::NPY_ARRAY_WRITEABLE } else { 0 };
     let owner = Bound::new(py, TensorOwner { _tensor: tensor })?;
     // SAFETY: descriptor, dims and data describe the tensor's contiguous bytes, which the base object keeps alive. Both calls
     // steal the reference they are given.
@@ -278,7 +292,7 @@ fn array_over(py: Python<'_>, tensor: Tensor) -> PyResult<Py<PyAny>> {
             dims.as_mut_ptr(),
             std::ptr::null_mut(),
             data.cast(),
-            npyffi::NPY_ARRAY_WRITEABLE,
+            flags,
             std::ptr::null_mut(),
         );
         let array = Bound::from_owned_ptr_or_err(py, array)?;

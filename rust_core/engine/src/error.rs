@@ -23,6 +23,8 @@ pub enum ErrorKind {
     Cancelled,
     /// The run passed its deadline.
     DeadlineExceeded,
+    /// An operator that a user registered failed.
+    Custom,
     /// A fault of this engine.
     Internal,
 }

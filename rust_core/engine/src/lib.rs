@@ -3,6 +3,7 @@
 //! `read -> graph -> lower -> passes -> plan -> run`: see the modules of those names.
 
 pub mod broadcast;
+pub mod custom;
 pub mod dtype;
 pub mod error;
 pub mod graph;

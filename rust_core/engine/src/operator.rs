@@ -12,6 +12,7 @@ use diptych_kernels::Isa;
 use diptych_kernels::epilogue::Epilogue;
 use smallvec::SmallVec;
 
+use crate::custom;
 use crate::dtype::{DType, Element};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::graph::{Attribute, Graph, Node};
@@ -425,7 +426,9 @@ impl Registry {
             .filter(|row| row.domain == node.domain)
             .collect();
         if versions.is_empty() {
-            let message = format!("operator {full_name} is not implemented; `diptych ops` lists what is");
+            let message = format!(
+                "operator {full_name} is not implemented; `diptych ops` lists what is, diptych.register_operator adds your own"
+            );
             return Err(Error::unsupported(message));
         }
         versions.into_iter().rev().find(|row| row.since <= node.opset).ok_or_else(|| {
@@ -442,6 +445,11 @@ impl Registry {
         node: &Node,
         compile: &dyn Fn(&Arc<Graph>) -> Result<Arc<Executable>>,
     ) -> Result<Box<dyn Operator>> {
+        if !self.by_name.get(node.op_type.as_str()).is_some_and(|rows| rows.iter().any(|row| row.domain == node.domain))
+            && let Some((since, build)) = custom::find(node)
+        {
+            return build(&BuildCx { node, since, compile }).at(|| node.place());
+        }
         let row = self.find(node)?;
         let build = || (row.build)(&BuildCx { node, since: row.since, compile });
         let Some(signature) = signatures::find(row.domain, row.op_type, row.since) else {

@@ -1,0 +1,124 @@
+"""A third oracle: ONNX defines some operators by a graph of others. That graph, run by the engine, agrees with them.
+
+A body rounds after each of its operators and may cancel where the operator does not (LayerNormalization's is
+E[x^2] - mean^2), so this finds wrong readings, not lost bits: those are for the oracles of tests/ops. Outputs that
+are moved, compared or counted are equal; others agree to a thousandth of the greatest output, or as far as the
+operator's own bound, where that is wider. Elements that overflow on one way but not on the other are left out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from onnx import FunctionProto, NodeProto, helper
+from tests.ops.oracles import MOVERS, ORACLES, bounded, wide
+
+import diptych
+from diptych.testing import Case, Row, catalogue, on_engine, operator_cases
+from diptych.testing.catalogue import is_newest_meaning
+from diptych.testing.values import onnx_number
+
+ROWS = [
+    row
+    for row in catalogue()
+    if is_newest_meaning(row) and (row.schema.has_function or row.schema.has_context_dependent_function)
+]
+SHARE = 1e-3  # of the greatest output
+DOMAIN = "body"
+
+
+def type_proto(value: Any) -> onnx.TypeProto:
+    """The type of an input; an empty one where it is absent."""
+    if value is None:
+        return onnx.TypeProto()
+    if isinstance(value, list):
+        return helper.make_sequence_type_proto(helper.make_tensor_type_proto(onnx_number(value[0].dtype), None))
+    return helper.make_tensor_type_proto(onnx_number(value.dtype), value.shape)
+
+
+def body(row: Row, case: Case, node: NodeProto) -> FunctionProto | None:
+    """The function that ONNX expands this node to, None if it has none for these inputs."""
+    schema = row.schema
+    content: bytes = b""
+    if schema.has_context_dependent_function:
+        versions = [v for v in schema.context_dependent_function_opset_versions if v <= row.since] or [row.since]
+        types = [type_proto(value).SerializeToString() for value in case.inputs]
+        content = schema.get_context_dependent_function_with_opset_version(
+            max(versions), node.SerializeToString(), types
+        )
+    elif schema.has_function:
+        versions = [v for v in schema.function_opset_versions if v <= row.since] or schema.function_opset_versions
+        content = schema.get_function_with_opset_version(max(versions))
+    return FunctionProto.FromString(content) if content else None
+
+
+def expanded(row: Row, case: Case) -> onnx.ModelProto | None:
+    """The case's model with the operator replaced by its body."""
+    model = case.model()
+    [node] = model.graph.node
+    function = body(row, case, node)
+    if function is None or not function.node:
+        return None
+    function.domain = node.domain = DOMAIN
+    function.name = node.op_type
+    model.functions.append(function)
+    del model.opset_import[:]
+    model.opset_import.extend([helper.make_opsetid("", max(18, row.since)), helper.make_opsetid(DOMAIN, 1)])
+    return model
+
+
+def compare(case: Case, native: tuple[Any, ...], outputs: list[Any]) -> int:
+    """Hold the body's outputs against the operator's; how many elements were compared."""
+    compared = 0
+    oracle = ORACLES.get(case.op_type)
+    with np.errstate(all="ignore"):
+        expected = (oracle(case) if oracle else None) or [None] * len(native)
+    for index, (a, b) in enumerate(zip(native, outputs, strict=True)):
+        if not isinstance(a, np.ndarray):
+            continue
+        assert (a.dtype, a.shape) == (b.dtype, b.shape), f"output {index}: {b.dtype}{b.shape}, not {a.dtype}{a.shape}"
+        if a.dtype.kind in "iubO" or case.op_type in MOVERS:
+            same = (a == b) | ((a != a) & (b != b))
+            assert np.all(same), f"output {index}: {a}, the body gives {b}"
+            compared += a.size
+            continue
+        with np.errstate(all="ignore"):
+            x, y = wide(a), wide(b)
+            inside = np.isfinite(x) & np.isfinite(y)
+            top = np.max(np.abs(x[inside]), initial=0)
+            wanted = expected[index] if index < len(expected) else None
+            slack = bounded(wanted, a.dtype) if wanted is not None else np.zeros(x.shape)
+            inside &= np.isfinite(slack)
+            beyond = inside & (np.abs(x - y) > SHARE * top + 8 * slack)
+        assert not beyond.any(), f"output {index}: {x[beyond][:3]}, the body gives {y[beyond][:3]}"
+        compared += int(inside.sum())
+    return compared
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_body_agrees(row: Row, record_property: Callable[[str, Any], None]) -> None:
+    counts: Counter[str] = Counter()
+    dtype = next((t for t in row.dtypes if t.name == "float32"), row.dtypes[0])
+
+    @settings(max_examples=max(5, settings.default.max_examples // 5))
+    @given(operator_cases(row.op_type, row.since, dtype, domain=row.domain))
+    def agree(case: Case) -> None:
+        native = on_engine(case)
+        model = expanded(row, case)
+        if native.error is not None or model is None:
+            counts["without a body"] += 1
+            return
+        outputs = diptych.InferenceSession(model.SerializeToString()).run(None, case.feeds())
+        counts["elements"] += compare(case, native.outputs, outputs)
+        counts["examples"] += 1
+
+    agree()
+    for name, value in {"check": "bodies", "operator": row.op_type, "version": row.name, **counts}.items():
+        record_property(name, value)
+    assert counts["examples"], "no case had a body"
