@@ -27,9 +27,10 @@ ENTRIES = [
     for row in ROWS
     if row.op_type in ORACLES
     for dtype in row.dtypes
-    if dtype.name in FLOATS or dtype.kind in "iu"
+    if dtype.name in FLOATS or dtype.kind in "iu" or row.op_type == "QLinearMatMul"
 ]
-ENTRIES = [(row, dtype) for row, dtype in ENTRIES if dtype.name in FLOATS or row.op_type == "DequantizeLinear"]
+QUANTIZED = ("DequantizeLinear", "QLinearConv", "QLinearMatMul")  # whose first input is quantized
+ENTRIES = [(row, dtype) for row, dtype in ENTRIES if dtype.name in FLOATS or row.op_type in QUANTIZED]
 
 
 def examples() -> int:

@@ -111,13 +111,13 @@ def matmul_integer(a: Array, b: Array, a_zero_point: Array | None = None, b_zero
 def per_channel(values: Array, matrix: Array, axis: int) -> Array:
     """Zero points or scales of a `matrix` [..., M, N], made to broadcast to it.
 
-    One in all, or one for each row (`axis` -2) or column (-1), in which case `values` is [M], or [..., M, 1], or [N], or
-    [..., 1, N].
+    One in all, or one for each row (`axis` -2: [M] or [..., M, 1]) or column (-1: [N] or [..., 1, N]).
     """
     if values.size == 1 and values.ndim <= max(matrix.ndim, 1):
         return values.reshape(())
-    spread = np.expand_dims(values, -3 - axis) if values.ndim == 1 else values
-    fits = 2 <= spread.ndim <= matrix.ndim and spread.shape[-3 - axis] == 1
+    other = -3 - axis
+    spread = np.expand_dims(values, other) if values.ndim == 1 else values
+    fits = 2 <= spread.ndim <= matrix.ndim and spread.shape[other] == 1
     if not fits or np.broadcast_shapes(spread.shape, matrix.shape) != matrix.shape:
         raise ShapeError(f"zero points or scales {list(values.shape)} for a matrix of shape {list(matrix.shape)}")
     return spread
@@ -148,8 +148,9 @@ def qlinear_matmul(
         operands.append(matrix.astype(computed) - per_channel(zero_point, matrix, axis).astype(computed))
         scales.append(per_channel(scale, matrix, axis))
     left, right = operands
+    per_row, per_column = scales
     acc = chain(left if a.ndim > 1 else left[None, :], right if b.ndim > 1 else right[:, None])
-    y = requantized(acc, *scales, y_scale, y_zero_point)
+    y = requantized(acc, per_row, per_column, y_scale, y_zero_point)
     if a.ndim == 1:
         y = y[..., 0, :]
     return y if b.ndim > 1 else y[..., 0]

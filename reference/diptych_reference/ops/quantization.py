@@ -11,8 +11,8 @@ infinities too, become it; NaN stays, in float4 and float6 it is -0.
 DequantizeLinear: in binary32 `rn(rn(x - zero_point) * scale)`, the difference of integers exact before its rounding;
 the product is rounded once more to the output type.
 
-Requantization (QLinearMatMul, QLinearConv): in binary32 `m = rn(rn(a_scale * b_scale) / y_scale)`, `q = rn(rn(acc) * m)`;
-then as QuantizeLinear, with saturation: `clamp(rint(q) + zero_point)`, or `rn(q + zero_point)` for float8.
+Requantization (QLinearMatMul, QLinearConv): in binary32 `m = rn(rn(a_scale * b_scale) / y_scale)` and
+`q = rn(rn(acc) * m)`; then as QuantizeLinear, saturating: `clamp(rint(q) + zero_point)`, float8 `rn(q + zero_point)`.
 
 DynamicQuantizeLinear: `scale = (max(0, max x) - min(0, min x)) / 255`, 1 where that is 0 (the spec leaves it open);
 `zero_point = rint(clamp(0 - min / scale))`; `y = clamp(rint(x / scale) + zero_point)`.

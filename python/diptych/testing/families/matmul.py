@@ -67,7 +67,7 @@ def matmul_integer(s: Sketch) -> list[Any]:
 
 
 def channels(s: Sketch, matrix: tuple[int, ...], axis: int) -> tuple[int, ...]:
-    """The shape of zero points or scales of a matrix: one in all, one a row (`axis` -2) or column, of each matrix or all."""
+    """The shape of zero points or scales: one in all, one a row (`axis` -2) or column, of each matrix or of all."""
     form = s.choose("one", "channels", "batch") if len(matrix) > 1 else "one"
     if form == "one":
         return tuple(s.choose((), (1,)))

@@ -39,7 +39,7 @@ def scales(s: Sketch, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 def quantized(
     s: Sketch, shape: tuple[int, ...] | None, name: str, channels: tuple[int, ...], terms: int = 1
 ) -> list[Array]:
-    """A tensor, its scales and its zero points, these two of shape `channels`. No shape: an output, the tensor left out.
+    """A tensor, and scales and zero points of shape `channels`. No shape: those of an output, without a tensor.
 
     An output that sums `terms` products mostly has a scale at which it does not saturate.
     """

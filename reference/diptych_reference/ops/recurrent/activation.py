@@ -54,8 +54,10 @@ def resolve_activations(
     betas: Sequence[float] | None,
     directions: int,
 ) -> list[list[Activation]]:
-    """The functions of each direction, `default` where none are named. Those that take an alpha (beta) use up the given
-    ones in order."""
+    """The functions of each direction, `default` where none are named.
+
+    Those that take an alpha (beta) use up the given ones in order.
+    """
     wanted, each = list(names) if names else [*default] * directions, len(default)
     if len(wanted) != each * directions:
         raise InvalidModelError(f"activations {wanted}: expected {each * directions}")

@@ -32,15 +32,17 @@ class GruCell(Cell):
         """The hidden gate before its activation: the reset gate acts on `h`, or on what R makes of it.
 
         As the spec writes them, from left to right: the chain over the inputs continued over `rn(r * h)`, then
-        `+ rn(Wb + Rb)`; or, with linear_before_reset, the inputs' chain `+ rn(r * rn(R's own chain + Rb))`, then `+ Wb`.
+        `+ rn(Wb + Rb)`; or, with linear_before_reset, the inputs' chain `+ rn(r * rn(R's chain + Rb))`, then `+ Wb`.
         """
         own = slice(2 * self.hidden, None)
         if not self.linear_before_reset:
             return self.biased(self.continued(acc, r * h, own), own)
         linear = self.continued(np.zeros_like(acc), h, own)
         if self.w_bias is None or self.r_bias is None:
-            return acc + r * linear
-        return acc + r * (linear + self.r_bias[own]) + self.w_bias[own]
+            a: Array = acc + r * linear
+        else:
+            a = acc + r * (linear + self.r_bias[own]) + self.w_bias[own]
+        return a
 
 
 @operator("GRU", since=(3, 7, 14, 22))

@@ -32,7 +32,7 @@ class Cell:
     @property
     def hidden(self) -> int:
         """H."""
-        return self.r.shape[1]
+        return int(self.r.shape[1])
 
     def inputs(self, x: Array) -> Array:
         """`x` [T, N, I] -> [T, N, G*H]: the part of the gates' chains over the inputs, for all steps at once."""
@@ -48,7 +48,8 @@ class Cell:
         """`a + rn(Wb + Rb)`, `a` being the values of the rows `gates`."""
         if self.w_bias is None or self.r_bias is None:
             return a
-        return a + (self.w_bias + self.r_bias)[gates]
+        biased: Array = a + (self.w_bias + self.r_bias)[gates]
+        return biased
 
     def activate(self, function: Activation, a: Array) -> Array:
         """`function` of `a`, clipped before."""
@@ -58,7 +59,7 @@ class Cell:
         return function(a)
 
     def step(self, acc: Array, *states: Array) -> tuple[Array, ...]:
-        """From the inputs' part of the chains [N, G*H] and the states, each [N, H], the next states; `h` is the first."""
+        """From the inputs' part of the chains [N, G*H] and the states [N, H] the next states; `h` is the first."""
         raise NotImplementedError
 
 
@@ -98,9 +99,9 @@ def evaluate(
     direction: str,
     layout: int = 0,
 ) -> tuple[Array, ...]:
-    """`x` [T, N, I] and initial states [D, N, H] -> Y [T, D, N, H] and the last states; layout=1 puts N first everywhere.
+    """`x` [T, N, I] and initial states [D, N, H] -> Y [T, D, N, H] and the last states.
 
-    float16 and bfloat16 keep the states in binary32 during the sequence.
+    layout=1 puts N first everywhere.     float16 and bfloat16 keep the states in binary32 during the sequence.
     """
     if layout:
         x = np.swapaxes(x, 0, 1)
