@@ -14,7 +14,8 @@ from diptych.testing.values import Array
 
 onnxruntime.set_default_logger_severity(4)
 TYPES = (np.uint8, np.int8)
-COMBINATIONS = list(itertools.product(TYPES, TYPES, (False, True)))  # of X, of W, whether W has scales a channel
+# Of the left operand, of the right one, whether that has scales a channel. ONNX Runtime has no int8 by uint8.
+COMBINATIONS = [c for c in itertools.product(TYPES, TYPES, (False, True)) if c[:2] != (np.int8, np.uint8)]
 
 
 def beside_onnxruntime(case: Case) -> None:
@@ -52,8 +53,6 @@ def test_qlinear_matmul(left: Any, right: Any, per_channel: bool) -> None:
 
 @pytest.mark.parametrize(("left", "right", "per_channel"), COMBINATIONS)
 def test_qlinear_conv(left: Any, right: Any, per_channel: bool) -> None:
-    if left == np.int8 and right == np.uint8:
-        pytest.skip("ONNX Runtime has no QLinearConv of int8 and uint8")
     random = np.random.default_rng(2)
     for group, c, m, kernel in ((1, 3, 8, (3, 3)), (1, 17, 33, (1, 1)), (4, 1, 1, (3, 3)), (2, 5, 4, (2, 3))):
         x, w = integers(random, left, 2, group * c, 9, 11), integers(random, right, group * m, c, *kernel)
