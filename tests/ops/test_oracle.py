@@ -27,9 +27,10 @@ ENTRIES = [
     for row in ROWS
     if row.op_type in ORACLES
     for dtype in row.dtypes
-    if dtype.name in FLOATS or dtype.kind in "iu"
+    if dtype.name in FLOATS or dtype.kind in "iu" or row.op_type == "QLinearMatMul"
 ]
-ENTRIES = [(row, dtype) for row, dtype in ENTRIES if dtype.name in FLOATS or row.op_type == "DequantizeLinear"]
+QUANTIZED = ("DequantizeLinear", "QLinearConv", "QLinearMatMul")  # whose first input is quantized
+ENTRIES = [(row, dtype) for row, dtype in ENTRIES if dtype.name in FLOATS or row.op_type in QUANTIZED]
 
 
 def examples() -> int:
@@ -43,7 +44,7 @@ def check(expected: Expected, actual: np.ndarray[Any, Any]) -> float:
     assert exact.shape == got.shape, f"shape {got.shape}, the oracle has {exact.shape}"
     limits = ml_dtypes.iinfo if actual.dtype.kind in "iu" else ml_dtypes.finfo
     top = WIDE(limits(actual.dtype).max)
-    meaningful = np.isfinite(slack) & ~(np.isnan(exact) ^ np.isnan(got) & (np.abs(exact) + slack > top))
+    meaningful = np.isfinite(slack) & ~((np.isnan(exact) ^ np.isnan(got)) & (np.abs(exact) + slack > top))
     wrong = meaningful & (np.isnan(exact) != np.isnan(got))
     assert not wrong.any(), f"NaN: {got[wrong][:3]}, expected {exact[wrong][:3]}"
     inside = meaningful & ~np.isnan(exact) & (np.abs(exact) + slack <= top)

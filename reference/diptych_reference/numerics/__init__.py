@@ -17,7 +17,7 @@ from diptych_reference.numerics.conversion import (
 )
 from diptych_reference.numerics.functions import cos, erf, exp, log, power, sigmoid, sin, softplus, tanh
 from diptych_reference.numerics.multiply_add import fma, fma_chain
-from diptych_reference.numerics.sums import lane_product, lane_sum, sequential_sum
+from diptych_reference.numerics.sums import lane_product, lane_sum, sequential_product, sequential_sum
 
 __all__ = [
     "accumulator",
@@ -36,6 +36,7 @@ __all__ = [
     "minimum_over",
     "power",
     "round_to",
+    "sequential_product",
     "sequential_sum",
     "sigmoid",
     "sin",

@@ -37,11 +37,20 @@ def sequential_sum(x: Array, axis: int) -> Array:
 
     float16 and bfloat16 widen to float32, and the result stays float32. Integers wrap.
     """
+    return _partial(np.add, x, axis)
+
+
+def sequential_product(x: Array, axis: int) -> Array:
+    """As `sequential_sum`, with multiplication: every partial product."""
+    return _partial(np.multiply, x, axis)
+
+
+def _partial(operation: np.ufunc, x: Array, axis: int) -> Array:
     terms = np.moveaxis(widen(x), axis, 0)
     partial = np.array(terms)
     with np.errstate(all="ignore"):
         for k in range(1, len(terms)):
-            partial[k] = partial[k - 1] + terms[k]
+            partial[k] = operation(partial[k - 1], terms[k])
     return np.moveaxis(partial, 0, axis)
 
 

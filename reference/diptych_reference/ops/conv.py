@@ -15,6 +15,7 @@ from diptych_reference.errors import InvalidModelError, ShapeError
 from diptych_reference.numerics import fma_chain, widen
 from diptych_reference.operator import Array, operator
 from diptych_reference.ops.matmul import round_back
+from diptych_reference.ops.quantization import check_granularity, requantized
 from diptych_reference.windows import check_auto_pad, explicit_pads, per_axis, split_padding, windows
 
 BLOCK = 16  # channels
@@ -121,6 +122,49 @@ def conv_integer(
         pads=pads,
         strides=strides,
     )
+
+
+@operator("QLinearConv", since=10)
+def qlinear_conv(
+    x: Array,
+    x_scale: Array,
+    x_zero_point: Array,
+    w: Array,
+    w_scale: Array,
+    w_zero_point: Array,
+    y_scale: Array,
+    y_zero_point: Array,
+    b: Array | None = None,
+    *,
+    auto_pad: str = "NOTSET",
+    dilations: Sequence[int] | None = None,
+    group: int = 1,
+    kernel_shape: Sequence[int] | None = None,
+    pads: Sequence[int] | None = None,
+    strides: Sequence[int] | None = None,
+) -> Array:
+    """ConvInteger, `+ b` in wrapping int32, then requantized to y's scale and type.
+
+    Scales and zero points are scalars; those of w may be one an output channel. Padding is x's zero point.
+    """
+    if x_scale.size != 1:
+        raise ShapeError(f"x_scale of shape {list(x_scale.shape)}, expected a scalar")
+    check_granularity(w_scale, w_zero_point)
+    acc = conv_integer(
+        x,
+        w,
+        x_zero_point,
+        w_zero_point,
+        auto_pad=auto_pad,
+        dilations=dilations,
+        group=group,
+        kernel_shape=kernel_shape,
+        pads=pads,
+        strides=strides,
+    )
+    acc = with_bias(acc, b, acc.dtype)
+    channels = w_scale.reshape(-1, *(1,) * (acc.ndim - 2))
+    return requantized(acc, x_scale.reshape(()), channels, y_scale, y_zero_point)
 
 
 @operator("ConvTranspose", since=(1, 11, 22))

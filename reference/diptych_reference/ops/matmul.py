@@ -7,6 +7,7 @@ import numpy as np
 from diptych_reference.errors import ShapeError
 from diptych_reference.numerics import fma_chain, is_float, round_to, to_integer, widen
 from diptych_reference.operator import Array, operator
+from diptych_reference.ops.quantization import check_granularity, requantized
 
 
 @operator("MatMul", since=(1, 9, 13))
@@ -101,10 +102,55 @@ def matmul_integer(a: Array, b: Array, a_zero_point: Array | None = None, b_zero
     """
     left, right = a.astype(np.int32), b.astype(np.int32)
     if a_zero_point is not None:
-        rows = a_zero_point[:, None] if a_zero_point.ndim == 1 and a_zero_point.size > 1 else a_zero_point
-        left = left - rows.astype(np.int32)
+        left = left - per_channel(a_zero_point, a, -2).astype(np.int32)
     if b_zero_point is not None:
-        right = right - b_zero_point.astype(np.int32)
-    if left.ndim != max(a.ndim, 1) or right.ndim != max(b.ndim, 1):
-        raise ShapeError("a zero point has more axes than its matrix")
+        right = right - per_channel(b_zero_point, b, -1).astype(np.int32)
     return matmul(left, right)
+
+
+def per_channel(values: Array, matrix: Array, axis: int) -> Array:
+    """Zero points or scales of a `matrix` [..., M, N], made to broadcast to it.
+
+    One in all, or one for each row (`axis` -2: [M] or [..., M, 1]) or column (-1: [N] or [..., 1, N]).
+    """
+    if values.size == 1 and values.ndim <= max(matrix.ndim, 1):
+        return values.reshape(())
+    other = -3 - axis
+    spread = np.expand_dims(values, other) if values.ndim == 1 else values
+    fits = 2 <= spread.ndim <= matrix.ndim and spread.shape[other] == 1
+    if not fits or np.broadcast_shapes(spread.shape, matrix.shape) != matrix.shape:
+        raise ShapeError(f"zero points or scales {list(values.shape)} for a matrix of shape {list(matrix.shape)}")
+    return spread
+
+
+@operator("QLinearMatMul", since=(10, 21))
+def qlinear_matmul(
+    a: Array,
+    a_scale: Array,
+    a_zero_point: Array,
+    b: Array,
+    b_scale: Array,
+    b_zero_point: Array,
+    y_scale: Array,
+    y_zero_point: Array,
+) -> Array:
+    """MatMul of quantized numbers: `(a - a_zero_point) @ (b - b_zero_point)`, then requantized to y's scale and type.
+
+    The product is exact in wrapping int32; with a float8 operand (21) it is a chain in binary32, differences rounded.
+    Scales and zero points as in MatMulInteger, a zero point having its scale's shape; those of y are scalars.
+    """
+    if a.ndim == 0 or b.ndim == 0:
+        raise ShapeError("a scalar operand; use Mul")
+    computed = np.int32 if {a.dtype, b.dtype} <= {np.dtype(np.int8), np.dtype(np.uint8)} else np.float32
+    operands, scales = [], []
+    for matrix, scale, zero_point, axis in ((a, a_scale, a_zero_point, -2), (b, b_scale, b_zero_point, -1)):
+        check_granularity(scale, zero_point)
+        operands.append(matrix.astype(computed) - per_channel(zero_point, matrix, axis).astype(computed))
+        scales.append(per_channel(scale, matrix, axis))
+    left, right = operands
+    per_row, per_column = scales
+    acc = chain(left if a.ndim > 1 else left[None, :], right if b.ndim > 1 else right[:, None])
+    y = requantized(acc, per_row, per_column, y_scale, y_zero_point)
+    if a.ndim == 1:
+        y = y[..., 0, :]
+    return y if b.ndim > 1 else y[..., 0]

@@ -11,6 +11,9 @@ infinities too, become it; NaN stays, in float4 and float6 it is -0.
 DequantizeLinear: in binary32 `rn(rn(x - zero_point) * scale)`, the difference of integers exact before its rounding;
 the product is rounded once more to the output type.
 
+Requantization (QLinearMatMul, QLinearConv): in binary32 `m = rn(rn(a_scale * b_scale) / y_scale)` and
+`q = rn(rn(acc) * m)`; then as QuantizeLinear, saturating: `clamp(rint(q) + zero_point)`, float8 `rn(q + zero_point)`.
+
 DynamicQuantizeLinear: `scale = (max(0, max x) - min(0, min x)) / 255`, 1 where that is 0 (the spec leaves it open);
 `zero_point = rint(clamp(0 - min / scale))`; `y = clamp(rint(x / scale) + zero_point)`.
 """
@@ -147,6 +150,21 @@ def spread(values: Array, shape: tuple[int, ...], axis: int, block_size: int) ->
             f"scale has shape {list(values.shape)}, expected a scalar or [{shape[along]}] for axis {along}"
         )
     return values.reshape([n if i == along else 1 for i, n in enumerate(shape)])
+
+
+def requantized(acc: Array, a_scale: Array, b_scale: Array, y_scale: Array, y_zero_point: Array) -> Array:
+    """`acc`, which counts in `a_scale * b_scale`, in `y_scale` instead, as the type of `y_zero_point`.
+
+    Scales broadcast to `acc`; `y_scale` and `y_zero_point` are one value.
+    """
+    if y_scale.size != 1 or y_zero_point.size != 1:
+        raise ShapeError(f"y_scale {list(y_scale.shape)} and y_zero_point {list(y_zero_point.shape)}: expected scalars")
+    factor = widened(a_scale) * widened(b_scale) / widened(y_scale).reshape(())
+    q = acc.astype(np.float32) * factor
+    zero_point, target = y_zero_point.reshape(()), y_zero_point.dtype
+    if target in INTEGERS:
+        return to_integers(q, zero_point, target)
+    return to_small_float(q + widened(zero_point), target, saturate=True)
 
 
 @operator("DequantizeLinear", since=10)

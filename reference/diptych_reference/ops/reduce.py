@@ -14,12 +14,15 @@ import numpy as np
 from diptych_reference.axes import normal_axes, normal_axis
 from diptych_reference.errors import InvalidInputError, ShapeError
 from diptych_reference.numerics import (
+    exp,
     is_float,
     lane_product,
     lane_sum,
+    log,
     maximum_over,
     minimum_over,
     round_to,
+    sequential_product,
     sequential_sum,
     to_integer,
     widen,
@@ -57,6 +60,39 @@ def norm(data: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     if is_float(data.dtype):
         return round_to(np.sqrt(summed), data.dtype)
     return to_integer(np.sqrt(summed.astype(np.float64)), data.dtype)
+
+
+def magnitude(data: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    """`lanesum(|x|)`; integers wrap, and so does the magnitude of the least one."""
+    return round_back(lane_sum(np.abs(widen(data)), axes, keepdims), data.dtype)
+
+
+def sum_square(data: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    """`lanesum(rn(x * x))`; integers wrap."""
+    wide = widen(data)
+    return round_back(lane_sum(wide * wide, axes, keepdims), data.dtype)
+
+
+def log_sum(data: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    """`log(lanesum)`, of nothing -infinity; integers: the wrapping sum's logarithm in binary64, toward zero."""
+    summed = lane_sum(data, axes, keepdims)
+    if is_float(data.dtype):
+        return round_to(log(summed), data.dtype)
+    return to_integer(log(summed.astype(np.float64)), data.dtype)
+
+
+def log_sum_exp(data: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    """`m + log(lanesum(exp(rn(x - m))))` with `m = max x`, so that nothing overflows; of nothing -infinity.
+
+    An m that is not finite is left out: then the sum is 0, infinity or NaN, which is right as it is. Integers: in
+    binary64, then toward zero.
+    """
+    wide = widen(data) if is_float(data.dtype) else data.astype(np.float64)
+    m = greatest(wide, axes, True)
+    m = np.where(np.isfinite(m), m, wide.dtype.type(0))
+    result = m + log(lane_sum(exp(wide - m), axes, True))
+    rounded = round_to(result, data.dtype) if is_float(data.dtype) else to_integer(result, data.dtype)
+    return rounded if keepdims else np.squeeze(rounded, axes)
 
 
 def greatest(data: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
@@ -114,6 +150,10 @@ register("ReduceSum", total, (1, 11), (13,))
 register("ReduceProd", product, (1, 11, 13), (18,))
 register("ReduceMean", mean, (1, 11, 13), (18,))
 register("ReduceL2", norm, (1, 11, 13), (18,))
+register("ReduceL1", magnitude, (1, 11, 13), (18,))
+register("ReduceSumSquare", sum_square, (1, 11, 13), (18,))
+register("ReduceLogSum", log_sum, (1, 11, 13), (18, 28))
+register("ReduceLogSumExp", log_sum_exp, (1, 11, 13), (18, 28))
 register("ReduceMax", greatest, (1, 11, 12, 13), (18, 20))
 register("ReduceMin", least, (1, 11, 12, 13), (18, 20))
 
@@ -143,6 +183,19 @@ def extreme_index(search: Callable[..., Array], data: Array, axis: int, keepdims
 @operator("CumSum", since=(11, 14))
 def cum_sum(x: Array, axis: Array, *, exclusive: int = 0, reverse: int = 0) -> Array:
     """Running sums along `axis`, each rounded once to the type. `exclusive`: from +0 and without the element itself."""
+    return running(sequential_sum, 0, x, axis, exclusive, reverse)
+
+
+@operator("CumProd", since=26)
+def cum_prod(x: Array, axis: Array, *, exclusive: int = 0, reverse: int = 0) -> Array:
+    """Running products along `axis`, each rounded once to the type. `exclusive`: from 1, without the element itself."""
+    return running(sequential_product, 1, x, axis, exclusive, reverse)
+
+
+def running(
+    scan: Callable[[Array, int], Array], start: int, x: Array, axis: Array, exclusive: int, reverse: int
+) -> Array:
+    """The partial results of `scan` along `axis`, which begins with `start` where it is exclusive."""
     if axis.size != 1:
         raise ShapeError(f"axis has shape {list(axis.shape)}, expected a scalar")
     along = normal_axis(int(axis.reshape(())), x.ndim)
@@ -150,11 +203,11 @@ def cum_sum(x: Array, axis: Array, *, exclusive: int = 0, reverse: int = 0) -> A
         return x.copy()
     terms = np.flip(x, along) if reverse else x
     if exclusive:
-        before = np.zeros(tuple(1 if i == along else n for i, n in enumerate(x.shape)), x.dtype)
+        before = np.full(tuple(1 if i == along else n for i, n in enumerate(x.shape)), start, x.dtype)
         keep = tuple(slice(0, -1) if i == along else slice(None) for i in range(x.ndim))
         terms = np.concatenate([before, terms[keep]], axis=along)
-    sums = round_back(sequential_sum(terms, along), x.dtype)
-    return np.flip(sums, along) if reverse else sums
+    partial = round_back(scan(terms, along), x.dtype)
+    return np.flip(partial, along) if reverse else partial
 
 
 @operator("TopK", since=(10, 11, 24))

@@ -10,7 +10,7 @@ use diptych_kernels::Isa;
 use diptych_kernels::conv::{Conv, ConvShape, Operands, OutputLayout};
 use diptych_kernels::functions::{Unary, unary};
 use diptych_kernels::gemm::{Gemm, MatMut, MatRef, Right, gemm, pack_b, packed_b_len, scratch_len};
-use diptych_kernels::lstm::{Activation, Cell};
+use diptych_kernels::recurrent::{Activation, Gates, Lstm};
 use diptych_kernels::reduce::Extent;
 use diptych_kernels::softmax::softmax;
 use std::hint::black_box;
@@ -128,10 +128,11 @@ fn softmax_rows(isa: Isa) {
 /// One step of 4 rows of 256.
 fn lstm_cell(isa: Isa) {
     let (rows, hidden) = (4, 256);
-    let (bias, gates) = (numbers(4 * hidden), numbers(rows * 4 * hidden));
+    let (bias, chains) = (numbers(4 * hidden), numbers(rows * 4 * hidden));
     let functions = [Activation::Sigmoid, Activation::Tanh, Activation::Tanh];
-    let cell = Cell { bias: Some(&bias), peephole: None, functions, clip: None, input_forget: false, hidden };
+    let gates = Gates { bias: Some(&bias[..]), clip: None, hidden };
+    let cell = Lstm { gates, peephole: None, functions, input_forget: false };
     let (mut c, mut h) = (numbers(rows * hidden), vec![0.0; rows * hidden]);
-    measured(|| cell.step(isa, &gates, &mut c, &mut h));
+    measured(|| cell.step(isa, &chains, &mut c, &mut h));
     black_box((c, h));
 }

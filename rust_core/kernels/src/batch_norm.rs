@@ -2,7 +2,7 @@
 
 use crate::functions::{Arithmetic, Float, Real, Stash};
 use crate::lanes::*;
-use crate::reduce::{Itself, SquaredDistance, Sum, reduce_row};
+use crate::reduce::{Itself, LANES, SquaredDistance, Sum, reduce_row};
 use std::ops::Range;
 
 /// (s, t) of a channel: `scale / sqrt(variance + epsilon)` and `bias - mean * s`, each operation rounded in binary64.
@@ -112,7 +112,14 @@ impl<T: Float> Kernel for Statistics<'_, T> {
         // SAFETY: the slice's elements.
         let (mean, variance) = unsafe {
             let mean = reduce_row::<A, T, T::Wide, Sum, _>(x, n, Itself) / count;
-            (mean, reduce_row::<A, T, T::Wide, Sum, _>(x, n, SquaredDistance(mean)) / count)
+            (
+                mean,
+                reduce_row::<A, T, T::Wide, Sum, _>(
+                    x,
+                    n,
+                    SquaredDistance(<T::Wide as Float>::Lanes::<LANES>::splat(mean)),
+                ) / count,
+            )
         };
         let widened = |x| T::Wide::to_f64(<T::Wide as Float>::Lanes::<1>::splat(x))[0];
         (widened(mean), widened(variance))

@@ -26,6 +26,7 @@ pub enum Binary {
 
 /// What a number computes in.
 pub trait Compute: SimdElement + Default + Send + Sync + 'static {
+    const ONE: Self;
     fn add(a: Simd<Self, N>, b: Simd<Self, N>) -> Simd<Self, N>;
     fn sub(a: Simd<Self, N>, b: Simd<Self, N>) -> Simd<Self, N>;
     fn mul(a: Simd<Self, N>, b: Simd<Self, N>) -> Simd<Self, N>;
@@ -37,6 +38,7 @@ pub trait Compute: SimdElement + Default + Send + Sync + 'static {
 macro_rules! compute {
     ($type:ty { $($name:ident => |$a:ident, $b:ident| $body:expr;)* }) => {
         impl Compute for $type {
+            const ONE: Self = 1 as $type;
             $(#[inline(always)]
             fn $name($a: Simd<Self, N>, $b: Simd<Self, N>) -> Simd<Self, N> { $body })*
         }

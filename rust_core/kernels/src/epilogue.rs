@@ -46,19 +46,50 @@ impl Epilogue {
         (!self.is_clamp() && (self.factors.is_none() || next.factors.is_none()))
             .then(|| Epilogue { factors: self.factors.clone().or_else(|| next.factors.clone()), ..*next })
     }
+}
 
+/// What may follow the accumulators `E` of a convolution or product, in registers.
+pub trait Follow<E: SimdElement>: Copy {
     /// The factors of one channel, in every lane.
+    fn of_channel<const N: usize>(&self, channel: usize) -> Factors<N>;
+    /// The factors of the channels from `channel` on, one a lane. Lanes above the last channel hold anything.
+    fn of_lanes<const N: usize>(&self, channel: usize) -> Factors<N>;
+    /// Its value for a vector whose lanes have these factors.
+    fn apply<A: Arch, const N: usize>(&self, x: Simd<E, N>, factors: Factors<N>) -> Simd<E, N>;
+}
+
+/// Nothing ever follows.
+#[derive(Clone, Copy, Debug)]
+pub enum Never {}
+
+impl<E: SimdElement> Follow<E> for Never {
     #[inline(always)]
-    pub(crate) fn of_channel<const N: usize>(&self, channel: usize) -> Factors<N> {
+    fn of_channel<const N: usize>(&self, _: usize) -> Factors<N> {
+        match *self {}
+    }
+
+    #[inline(always)]
+    fn of_lanes<const N: usize>(&self, _: usize) -> Factors<N> {
+        match *self {}
+    }
+
+    #[inline(always)]
+    fn apply<A: Arch, const N: usize>(&self, _: Simd<E, N>, _: Factors<N>) -> Simd<E, N> {
+        match *self {}
+    }
+}
+
+impl Follow<f32> for &Epilogue {
+    #[inline(always)]
+    fn of_channel<const N: usize>(&self, channel: usize) -> Factors<N> {
         match &self.factors {
             Some((s, t)) => Factors { s: Simd::splat(s[channel]), t: Simd::splat(t[channel]) },
             None => Factors::none(),
         }
     }
 
-    /// The factors of the channels from `channel` on, one a lane. Lanes above the last channel hold anything.
     #[inline(always)]
-    pub(crate) fn of_lanes<const N: usize>(&self, channel: usize) -> Factors<N> {
+    fn of_lanes<const N: usize>(&self, channel: usize) -> Factors<N> {
         let from = |all: &[f32]| Simd::load_or_default(all.get(channel..).unwrap_or(&[]));
         match &self.factors {
             Some((s, t)) => Factors { s: from(s), t: from(t) },
@@ -66,9 +97,8 @@ impl Epilogue {
         }
     }
 
-    /// Its value for a vector whose lanes have these factors.
     #[inline(always)]
-    pub(crate) fn apply<A: Arch, const N: usize>(&self, x: Simd<f32, N>, factors: Factors<N>) -> Simd<f32, N> {
+    fn apply<A: Arch, const N: usize>(&self, x: Simd<f32, N>, factors: Factors<N>) -> Simd<f32, N> {
         let (low, high) = (Simd::splat(self.low), Simd::splat(self.high));
         let y = A::fma(x, factors.s, factors.t);
         let y = y.simd_le(low).select(low, y);
@@ -79,11 +109,17 @@ impl Epilogue {
 /// What a vector is multiplied by and what is added.
 #[derive(Clone, Copy, Debug)]
 pub struct Factors<const N: usize> {
-    s: Simd<f32, N>,
+    pub(crate) s: Simd<f32, N>,
     t: Simd<f32, N>,
 }
 
 impl<const N: usize> Factors<N> {
+    /// A product alone.
+    #[inline(always)]
+    pub(crate) fn scale(s: Simd<f32, N>) -> Factors<N> {
+        Factors { s, t: Simd::splat(-0.0) }
+    }
+
     /// Those that leave every number as it is: x + -0 is x, for both zeros too.
     #[inline(always)]
     fn none() -> Factors<N> {
@@ -101,7 +137,7 @@ mod tests {
         type Output = ();
         #[inline(always)]
         fn run<A: Arch, const L: usize>(self) {
-            let y = self.0.apply::<A, 16>(Simd::from_array(*self.2), self.0.of_channel(self.1));
+            let y = Follow::apply::<A, 16>(&self.0, Simd::from_array(*self.2), self.0.of_channel(self.1));
             *self.2 = y.to_array();
         }
     }

@@ -82,7 +82,7 @@ unsafe fn statistics<A: Arch, T: Float, S: Stash>(src: *const T, n: usize, epsil
     // SAFETY: n elements.
     unsafe {
         let mean = reduce_row::<A, T, S, Sum, _>(src, n, Itself) / count;
-        let variance = reduce_row::<A, T, S, Sum, _>(src, n, SquaredDistance(mean)) / count;
+        let variance = reduce_row::<A, T, S, Sum, _>(src, n, SquaredDistance(S::Lanes::<LANES>::splat(mean))) / count;
         (mean, S::from_f32(1.0) / (variance + S::from_f32(epsilon)).sqrt())
     }
 }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from diptych.testing.families.quantization import quantized
 from diptych.testing.sketch import Sketch, shape_rule
 from diptych.testing.values import Array
 
@@ -97,6 +99,20 @@ def conv_integer(s: Sketch) -> list[Any]:
     right = s.tensor((group * m,) if s.coin() else (), second) if s.coin() else None
     x = s.tensor((batch(s), group * c, *view.size))
     return [x, s.tensor((group * m, c, *view.kernel), second), left, right]
+
+
+@shape_rule("QLinearConv")
+def qlinear_conv(s: Sketch) -> list[Any]:
+    """X, W and Y with scales and zero points, those of W one in all or one a channel; perhaps B in int32."""
+    group, c, m, view = layer(s)
+    per_channel = (group * m,) if s.coin() else s.choose((), (1,))
+    x, w = (batch(s), group * c, *view.size), (group * m, c, *view.kernel)
+    inputs = [
+        *quantized(s, x, "x", s.choose((), (1,))),
+        *quantized(s, w, "w", per_channel),
+        *quantized(s, None, "y", s.choose((), (1,)), terms=c * math.prod(view.kernel)),
+    ]
+    return [*inputs, s.tensor((group * m,), s.input_dtype("B")) if s.coin() else None]
 
 
 @shape_rule("ConvTranspose")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from diptych.testing import shapes
+from diptych.testing.families.quantization import quantized
 from diptych.testing.sketch import Sketch, shape_rule
-from diptych.testing.values import Array
 
 DEPTHS = (1, 2, 3, 0, 5, 8, 16, 17, 31, 64, 129, 257, 513)  # K: the last ones pass what a kernel keeps in a cache
 
@@ -61,10 +61,28 @@ def matmul_integer(s: Sketch) -> list[Any]:
     """As MatMul, of 8-bit integers of either kind; zero points are scalars, or one a row of A and a column of B."""
     a, b = operands(s)
     second = s.input_dtype("B")
-    left: Array | None = None
-    right: Array | None = None
-    if s.coin():
-        left = s.tensor((a[-2],) if len(a) == 2 and s.coin() else ())
-    if s.coin():
-        right = s.tensor((b[-1],) if len(b) == 2 and s.coin() else (), second)
+    left = s.tensor(channels(s, a, -2)) if s.coin() else None
+    right = s.tensor(channels(s, b, -1), second) if s.coin() else None
     return [s.tensor(a), s.tensor(b, second), left, right]
+
+
+def channels(s: Sketch, matrix: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    """The shape of zero points or scales: one in all, one a row (`axis` -2) or column, of each matrix or of all."""
+    form = s.choose("one", "channels", "batch") if len(matrix) > 1 else "one"
+    if form == "one":
+        return tuple(s.choose((), (1,)))
+    if form == "channels" and s.coin():
+        return (matrix[axis],)
+    batch = shapes.operand(s.draw, matrix[:-2]) if form == "batch" else ()
+    return (*batch, matrix[-2], 1) if axis == -2 else (*batch, 1, matrix[-1])
+
+
+@shape_rule("QLinearMatMul")
+def qlinear_matmul(s: Sketch) -> list[Any]:
+    """A, B and Y with scales and zero points, which are scalars, or one a row of A and a column of B."""
+    a, b = operands(s)
+    return [
+        *quantized(s, a, "a", channels(s, a, -2)),
+        *quantized(s, b, "b", channels(s, b, -1)),
+        *quantized(s, None, "y", s.choose((), (1,)), terms=b[0] if len(b) == 1 else b[-2]),
+    ]

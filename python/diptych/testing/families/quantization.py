@@ -36,6 +36,21 @@ def scales(s: Sketch, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     return s.tensor(shape, dtype)
 
 
+def quantized(
+    s: Sketch, shape: tuple[int, ...] | None, name: str, channels: tuple[int, ...], terms: int = 1
+) -> list[Array]:
+    """A tensor, and scales and zero points of shape `channels`. No shape: those of an output, without a tensor.
+
+    An output that sums `terms` products mostly has a scale at which it does not saturate.
+    """
+    tensors = [] if shape is None else [s.tensor(shape, s.input_dtype(f"{name}_zero_point"))]
+    given = scales(s, channels, s.input_dtype(f"{name}_scale"))
+    if shape is None:
+        with np.errstate(all="ignore"):
+            given = (given * given.dtype.type(s.choose(8, 64, 1) * max(terms, 1))).astype(given.dtype)
+    return [*tensors, given, s.tensor(channels, s.input_dtype(f"{name}_zero_point"))]
+
+
 @shape_rule("QuantizeLinear")
 def quantize_linear(s: Sketch) -> list[Any]:
     """X, scales, and perhaps zero points, whose type is the output's."""

@@ -12,7 +12,10 @@ from diptych.testing.sketch import Sketch, shape_rule
 LONG = ((4095,), (4097,), (2, 4097), (4097, 2), (8, 513, 2))  # about a chunk of 4096 terms
 
 
-@shape_rule("ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum")
+@shape_rule(
+    "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd",
+    "ReduceSum", "ReduceSumSquare",
+)  # fmt: skip
 def reduction(s: Sketch) -> list[Any]:
     """A tensor and axes: an attribute or an input, absent, empty, or some of them from either end."""
     dims = s.choose(*(None,) * 9, LONG)
@@ -38,8 +41,8 @@ def extreme_index(s: Sketch) -> list[Any]:
     return [s.tensor(x)]
 
 
-@shape_rule("CumSum")
-def cum_sum(s: Sketch) -> list[Any]:
+@shape_rule("CumProd", "CumSum")
+def running(s: Sketch) -> list[Any]:
     """A tensor and an axis, a scalar or of one element."""
     x = s.shape((1, 4))
     axis = np.full(s.choose((), (1,)), s.axis(len(x)), dtype=s.input_dtype("axis"))

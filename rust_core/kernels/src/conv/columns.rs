@@ -3,7 +3,7 @@
 use super::direct::Taps;
 use super::element::{Element, Sink};
 use super::shape::CHANNEL_BLOCK;
-use crate::epilogue::Epilogue;
+use crate::epilogue::Follow;
 use crate::lanes::*;
 
 /// A rectangle of rows by columns of one output channel.
@@ -11,8 +11,8 @@ use crate::lanes::*;
 /// # Safety
 /// `x` points at the first tap of the first output; all taps lie in the scratch, which goes on for [`super::shape::SLACK`] elements; `w`
 /// at the channel's packed weights; `y` at the first output.
-pub(super) struct Rectangle<'a, O: Sink> {
-    pub taps: &'a Taps,
+pub(super) struct Rectangle<'r, 'a, O: Sink> {
+    pub taps: &'r Taps,
     pub kernel_taps: usize,
     pub elements: usize,
     /// Distance of neighbouring elements (channel planes).
@@ -26,12 +26,12 @@ pub(super) struct Rectangle<'a, O: Sink> {
     pub w: *const O::Element,
     pub bias: Option<O::Element>,
     /// What follows, for channel `channel_index`.
-    pub epilogue: Option<&'a Epilogue>,
+    pub epilogue: Option<O::Follow<'a>>,
     pub channel_index: usize,
     pub y: *mut O,
 }
 
-impl<O: Sink> Rectangle<'_, O> {
+impl<O: Sink> Rectangle<'_, '_, O> {
     /// Strips of four, two or one vectors of columns, as many as there are registers for.
     ///
     /// # Safety
@@ -141,7 +141,7 @@ impl<O: Sink> Rectangle<'_, O> {
                 for r in 0..R {
                     for v in 0..V {
                         let sum = if self.bias.is_some() { O::Element::add(acc[r][v], bias) } else { acc[r][v] };
-                        let y = O::Element::follow::<A, L>(epilogue, sum, factors);
+                        let y = epilogue.apply::<A, L>(sum, factors);
                         // SAFETY: the caller's promise.
                         unsafe { self.store::<L>(row + r, column + v * L, y) }
                     }

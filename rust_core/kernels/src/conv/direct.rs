@@ -2,7 +2,7 @@
 
 use super::element::{Element, Sink};
 use super::shape::CHANNEL_BLOCK;
-use crate::epilogue::{Epilogue, Factors};
+use crate::epilogue::{Factors, Follow};
 use crate::lanes::*;
 use crate::transpose::turned;
 
@@ -79,8 +79,8 @@ pub enum OutputLayout {
 /// # Safety
 /// `x` points at the first tap of the first pixel, and every tap of every pixel lies in the scratch; `w` at the packed block, which is
 /// `Q` vectors wide; `y` at the first pixel of the first channel.
-pub(super) struct Run<'a, O: Sink, const Q: usize, const PIXEL: usize> {
-    pub taps: &'a Taps,
+pub(super) struct Run<'r, 'a, O: Sink, const Q: usize, const PIXEL: usize> {
+    pub taps: &'r Taps,
     pub kernel_taps: usize,
     /// Elements of the group, and distances of blocks of sixteen and of neighbouring ones.
     pub elements: usize,
@@ -90,11 +90,11 @@ pub(super) struct Run<'a, O: Sink, const Q: usize, const PIXEL: usize> {
     pub x: *const O::Element,
     pub w: *const O::Element,
     /// Of this block's output channels; empty without bias.
-    pub bias: &'a [O::Element],
+    pub bias: &'r [O::Element],
     /// Output channels that exist, at most Q vectors.
     pub channels: usize,
     /// What follows, the block's first channel being channel `first_channel`.
-    pub epilogue: Option<&'a Epilogue>,
+    pub epilogue: Option<O::Follow<'a>>,
     pub first_channel: usize,
     pub y: *mut O,
     pub output: OutputLayout,
@@ -109,7 +109,7 @@ const fn tile_pixels(isa: Isa) -> usize {
     }
 }
 
-impl<O: Sink, const Q: usize, const PIXEL: usize> Run<'_, O, Q, PIXEL> {
+impl<O: Sink, const Q: usize, const PIXEL: usize> Run<'_, '_, O, Q, PIXEL> {
     /// Nearly equal tiles over the run's pixels.
     ///
     /// # Safety
@@ -185,7 +185,7 @@ impl<O: Sink, const Q: usize, const PIXEL: usize> Run<'_, O, Q, PIXEL> {
         let mut followed = sums;
         for p in 0..P {
             for q in 0..Q {
-                followed[p][q] = O::Element::follow::<A, L>(epilogue, sums[p][q], factors[q]);
+                followed[p][q] = epilogue.apply::<A, L>(sums[p][q], factors[q]);
             }
         }
         // SAFETY: the caller's promise.

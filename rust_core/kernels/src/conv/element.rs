@@ -1,8 +1,9 @@
 //! The numbers that are multiplied and added, and the types they are read from and written to.
 
-use crate::epilogue::{Epilogue, Factors};
+use crate::epilogue::{Epilogue, Follow, Never};
 use crate::gemm::{load, load_first};
 use crate::lanes::*;
+use crate::requantize::Requantize;
 use half::{bf16, f16};
 
 /// What a convolution computes in: `f32`, `f64`, or `i32` holding *two* 16-bit integers, whose products are added in pairs.
@@ -17,12 +18,6 @@ pub trait Element: SimdElement + Default + Send + Sync + 'static {
 
     /// `a + b`.
     fn add<const N: usize>(a: Simd<Self, N>, b: Simd<Self, N>) -> Simd<Self, N>;
-
-    /// `epilogue` of vectors with these factors; of `f32` alone, for the others there is none.
-    #[inline(always)]
-    fn follow<A: Arch, const N: usize>(_: &Epilogue, x: Simd<Self, N>, _: Factors<N>) -> Simd<Self, N> {
-        x
-    }
 }
 
 impl Element for f32 {
@@ -37,11 +32,6 @@ impl Element for f32 {
     #[inline(always)]
     fn add<const N: usize>(a: Simd<f32, N>, b: Simd<f32, N>) -> Simd<f32, N> {
         a + b
-    }
-
-    #[inline(always)]
-    fn follow<A: Arch, const N: usize>(epilogue: &Epilogue, x: Simd<f32, N>, factors: Factors<N>) -> Simd<f32, N> {
-        epilogue.apply::<A, N>(x, factors)
     }
 }
 
@@ -191,6 +181,8 @@ integer_source!(u8, i8);
 /// A tensor type that accumulators are written to, rounded once.
 pub trait Sink: Copy + Send + Sync + 'static {
     type Element: Element;
+    /// What may follow the bias, before the accumulators are written.
+    type Follow<'a>: Follow<Self::Element> + Send + Sync + std::fmt::Debug;
 
     /// Writes the first `n` lanes (all, if `n >= N`) to `to`.
     ///
@@ -203,9 +195,10 @@ pub trait Sink: Copy + Send + Sync + 'static {
 }
 
 macro_rules! plain_sink {
-    ($($t:ty, $m:ty);*) => {$(
+    ($($t:ty, $m:ty, $follow:ty);*) => {$(
         impl Sink for $t {
             type Element = $t;
+            type Follow<'a> = $follow;
             #[inline(always)]
             unsafe fn store<const N: usize>(v: Simd<$t, N>, to: *mut $t, n: usize) {
                 if n >= N {
@@ -224,12 +217,13 @@ macro_rules! plain_sink {
         }
     )*};
 }
-plain_sink!(f32, i32; f64, i64; i32, i32);
+plain_sink!(f32, i32, &'a Epilogue; f64, i64, Never; i32, i32, Never);
 
 macro_rules! narrow_sink {
     ($($t:ty),*) => {$(
         impl Sink for $t {
             type Element = f32;
+            type Follow<'a> = &'a Epilogue;
             #[inline(always)]
             unsafe fn store<const N: usize>(v: Simd<f32, N>, to: *mut $t, n: usize) {
                 for (i, &x) in v.as_array().iter().enumerate().take(n) {
@@ -245,3 +239,26 @@ macro_rules! narrow_sink {
     )*};
 }
 narrow_sink!(f16, bf16);
+
+/// Quantized numbers, `uint8` or `int8`: the low bytes of what [`Requantize`] gives.
+impl Sink for u8 {
+    type Element = i32;
+    type Follow<'a> = Requantize<'a>;
+
+    #[inline(always)]
+    unsafe fn store<const N: usize>(v: Simd<i32, N>, to: *mut u8, n: usize) {
+        let bytes = v.cast::<u8>();
+        if n >= N {
+            // SAFETY: the caller gives room for N values.
+            unsafe { to.cast::<Simd<u8, N>>().write_unaligned(bytes) }
+        } else {
+            // SAFETY: the caller gives room for n values.
+            unsafe { std::ptr::copy_nonoverlapping(bytes.as_array().as_ptr(), to, n) }
+        }
+    }
+
+    #[inline(always)]
+    fn narrow(v: i32) -> u8 {
+        v as u8
+    }
+}

@@ -1,4 +1,4 @@
-//! Convolution: `docs/numerics.md`, rows Conv, ConvTranspose and ConvInteger.
+//! Convolution: `docs/numerics.md`, rows Conv, ConvTranspose, ConvInteger and QLinearConv.
 //!
 //! A [`Conv`] (or [`ConvTranspose`]) is planned once from a [`ConvShape`]. It says how long its packed weights and its scratch are;
 //! an image is then convolved in two steps, both of which can be split over threads:
@@ -8,7 +8,7 @@
 //! 2. [`Conv::run`] computes output blocks by rows, and writes NCHW or NCHWc.
 //!
 //! All instruction sets walk one order: input channels of the group in blocks of sixteen, kernel positions row-major, channels.
-//! Types: f32; f64; f16 and bf16 (computed in f32, rounded once); u8 and i8 (exact i32, zero points subtracted on the way in).
+//! Types: f32; f64; f16 and bf16 (computed in f32, rounded once); u8 and i8 (exact i32, zero points subtracted on the way in; written as they are, or requantized to bytes).
 
 mod columns;
 mod direct;
@@ -25,7 +25,6 @@ pub use element::{Element, Sink, Source};
 pub use shape::{CHANNEL_BLOCK, ConvShape, InputLayout};
 pub use transposed::ConvTranspose;
 
-use crate::epilogue::Epilogue;
 use crate::lanes::*;
 use columns::Rectangle;
 use direct::{Run, Taps};
@@ -55,15 +54,15 @@ pub struct Conv<E> {
 
 /// What [`Conv::run`] and [`ConvTranspose::run`] read and write.
 #[derive(Clone, Copy, Debug)]
-pub struct Operands<'a, O: Sink> {
+pub struct Operands<'p, 'a, O: Sink> {
     /// The image in the plan's [`InputLayout`].
-    pub x: &'a [O::Element],
+    pub x: &'p [O::Element],
     /// What `pack` wrote.
-    pub weights: &'a [O::Element],
+    pub weights: &'p [O::Element],
     /// One value for each of `groups * out_channels`, or empty.
-    pub bias: &'a [O::Element],
-    /// What follows the bias, in `f32` alone; the image's first output channel is channel `channel` of it.
-    pub epilogue: Option<&'a Epilogue>,
+    pub bias: &'p [O::Element],
+    /// What follows the bias; the image's first output channel is channel `channel` of it.
+    pub epilogue: Option<O::Follow<'a>>,
     pub channel: usize,
     /// The output image. Threads write disjoint parts of it.
     pub y: *mut O,
@@ -250,15 +249,15 @@ fn conv_taps(shape: &ConvShape, input: &InputLayout) -> Taps {
 }
 
 /// Some rows of one block of output channels.
-struct Part<'a, O: Sink> {
-    plan: &'a Conv<O::Element>,
-    operands: &'a Operands<'a, O>,
+struct Part<'p, 'a, O: Sink> {
+    plan: &'p Conv<O::Element>,
+    operands: &'p Operands<'p, 'a, O>,
     group: usize,
     block: usize,
     rows: Range<usize>,
 }
 
-impl<O: Sink> Part<'_, O> {
+impl<O: Sink> Part<'_, '_, O> {
     /// First output channel of the block, over all groups, and how many channels it has.
     #[inline(always)]
     fn channels(&self) -> (usize, usize) {
@@ -283,9 +282,9 @@ impl<O: Sink> Part<'_, O> {
 }
 
 /// The channel path with blocks of `Q` vectors, over planes (`PIXEL` = 1) or NCHWc (16).
-struct ByChannels<'a, O: Sink, const Q: usize, const PIXEL: usize>(Part<'a, O>);
+struct ByChannels<'p, 'a, O: Sink, const Q: usize, const PIXEL: usize>(Part<'p, 'a, O>);
 
-impl<O: Sink, const Q: usize, const PIXEL: usize> Kernel for ByChannels<'_, O, Q, PIXEL> {
+impl<O: Sink, const Q: usize, const PIXEL: usize> Kernel for ByChannels<'_, '_, O, Q, PIXEL> {
     type Output = ();
 
     #[inline(always)]
@@ -328,12 +327,12 @@ impl<O: Sink, const Q: usize, const PIXEL: usize> Kernel for ByChannels<'_, O, Q
 }
 
 /// The column path: some output channels one after the other, a block being one of them.
-struct ByColumns<'a, O: Sink> {
-    first: Part<'a, O>,
+struct ByColumns<'p, 'a, O: Sink> {
+    first: Part<'p, 'a, O>,
     blocks: usize,
 }
 
-impl<O: Sink> Kernel for ByColumns<'_, O> {
+impl<O: Sink> Kernel for ByColumns<'_, '_, O> {
     type Output = ();
 
     #[inline(always)]
@@ -349,7 +348,7 @@ impl<O: Sink> Kernel for ByColumns<'_, O> {
     }
 }
 
-impl<O: Sink> Part<'_, O> {
+impl<O: Sink> Part<'_, '_, O> {
     /// The rows of one output channel.
     #[inline(always)]
     fn columns<A: Arch, const L: usize>(&self) {

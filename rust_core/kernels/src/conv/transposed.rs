@@ -165,17 +165,17 @@ impl<E: Element> ConvTranspose<E> {
 }
 
 /// Some rows of one block of output channels.
-struct Part<'a, O: Sink> {
-    plan: &'a ConvTranspose<O::Element>,
-    operands: &'a Operands<'a, O>,
+struct Part<'p, 'a, O: Sink> {
+    plan: &'p ConvTranspose<O::Element>,
+    operands: &'p Operands<'p, 'a, O>,
     group: usize,
     block: usize,
     rows: Range<usize>,
 }
 
-struct Gather<'a, O: Sink, const Q: usize, const PIXEL: usize>(Part<'a, O>);
+struct Gather<'p, 'a, O: Sink, const Q: usize, const PIXEL: usize>(Part<'p, 'a, O>);
 
-impl<O: Sink, const Q: usize, const PIXEL: usize> Kernel for Gather<'_, O, Q, PIXEL> {
+impl<O: Sink, const Q: usize, const PIXEL: usize> Kernel for Gather<'_, '_, O, Q, PIXEL> {
     type Output = ();
 
     #[inline(always)]
@@ -208,7 +208,7 @@ impl<O: Sink, const Q: usize, const PIXEL: usize> Kernel for Gather<'_, O, Q, PI
     }
 }
 
-impl<O: Sink> Part<'_, O> {
+impl<O: Sink> Part<'_, '_, O> {
     /// `pixels` outputs of `row`, a stride apart from `column` on, that hit the same kernel positions.
     #[inline(always)]
     unsafe fn run<A: Arch, const L: usize, const Q: usize, const PIXEL: usize>(

@@ -158,6 +158,16 @@ impl<'a, T> MatMut<'a, T> {
         MatMut { ptr, rows: rows.len(), cols: cols.len(), row_stride: self.row_stride, borrow: PhantomData }
     }
 
+    /// One row.
+    ///
+    /// # Panics
+    /// If it lies outside.
+    pub fn row_mut(&mut self, row: usize) -> &mut [T] {
+        assert!(row < self.rows, "row {row} of {}", self.rows);
+        // SAFETY: the row lies in the matrix, whose only access this is.
+        unsafe { std::slice::from_raw_parts_mut(self.ptr(row, 0), self.cols) }
+    }
+
     /// A column whose elements follow each other, as a row.
     pub(crate) fn column_as_row(self) -> Self {
         debug_assert!(self.cols == 1 && self.row_stride == 1);

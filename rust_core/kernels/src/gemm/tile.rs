@@ -1,6 +1,6 @@
 //! The register tile: `MR` rows by `NV` vectors of C, one multiply-add chain an element.
 
-use crate::epilogue::{Epilogue, Factors};
+use crate::epilogue::{Epilogue, Factors, Follow};
 use crate::lanes::{Arch, Avx2, Avx512, Baseline, Isa, Kernel, Mask, Neon, Simd, dispatch};
 use crate::mutant::{self, Mutant};
 use std::marker::PhantomData;

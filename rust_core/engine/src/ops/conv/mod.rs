@@ -1,4 +1,4 @@
-//! Conv, ConvInteger and ConvTranspose over one to three spatial axes.
+//! Conv, ConvInteger, QLinearConv and ConvTranspose over one to three spatial axes.
 
 mod product;
 mod run;
@@ -47,7 +47,25 @@ impl Geometry {
         O: Output + Sink<Element = S::Element>,
         S::Element: Element,
     {
-        let output = self.output(O::DTYPE)?;
+        self.step_to::<P, S, W, O>(cx, O::DTYPE, new, flops)
+    }
+
+    /// As [`Geometry::step`], Y being of type `y`, whose elements `O` are.
+    fn step_to<P, S, W, O>(
+        &self,
+        cx: &PlanCx<'_>,
+        y: DType,
+        new: impl Fn(Isa, ConvShape) -> Option<P>,
+        flops: u64,
+    ) -> Result<KernelStep>
+    where
+        P: Convolution<S::Element>,
+        S: Operand,
+        W: Operand + Source<Element = S::Element>,
+        O: Output + Sink<Element = S::Element>,
+        S::Element: Element,
+    {
+        let output = self.output(y)?;
         if element_count(&output.shape)? == 0 {
             // Without an output no extent is too large.
             return Ok(KernelStep::with_outputs([output], |_| Ok(())));
@@ -73,12 +91,11 @@ fn groups_at_once(groups: usize, bytes: usize) -> usize {
 
 /// Checks ranks, channels and groups. `channels`: those of the input that the weights ask for.
 fn check_weights(
-    cx: &PlanCx<'_>,
+    [x, w]: [&[usize]; 2],
     attributes: &WindowAttributes,
     group: i64,
     channels: impl Fn(&[usize], usize) -> Option<usize>,
 ) -> Result<usize> {
-    let (x, w) = (cx.shape(0)?, cx.shape(1)?);
     if x.len() < 3 || x.len() != w.len() {
         let message = format!("X and W have shapes {x:?} and {w:?}, expected one rank of at least 3");
         return Err(Error::shape(message));
@@ -96,23 +113,24 @@ fn check_weights(
     Ok(group)
 }
 
-fn check_bias(cx: &PlanCx<'_>, channels: usize) -> Result<()> {
-    if cx.has(2) && cx.shape(2)? != [channels] {
-        return Err(Error::shape(format!("bias of shape {:?} for {channels} output channels", cx.shape(2)?)));
+fn check_bias(cx: &PlanCx<'_>, input: usize, channels: usize) -> Result<()> {
+    if cx.has(input) && cx.shape(input)? != [channels] {
+        return Err(Error::shape(format!("bias of shape {:?} for {channels} output channels", cx.shape(input)?)));
     }
     Ok(())
 }
 
-/// Conv of any type; the attributes of ConvInteger are the same.
+/// Conv of any type; the attributes of ConvInteger and QLinearConv are the same.
 struct Conv {
     attributes: WindowAttributes,
     group: i64,
 }
 
 impl Conv {
-    fn geometry(&self, cx: &PlanCx<'_>) -> Result<Geometry> {
-        let groups = check_weights(cx, &self.attributes, self.group, |w, group| w[1].checked_mul(group))?;
-        let (x, w) = (cx.shape(0)?, cx.shape(1)?);
+    /// Input `w` being the weights.
+    fn geometry(&self, cx: &PlanCx<'_>, w: usize) -> Result<Geometry> {
+        let (x, w) = (cx.shape(0)?, cx.shape(w)?);
+        let groups = check_weights([x, w], &self.attributes, self.group, |w, group| w[1].checked_mul(group))?;
         let windows = self.attributes.resolve(&x[2..], &w[2..])?;
         let shape = ConvShape {
             groups,
@@ -132,8 +150,8 @@ impl Conv {
 impl Operator for Conv {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
         let dtype = cx.dtype(0)?;
-        let geometry = self.geometry(cx)?;
-        check_bias(cx, cx.shape(1)?[0])?;
+        let geometry = self.geometry(cx, 1)?;
+        check_bias(cx, 2, cx.shape(1)?[0])?;
         match dtype {
             DType::F32 if geometry.is_pointwise() => pointwise_step::<f32>(cx, &geometry, 150),
             DType::F64 if geometry.is_pointwise() => pointwise_step::<f64>(cx, &geometry, 40),
@@ -162,7 +180,7 @@ impl ConvInteger {
 
 impl Operator for ConvInteger {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let geometry = self.0.geometry(cx)?;
+        let geometry = self.0.geometry(cx, 1)?;
         self.check_zeros(cx)?;
         match (cx.dtype(0)?, cx.dtype(1)?) {
             (DType::U8, DType::U8) => geometry.step::<_, u8, u8, i32>(cx, Plan::new, 100),
@@ -170,6 +188,43 @@ impl Operator for ConvInteger {
             (DType::I8, DType::U8) => geometry.step::<_, i8, u8, i32>(cx, Plan::new, 100),
             (DType::I8, DType::I8) => geometry.step::<_, i8, i8, i32>(cx, Plan::new, 100),
             (x, w) => Err(Error::unsupported(format!("ConvInteger of {x} and {w}"))),
+        }?
+        .into()
+    }
+}
+
+struct QLinearConv(Conv);
+
+impl QLinearConv {
+    /// Scales and zero points: one value, or for W one an output channel.
+    fn check_scales(&self, cx: &PlanCx<'_>) -> Result<()> {
+        let channels = cx.shape(3)?[0];
+        for (scale, zero) in [(1, 2), (4, 5), (6, 7)] {
+            let given = [cx.shape(scale)?, cx.shape(zero)?];
+            let counts = [element_count(given[0])?, element_count(given[1])?];
+            let each = scale == 4 && counts == [channels; 2] && given[0] == given[1];
+            let single = counts == [1, 1];
+            if !each && !single {
+                let message = format!("scale {:?} and zero point {:?} for {channels} channels", given[0], given[1]);
+                return Err(Error::shape(message));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Operator for QLinearConv {
+    fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
+        let geometry = self.0.geometry(cx, 3)?;
+        self.check_scales(cx)?;
+        check_bias(cx, 8, cx.shape(3)?[0])?;
+        let y = cx.dtype(7)?;
+        match (cx.dtype(0)?, cx.dtype(3)?) {
+            (DType::U8, DType::U8) => geometry.step_to::<_, u8, u8, u8>(cx, y, Plan::new, 100),
+            (DType::U8, DType::I8) => geometry.step_to::<_, u8, i8, u8>(cx, y, Plan::new, 100),
+            (DType::I8, DType::U8) => geometry.step_to::<_, i8, u8, u8>(cx, y, Plan::new, 100),
+            (DType::I8, DType::I8) => geometry.step_to::<_, i8, i8, u8>(cx, y, Plan::new, 100),
+            (x, w) => Err(Error::unsupported(format!("QLinearConv of {x} and {w}"))),
         }?
         .into()
     }
@@ -184,8 +239,8 @@ struct ConvTranspose {
 
 impl ConvTranspose {
     fn geometry(&self, cx: &PlanCx<'_>) -> Result<Geometry> {
-        let groups = check_weights(cx, &self.attributes, self.group, |w, _| Some(w[0]))?;
         let (x, w) = (cx.shape(0)?, cx.shape(1)?);
+        let groups = check_weights([x, w], &self.attributes, self.group, |w, _| Some(w[0]))?;
         let (mut windows, strides, dilations) = self.attributes.frame(&x[2..], &w[2..])?;
         let rank = windows.rank;
         let extra = per_axis("output_padding", &self.output_padding, 0, rank, 0)?;
@@ -222,7 +277,7 @@ impl Operator for ConvTranspose {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
         let dtype = cx.dtype(0)?;
         let geometry = self.geometry(cx)?;
-        check_bias(cx, element_count(&[geometry.shape.groups, geometry.shape.out_channels])?)?;
+        check_bias(cx, 2, element_count(&[geometry.shape.groups, geometry.shape.out_channels])?)?;
         match dtype {
             DType::F32 if geometry.is_tiled() => tiled_step::<f32>(cx, &geometry, 150),
             DType::F64 if geometry.is_tiled() => tiled_step::<f64>(cx, &geometry, 40),
@@ -247,6 +302,10 @@ fn build_conv_integer(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
     Ok(Box::new(ConvInteger(new_conv(cx)?)))
 }
 
+fn build_qlinear_conv(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
+    Ok(Box::new(QLinearConv(new_conv(cx)?)))
+}
+
 fn build_conv_transpose(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
     Ok(Box::new(ConvTranspose {
         attributes: WindowAttributes::new(cx)?,
@@ -259,5 +318,6 @@ fn build_conv_transpose(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
 pub fn rows() -> impl Iterator<Item = Row> {
     versions("Conv", &[1, 11, 22], build_conv)
         .chain(versions("ConvInteger", &[10], build_conv_integer))
+        .chain(versions("QLinearConv", &[10], build_qlinear_conv))
         .chain(versions("ConvTranspose", &[1, 11, 22], build_conv_transpose))
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use diptych_kernels::conv::{
     Conv, ConvShape, ConvTranspose, Element as Computed, Operands, OutputLayout, Sink, Source,
 };
-use diptych_kernels::epilogue::Epilogue;
+use diptych_kernels::requantize::{Requantize, Target, multiplier};
 use half::{bf16, f16};
 
 use crate::dtype::{DType, Element};
@@ -126,25 +126,41 @@ macro_rules! integer_operand {
 }
 integer_operand!(u8, i8);
 
+/// Which inputs of an operator W and the zero points are. X is the first.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Places {
+    pub x_zero: usize,
+    pub w: usize,
+    pub w_zero: usize,
+}
+
 /// A type of Y and B.
 pub(super) trait Output: Sink + Element {
+    const PLACES: Places = Places { x_zero: 2, w: 1, w_zero: 3 };
     /// Bytes that an element of the bias takes in the form of [`Output::bias`], if it is not B itself.
     const BIAS: usize;
-    /// B (input 2) as the kernels add it; empty where there is none. `room` may be written.
+    /// Bytes that a channel takes in what follows.
+    const FOLLOW: usize = 0;
+    /// B as the kernels add it; empty where there is none. `room` may be written.
     fn bias<'a>(cx: &KernelCx<'a>, room: &'a mut [u8]) -> &'a [Self::Element];
+    /// What follows, Y being of type `y`. `room` may be written.
+    fn follow<'a>(cx: &KernelCx<'a>, y: DType, room: &'a mut [u8]) -> Option<Self::Follow<'a>>;
 }
 
 macro_rules! plain_output {
-    ($($t:ty),*) => {$(
+    ($($t:ty, $follow:expr);*) => {$(
         impl Output for $t {
             const BIAS: usize = 0;
             fn bias<'a>(cx: &KernelCx<'a>, _: &'a mut [u8]) -> &'a [$t] {
                 cx.opt_input(2).unwrap_or(&[])
             }
+            fn follow<'a>(cx: &KernelCx<'a>, _: DType, _: &'a mut [u8]) -> Option<Self::Follow<'a>> {
+                $follow(cx)
+            }
         }
     )*};
 }
-plain_output!(f32, f64);
+plain_output!(f32, KernelCx::epilogue; f64, |_| None);
 
 macro_rules! half_output {
     ($($t:ty),*) => {$(
@@ -156,6 +172,9 @@ macro_rules! half_output {
                 wide.iter_mut().zip(given).for_each(|(to, &b)| *to = b.to_f32());
                 wide
             }
+            fn follow<'a>(_: &KernelCx<'a>, _: DType, _: &'a mut [u8]) -> Option<Self::Follow<'a>> {
+                None
+            }
         }
     )*};
 }
@@ -165,6 +184,31 @@ impl Output for i32 {
     const BIAS: usize = 0;
     fn bias<'a>(_: &KernelCx<'a>, _: &'a mut [u8]) -> &'a [i32] {
         &[]
+    }
+    fn follow<'a>(_: &KernelCx<'a>, _: DType, _: &'a mut [u8]) -> Option<Self::Follow<'a>> {
+        None
+    }
+}
+
+/// The output of QLinearConv: bytes of either kind.
+impl Output for u8 {
+    const PLACES: Places = Places { x_zero: 2, w: 3, w_zero: 5 };
+    const BIAS: usize = 0;
+    const FOLLOW: usize = size_of::<f32>();
+
+    fn bias<'a>(cx: &KernelCx<'a>, _: &'a mut [u8]) -> &'a [i32] {
+        cx.opt_input(8).unwrap_or(&[])
+    }
+
+    fn follow<'a>(cx: &KernelCx<'a>, y: DType, room: &'a mut [u8]) -> Option<Requantize<'a>> {
+        let [x_scale, w_scales, y_scale] = [1, 4, 6].map(|input| cx.input::<f32>(input));
+        let multipliers = elements_mut::<f32>(room);
+        for (to, channel) in multipliers.iter_mut().zip(0..) {
+            let w_scale = if w_scales.len() == 1 { w_scales[0] } else { w_scales[channel] };
+            *to = multiplier(x_scale[0], w_scale, y_scale[0]);
+        }
+        let target = Target::new(y == DType::I8, cx.input_bytes(7)[0]);
+        Some(Requantize { multipliers, target })
     }
 }
 
@@ -271,15 +315,23 @@ impl Split {
     }
 }
 
-/// W packed for a plan, if it and its zero points (input 3) are constant.
-fn packed_weights<P, W>(cx: &PlanCx<'_>, plan: &P, images: &Images, bytes: usize) -> Result<Option<Arc<AlignedBytes>>>
+/// W packed for a plan, if it and its zero points are constant.
+fn packed_weights<P, W>(
+    cx: &PlanCx<'_>,
+    plan: &P,
+    images: &Images,
+    places: Places,
+    bytes: usize,
+) -> Result<Option<Arc<AlignedBytes>>>
 where
     P: Convolution<W::Element>,
     W: Operand,
     W::Element: Element,
 {
-    let zeros = cx.weight(3);
-    let Some((id, weights)) = cx.weight(1).filter(|_| zeros.is_some() || !(W::ZERO > 0 && cx.has(3))) else {
+    let zeros = cx.weight(places.w_zero);
+    let Some((id, weights)) =
+        cx.weight(places.w).filter(|_| zeros.is_some() || !(W::ZERO > 0 && cx.has(places.w_zero)))
+    else {
         return Ok(None);
     };
     // Parts are packed one after the other: how many groups make one, which follows from the image's size, changes nothing.
@@ -310,30 +362,33 @@ where
     let image_bytes = buffer_bytes::<S::Element>(&[plan.scratch_len()])?;
     let packed_bytes = buffer_bytes::<S::Element>(&[images.parts, plan.packed_len()])?;
     let lens = images.lens()?;
-    let constant = packed_weights::<P, W>(cx, &plan, &images, packed_bytes)?;
+    let places = O::PLACES;
+    let constant = packed_weights::<P, W>(cx, &plan, &images, places, packed_bytes)?;
     let read: &[usize] = match &constant {
-        Some(_) if W::ZERO > 0 && cx.has(3) => &[1, 3],
-        Some(_) => &[1],
+        Some(_) if W::ZERO > 0 && cx.has(places.w_zero) => &[places.w, places.w_zero],
+        Some(_) => &[places.w],
         None => &[],
     };
     let split = Split::new(cx, &plan, images, image_bytes);
     let channels = element_count(&[images.parts, images.channels()])?;
-    // An image's layout, W packed, the bias, W's zero points.
+    // An image's layout, W packed, the bias, W's zero points, what follows.
     let sizes = [
         if split.by_part { 0 } else { image_bytes },
         if constant.is_some() { 0 } else { packed_bytes },
         channels * O::BIAS,
         channels * W::ZERO,
+        channels * O::FOLLOW,
     ];
     let workspace = rooms_bytes(&sizes)?;
     let cost = images.cost(image_bytes).saturating_mul(images.count() as u64);
+    let y = output.dtype;
     let step = KernelStep::with_outputs([output], move |cx| {
-        let [image, packed, bias, zeros] = rooms(cx.workspace(), sizes);
+        let [image, packed, bias, zeros, follow] = rooms(cx.workspace(), sizes);
         let weights = match &constant {
             Some(constant) => elements(constant.as_slice()),
             None => {
                 let packed = elements_mut(packed);
-                images.pack::<W, P>(&plan, cx.input(1), W::zeros(cx.opt_input(3), zeros), packed);
+                images.pack::<W, P>(&plan, cx.input(places.w), W::zeros(cx.opt_input(places.w_zero), zeros), packed);
                 &*packed
             }
         };
@@ -343,10 +398,10 @@ where
             split,
             lens,
             x: cx.input(0),
-            zero: if S::ZERO > 0 { S::zero(cx.opt_input(2)) } else { S::zero(None) },
+            zero: if S::ZERO > 0 { S::zero(cx.opt_input(places.x_zero)) } else { S::zero(None) },
             weights,
             bias: O::bias(cx, bias),
-            epilogue: cx.epilogue(),
+            epilogue: O::follow(cx, y, follow),
             y: RawSlot { ptr: cx.output::<O>(0).as_mut_ptr().cast(), bytes: 0 },
         };
         if split.by_part { run.by_part(cx) } else { run.together(cx, image) }
@@ -367,7 +422,7 @@ struct Run<'a, P, S: Source, O: Sink<Element = S::Element>> {
     zero: S::Zero,
     weights: &'a [S::Element],
     bias: &'a [O::Element],
-    epilogue: Option<&'a Epilogue>,
+    epilogue: Option<O::Follow<'a>>,
     /// The output; its threads write disjoint parts.
     y: RawSlot,
 }

@@ -1,19 +1,131 @@
 //! Products of 8-bit integers, and Gemm of integers with factors other than 1.
 
-use diptych_kernels::gemm::MatRef;
+use std::ops::Range;
+use std::sync::Arc;
+
+use diptych_kernels::Isa;
+use diptych_kernels::gemm::{MatMut, MatRef};
 use diptych_kernels::qgemm::{
     ByteGemm, Bytes, PackedBytes, ZeroPoint, byte_scratch_len, gemm_bytes, pack_bytes, packed_bytes_len,
 };
 
-use super::product::{Product, pack_params};
+use smallvec::SmallVec;
+
+use super::product::{Product, Tasks, pack_params};
 use super::step;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::operator::{KernelStep, OutputType, PlanCx};
 use crate::ops::elements::{buffer_bytes, elements, elements_mut};
 use crate::run::{Disjoint, KernelCx};
-use crate::tensor::Shape;
+use crate::tensor::{AlignedBytes, Shape};
 use crate::with_dtype;
+
+/// A product of 8-bit integers: how B is packed, and where the operands are.
+pub(super) struct ByteProduct {
+    pub product: Product,
+    pub tasks: Tasks,
+    pub cost: u64,
+    /// Bytes of scratch that [`ByteProduct::multiply`] needs, and of the step's workspace.
+    pub scratch: usize,
+    pub workspace: usize,
+    /// The input of B and those of the zero points, of which a matrix has `per_channel`.
+    b: usize,
+    zeros: [usize; 2],
+    per_channel: [usize; 2],
+    signed: [bool; 2],
+    /// i32s of one packed matrix.
+    len: usize,
+    /// B, if it is constant.
+    constant: Option<Arc<AlignedBytes>>,
+}
+
+/// The operands of a running product.
+pub(super) struct ByteOperands<'a> {
+    a: &'a [u8],
+    packed: &'a [i32],
+    zeros: [Option<&'a [u8]>; 2],
+}
+
+impl ByteProduct {
+    /// A is input 0.
+    pub fn new(
+        product: Product,
+        b: usize,
+        zeros: [usize; 2],
+        per_channel: [usize; 2],
+        cx: &PlanCx<'_>,
+    ) -> Result<Self> {
+        let Product { m, n, k, b_count, .. } = product;
+        let signed = [cx.dtype(0)? == DType::I8, cx.dtype(b)? == DType::I8];
+        let cost = product.cost(150, 1);
+        // Panels of bytes are as wide as those of f32.
+        let tasks = product.tasks::<f32>(cx, cost);
+        let len =
+            packed_bytes_len(cx.isa, k, n).ok_or_else(|| Error::resource_limit("a matrix is too large to pack"))?;
+        let bytes = buffer_bytes::<i32>(&[b_count, len])?;
+        let constant = match (cx.weight(b), pack_params(cx.isa, k, n)) {
+            (Some((id, tensor)), Some(params)) if len > 0 => {
+                Some(cx.packed.get_or_pack_bytes((id, "gemm_b_bytes", params), bytes, |packed| {
+                    for (matrix, packed) in elements_mut::<i32>(packed).chunks_exact_mut(len).enumerate() {
+                        pack_bytes(cx.isa, &stored_b(&product, tensor.bytes(), matrix, signed[1]), packed);
+                    }
+                    Ok(())
+                })?)
+            }
+            _ => None,
+        };
+        let scratch = buffer_bytes::<i32>(&[byte_scratch_len(cx.isa, m, k)])?;
+        let workspace = if constant.is_some() { 0 } else { bytes };
+        Ok(ByteProduct { product, tasks, cost, scratch, workspace, b, zeros, per_channel, signed, len, constant })
+    }
+
+    /// Inputs that are not read at run time.
+    pub fn packed(&self) -> SmallVec<[usize; 1]> {
+        self.constant.iter().map(|_| self.b).collect()
+    }
+
+    /// The operands, B packed now if it is not constant.
+    pub fn operands<'a>(&'a self, cx: &KernelCx<'a>) -> Result<ByteOperands<'a>> {
+        let (isa, len) = (cx.isa(), self.len);
+        let workspace = elements_mut::<i32>(cx.workspace());
+        if self.constant.is_none() && len > 0 {
+            let b = cx.input_bytes(self.b);
+            let packed = Disjoint::new(&mut *workspace);
+            cx.parallel(self.product.b_count, |matrix, _| {
+                // SAFETY: every matrix has its own range.
+                let packed = unsafe { packed.range(matrix * len..(matrix + 1) * len) };
+                pack_bytes(isa, &stored_b(&self.product, b, matrix, self.signed[1]), packed);
+            })?;
+        }
+        let packed = self.constant.as_ref().map_or(&*workspace, |constant| elements(constant.as_slice()));
+        Ok(ByteOperands { a: cx.input_bytes(0), packed, zeros: self.zeros.map(|input| cx.opt_input::<u8>(input)) })
+    }
+
+    /// Rows and columns of one product of the batch, into that block `c` of it.
+    pub fn multiply(
+        &self,
+        isa: Isa,
+        operands: &ByteOperands<'_>,
+        matrix: usize,
+        [rows, cols]: [Range<usize>; 2],
+        c: MatMut<'_, i32>,
+        scratch: &mut [u8],
+    ) {
+        let Product { n, k, .. } = self.product;
+        let [a_at, b_at, zero_at @ ..] = self.product.offsets(matrix);
+        let zero = |i: usize| match operands.zeros[i] {
+            None => ZeroPoint::Scalar(0),
+            Some(zeros) if self.per_channel[i] == 1 => ZeroPoint::Scalar(zeros[zero_at[i]]),
+            Some(zeros) => ZeroPoint::PerChannel(&zeros[zero_at[i]..][..self.per_channel[i]]),
+        };
+        let a = Bytes { values: self.product.strided_a(operands.a, a_at), signed: self.signed[0] };
+        let packed = &operands.packed[self.product.b_index(b_at) * self.len..];
+        let b = PackedBytes::from_packed(isa, packed, k, n, self.signed[1]);
+        let g = ByteGemm { a, b, a_zero: zero(0), b_zero: zero(1) };
+        gemm_bytes(isa, &g, rows, cols, c, elements_mut(scratch));
+    }
+}
 
 /// The step of MatMulInteger; zero points have `per_channel` values a matrix.
 pub(super) fn bytes_step(
@@ -22,54 +134,15 @@ pub(super) fn bytes_step(
     per_channel: [usize; 2],
     cx: &PlanCx<'_>,
 ) -> Result<KernelStep> {
-    let Product { m, n, k, b_count, .. } = product;
-    let signed = [cx.dtype(0)? == DType::I8, cx.dtype(1)? == DType::I8];
-    let cost = product.cost(150, 1);
-    // Panels of bytes are as wide as those of f32.
-    let tasks = product.tasks::<f32>(cx, cost);
-    let len = packed_bytes_len(cx.isa, k, n).ok_or_else(|| Error::resource_limit("a matrix is too large to pack"))?;
-    let bytes = buffer_bytes::<i32>(&[b_count, len])?;
-    let constant = match (cx.weight(1), pack_params(cx.isa, k, n)) {
-        (Some((id, tensor)), Some(params)) if len > 0 => {
-            Some(cx.packed.get_or_pack_bytes((id, "gemm_b_bytes", params), bytes, |packed| {
-                for (matrix, packed) in elements_mut::<i32>(packed).chunks_exact_mut(len).enumerate() {
-                    pack_bytes(cx.isa, &stored_b(&product, tensor.bytes(), matrix, signed[1]), packed);
-                }
-                Ok(())
-            })?)
-        }
-        _ => None,
-    };
-    let (workspace, inputs): (usize, &[usize]) = if constant.is_some() { (0, &[1]) } else { (bytes, &[]) };
-    let scratch = buffer_bytes::<i32>(&[byte_scratch_len(cx.isa, m, k)])?;
+    let bytes = ByteProduct::new(product, 1, [2, 3], per_channel, cx)?;
+    let (packed, workspace, scratch, cost) = (bytes.packed(), bytes.workspace, bytes.scratch, bytes.cost);
     let step = KernelStep::new(DType::I32, shape, move |cx| {
-        let isa = cx.isa();
-        let workspace = elements_mut::<i32>(cx.workspace());
-        if constant.is_none() && len > 0 {
-            let b = cx.input_bytes(1);
-            let packed = Disjoint::new(&mut *workspace);
-            cx.parallel(b_count, |matrix, _| {
-                // SAFETY: every matrix has its own range.
-                let packed = unsafe { packed.range(matrix * len..(matrix + 1) * len) };
-                pack_bytes(isa, &stored_b(&product, b, matrix, signed[1]), packed);
-            })?;
-        }
-        let packed = constant.as_ref().map_or(&*workspace, |constant| elements(constant.as_slice()));
-        let (a, zeros) = (cx.input_bytes(0), [2, 3].map(|input| cx.opt_input::<u8>(input)));
-        tasks.run::<i32>(&product, cx, |matrix, rows, cols, c, scratch| {
-            let [a_at, b_at, zero_at @ ..] = product.offsets(matrix);
-            let zero = |i: usize| match zeros[i] {
-                None => ZeroPoint::Scalar(0),
-                Some(zeros) if per_channel[i] == 1 => ZeroPoint::Scalar(zeros[zero_at[i]]),
-                Some(zeros) => ZeroPoint::PerChannel(&zeros[zero_at[i]..][..per_channel[i]]),
-            };
-            let a = Bytes { values: product.strided_a(a, a_at), signed: signed[0] };
-            let b = PackedBytes::from_packed(isa, &packed[product.b_index(b_at) * len..], k, n, signed[1]);
-            let g = ByteGemm { a, b, a_zero: zero(0), b_zero: zero(1) };
-            gemm_bytes(isa, &g, rows, cols, c, elements_mut(scratch));
+        let (isa, operands) = (cx.isa(), bytes.operands(cx)?);
+        bytes.tasks.run::<i32>(&bytes.product, cx, |matrix, rows, cols, c, scratch| {
+            bytes.multiply(isa, &operands, matrix, [rows, cols], c, scratch);
         })
     });
-    Ok(step.packed(inputs).workspace(workspace).scratch(scratch).cost(cost))
+    Ok(step.packed(&packed).workspace(workspace).scratch(scratch).cost(cost))
 }
 
 /// One of B's matrices.

@@ -1,8 +1,9 @@
-//! MatMul, Gemm and MatMulInteger: products of matrices.
+//! MatMul, Gemm, MatMulInteger and QLinearMatMul: products of matrices.
 
 mod half;
 mod integer;
 mod product;
+mod qlinear;
 
 use diptych_kernels::gemm::half::{BFloat16, Float16};
 
@@ -95,43 +96,42 @@ impl Operator for Gemm {
     }
 }
 
-struct MatMulInteger;
-
-impl MatMulInteger {
-    /// The zero point's axes: all of its operand's with the row (column) axis alone, or one value, or one a row (column).
-    fn zero_point(&self, cx: &PlanCx<'_>, input: usize) -> Result<ZeroPointShape> {
-        let one = ZeroPointShape { batch: Shape::new(), per_channel: 1 };
-        if !cx.has(input) {
-            return Ok(one);
-        }
-        let (operand, shape) = (cx.shape(input - 2)?, cx.shape(input)?);
-        if shape.iter().all(|&n| n == 1) && shape.len() <= operand.len().max(1) {
-            return Ok(one);
-        }
-        let wrong = || Error::shape(format!("a zero point of shape {shape:?} for a matrix of shape {operand:?}"));
-        let (&[ref operand_batch @ .., rows, cols], a) = (operand, input == 2) else { return Err(wrong()) };
-        let channels = if a { rows } else { cols };
-        let (batch, per_channel): (&[usize], usize) = match *shape {
-            [n] => (&[], n),
-            [ref batch @ .., n, 1] if a => (batch, n),
-            [ref batch @ .., 1, n] if !a => (batch, n),
-            _ => return Err(wrong()),
-        };
-        let within = batch.len() <= operand_batch.len();
-        let own = &operand_batch[operand_batch.len() - batch.len().min(operand_batch.len())..];
-        if !within
-            || batch.iter().zip(own).any(|(&z, &n)| z != 1 && z != n)
-            || (per_channel != 1 && per_channel != channels)
-        {
-            return Err(wrong());
-        }
-        Ok(ZeroPointShape { batch: batch.into(), per_channel })
+/// The axes of zero points or scales of an operand (the left one, or the right): one value in all; or all its axes with the row (column)
+/// axis alone; or one a row (column).
+fn channels(operand: &[usize], shape: &[usize], left: bool) -> Result<ZeroPointShape> {
+    if shape.iter().all(|&n| n == 1) && shape.len() <= operand.len().max(1) {
+        return Ok(ZeroPointShape::single());
     }
+    let wrong = || Error::shape(format!("zero points or scales of shape {shape:?} for a matrix of shape {operand:?}"));
+    let &[ref operand_batch @ .., rows, cols] = operand else { return Err(wrong()) };
+    let channels = if left { rows } else { cols };
+    let (batch, per_channel): (&[usize], usize) = match *shape {
+        [n] => (&[], n),
+        [ref batch @ .., n, 1] if left => (batch, n),
+        [ref batch @ .., 1, n] if !left => (batch, n),
+        _ => return Err(wrong()),
+    };
+    let within = batch.len() <= operand_batch.len();
+    let own = &operand_batch[operand_batch.len() - batch.len().min(operand_batch.len())..];
+    if !within
+        || batch.iter().zip(own).any(|(&z, &n)| z != 1 && z != n)
+        || (per_channel != 1 && per_channel != channels)
+    {
+        return Err(wrong());
+    }
+    Ok(ZeroPointShape { batch: batch.into(), per_channel })
 }
+
+struct MatMulInteger;
 
 impl Operator for MatMulInteger {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let zeros = [self.zero_point(cx, 2)?, self.zero_point(cx, 3)?];
+        let zeros = [(0, 2, true), (1, 3, false)].map(|(operand, input, left)| match cx.has(input) {
+            true => channels(cx.shape(operand)?, cx.shape(input)?, left),
+            false => Ok(ZeroPointShape::single()),
+        });
+        let [a, b] = zeros;
+        let zeros = [a?, b?];
         let per_channel = [zeros[0].per_channel, zeros[1].per_channel];
         let (product, shape) = Product::matmul(cx.shape(0)?, cx.shape(1)?, zeros)?;
         integer::bytes_step(product, shape, per_channel, cx)?.into()
@@ -152,4 +152,5 @@ pub fn rows() -> impl Iterator<Item = Row> {
     versions("MatMul", &[1, 9, 13], |_| Ok(Box::new(MatMul)))
         .chain(versions("Gemm", &[1, 6, 7, 9, 11, 13], build_gemm))
         .chain(versions("MatMulInteger", &[10], |_| Ok(Box::new(MatMulInteger))))
+        .chain(qlinear::rows())
 }

@@ -43,6 +43,13 @@ pub(super) struct ZeroPointShape {
     pub per_channel: usize,
 }
 
+impl ZeroPointShape {
+    /// One value in all.
+    pub fn single() -> ZeroPointShape {
+        ZeroPointShape { batch: Shape::new(), per_channel: 1 }
+    }
+}
+
 /// A batch of matrices: its batch axes, rows and columns.
 fn matrix(shape: &[usize], column: bool) -> Result<(&[usize], usize, usize)> {
     match *shape {

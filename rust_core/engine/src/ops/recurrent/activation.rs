@@ -1,16 +1,20 @@
 //! The activation functions of recurrent operators: names, parameters and defaults.
 
-use diptych_kernels::lstm::Activation;
+use diptych_kernels::recurrent::Activation;
 
 use crate::error::{Error, Result};
 use crate::operator::BuildCx;
 
-/// The functions f, g, h of each direction. Functions that take an alpha (beta) use up the given ones in order.
-pub(super) fn resolve(cx: &BuildCx<'_>, directions: usize) -> Result<Vec<[Activation<f32>; 3]>> {
+/// The functions of all directions, `defaults` of each where none are named. Those that take an alpha (beta) use up the given ones in
+/// order.
+pub(super) fn resolve(cx: &BuildCx<'_>, defaults: &[&str], directions: usize) -> Result<Vec<Activation<f32>>> {
     let given: Vec<&str> = cx.strings("activations")?.unwrap_or_default().iter().map(String::as_str).collect();
-    let names = if given.is_empty() { ["Sigmoid", "Tanh", "Tanh"].repeat(directions) } else { given };
-    if names.len() != 3 * directions {
-        return Err(Error::invalid_model(format!("activations {names:?}: expected {}", 3 * directions)));
+    // RNN's schema has a default for two directions, whatever the number of them.
+    let unnamed = given.is_empty() || (defaults.len() == 1 && given == [defaults[0]; 2]);
+    let names = if unnamed { defaults.repeat(directions) } else { given };
+    let count = defaults.len() * directions;
+    if names.len() != count {
+        return Err(Error::invalid_model(format!("activations {names:?}: expected {count}")));
     }
     let mut alphas = cx.floats("activation_alpha")?.unwrap_or_default().iter().copied();
     let mut betas = cx.floats("activation_beta")?.unwrap_or_default().iter().copied();
@@ -33,7 +37,7 @@ pub(super) fn resolve(cx: &BuildCx<'_>, directions: usize) -> Result<Vec<[Activa
             _ => return Err(Error::invalid_model(format!("activation '{name}' is not one that ONNX defines"))),
         });
     }
-    Ok(bound.as_chunks::<3>().0.to_vec())
+    Ok(bound)
 }
 
 /// The same function with its parameters in the computing type.

@@ -1,9 +1,11 @@
-//! LSTM.
+//! RNN, GRU and LSTM: they differ in their cells alone.
 
 mod activation;
+mod cell;
 mod run;
+mod weights;
 
-use diptych_kernels::lstm::Activation;
+use diptych_kernels::recurrent::Activation;
 use half::{bf16, f16};
 
 use crate::dtype::DType;
@@ -19,29 +21,70 @@ mod input {
     pub const B: usize = 3;
     pub const SEQUENCE_LENS: usize = 4;
     pub const INITIAL_H: usize = 5;
+    /// LSTM alone.
     pub const INITIAL_C: usize = 6;
     pub const P: usize = 7;
 }
 
+/// Which operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Rnn,
+    Gru {
+        /// The reset gate acts on what R makes of the hidden values, not on these.
+        linear_before_reset: bool,
+    },
+    Lstm {
+        /// The forget gate is one minus the input gate.
+        input_forget: bool,
+    },
+}
+
+impl Kind {
+    /// Gates, each of as many values as there are hidden ones.
+    fn gates(self) -> usize {
+        match self {
+            Kind::Rnn => 1,
+            Kind::Gru { .. } => 3,
+            Kind::Lstm { .. } => 4,
+        }
+    }
+
+    /// The activation functions of a direction.
+    fn functions(self) -> &'static [&'static str] {
+        match self {
+            Kind::Rnn => &["Tanh"],
+            Kind::Gru { .. } => &["Sigmoid", "Tanh"],
+            Kind::Lstm { .. } => &["Sigmoid", "Tanh", "Tanh"],
+        }
+    }
+
+    fn is_lstm(self) -> bool {
+        matches!(self, Kind::Lstm { .. })
+    }
+}
+
 #[derive(Clone)]
-struct Lstm {
-    /// f, g, h of each direction.
-    functions: Vec<[Activation<f32>; 3]>,
+struct Recurrent {
+    kind: Kind,
+    /// Of all directions.
+    functions: Vec<Activation<f32>>,
     clip: Option<f32>,
     /// The only direction runs from the end.
     reverse: bool,
     hidden_size: Option<i64>,
-    input_forget: bool,
     batch_first: bool,
 }
 
-/// Extents of one LSTM.
+/// Extents of one layer.
 #[derive(Clone, Copy, Debug)]
 struct Extents {
     steps: usize,
     batch: usize,
     input: usize,
     hidden: usize,
+    /// Values of all gates.
+    gates: usize,
     directions: usize,
     batch_first: bool,
 }
@@ -78,7 +121,7 @@ impl Extents {
     }
 }
 
-impl Lstm {
+impl Recurrent {
     fn extents(&self, cx: &PlanCx<'_>) -> Result<Extents> {
         let (x, r) = (cx.shape(input::X)?, cx.shape(input::R)?);
         let (&[outer, inner, features], &[_, _, recurrent]) = (x, r) else {
@@ -86,16 +129,18 @@ impl Lstm {
         };
         let (steps, batch) = if self.batch_first { (inner, outer) } else { (outer, inner) };
         let hidden = self.hidden_size.map_or(recurrent, |size| usize::try_from(size).unwrap_or(usize::MAX));
-        let directions = self.functions.len();
+        let directions = self.functions.len() / self.kind.functions().len();
         // More than isize::MAX / 16 elements are refused here, so that products below do not overflow.
         element_count(&[16, hidden, directions, batch.max(1)])?;
         element_count(&[16, hidden, directions, steps.max(1), batch.max(1)])?;
-        let extents = Extents { steps, batch, input: features, hidden, directions, batch_first: self.batch_first };
+        let gates = self.kind.gates() * hidden;
+        let batch_first = self.batch_first;
+        let extents = Extents { steps, batch, input: features, hidden, gates, directions, batch_first };
         let state = extents.state_shape();
         let expected: [(&str, usize, &[usize]); 7] = [
-            ("W", input::W, &[directions, 4 * hidden, features]),
-            ("R", input::R, &[directions, 4 * hidden, hidden]),
-            ("B", input::B, &[directions, 8 * hidden]),
+            ("W", input::W, &[directions, gates, features]),
+            ("R", input::R, &[directions, gates, hidden]),
+            ("B", input::B, &[directions, 2 * gates]),
             ("sequence_lens", input::SEQUENCE_LENS, &[batch]),
             ("initial_h", input::INITIAL_H, &state),
             ("initial_c", input::INITIAL_C, &state),
@@ -110,7 +155,7 @@ impl Lstm {
     }
 }
 
-impl Operator for Lstm {
+impl Operator for Recurrent {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
         let extents = self.extents(cx)?;
         match cx.dtype(input::X)? {
@@ -123,23 +168,35 @@ impl Operator for Lstm {
     }
 }
 
-fn build_lstm(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    // Version 1's output_sequence says whether Y is wanted; its name in the node says so too.
+fn build(cx: &BuildCx<'_>, kind: Kind) -> Result<Box<dyn Operator>> {
+    // output_sequence of the first versions says whether Y is wanted; its name in the node says so too.
     let direction = cx.string("direction")?.unwrap_or("forward");
-    if !["forward", "reverse", "bidirectional"].contains(&direction) {
+    let misspelt = direction == "foward" && cx.since == 1 && matches!(kind, Kind::Gru { .. }); // GRU-1's own default
+    if !["forward", "reverse", "bidirectional"].contains(&direction) && !misspelt {
         let message = format!("direction is '{direction}', expected forward, reverse or bidirectional");
         return Err(Error::invalid_model(message));
     }
-    Ok(Box::new(Lstm {
-        functions: activation::resolve(cx, if direction == "bidirectional" { 2 } else { 1 })?,
+    let directions = if direction == "bidirectional" { 2 } else { 1 };
+    Ok(Box::new(Recurrent {
+        kind,
+        functions: activation::resolve(cx, kind.functions(), directions)?,
         clip: cx.opt_float("clip")?,
         reverse: direction == "reverse",
         hidden_size: cx.opt_int("hidden_size")?,
-        input_forget: cx.int("input_forget", 0)? != 0,
         batch_first: cx.int("layout", 0)? != 0,
     }))
 }
 
+fn build_gru(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
+    build(cx, Kind::Gru { linear_before_reset: cx.int("linear_before_reset", 0)? != 0 })
+}
+
+fn build_lstm(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
+    build(cx, Kind::Lstm { input_forget: cx.int("input_forget", 0)? != 0 })
+}
+
 pub fn rows() -> impl Iterator<Item = Row> {
-    versions("LSTM", &[1, 7, 14, 22], build_lstm)
+    versions("RNN", &[1, 7, 14, 22], |cx| build(cx, Kind::Rnn))
+        .chain(versions("GRU", &[1, 3, 7, 14, 22], build_gru))
+        .chain(versions("LSTM", &[1, 7, 14, 22], build_lstm))
 }

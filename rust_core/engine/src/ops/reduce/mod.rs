@@ -1,8 +1,9 @@
 //! Reductions over axes, running sums, and the places of extremes. Sums follow docs/numerics.md, section 2.
 
-mod cumsum;
 mod extreme;
 mod layout;
+mod log_sum_exp;
+mod scan;
 mod topk;
 
 pub(crate) use extreme::along;
@@ -83,13 +84,16 @@ pub(crate) fn plan_reduce(
             // SAFETY: the layout's extents are those of the operands, and its pieces of the output are disjoint.
             unsafe { reduce(isa, op, src, dst, extent, rows, columns) }
         }).into(),
-        else with_dtype!(
+        else if op == Reduction::LogSumExp {
+            log_sum_exp::integers(dtype, layout, out)
+        } else {
+            with_dtype!(
             dtype, T in [I8, I16, I32, I64, U8, U16, U32, U64] => kernel::<T, T>(layout, out, integers(op)).into(),
             else match dtype {
                 DType::Bool => kernel::<Bool, u8>(layout, out, bools(op)).into(),
                 other => Err(Error::unsupported(format!("{op:?} of {other}")).into()),
             }
-        )
+        )}
     )
 }
 
@@ -141,14 +145,19 @@ fn kernel<T: Element, W: Element>(
 
 pub fn rows() -> impl Iterator<Item = Row> {
     const OLD: &[i64] = &[1, 11, 13, 18];
+    const LOGARITHMS: &[i64] = &[1, 11, 13, 18, 28];
     const EXTREMES: &[i64] = &[1, 11, 12, 13, 18, 20];
     operator::rows("ReduceSum", &[1, 11, 13], |cx| build(cx, Reduction::Sum, 13))
         .chain(operator::rows("ReduceMean", OLD, |cx| build(cx, Reduction::Mean, 18)))
         .chain(operator::rows("ReduceProd", OLD, |cx| build(cx, Reduction::Prod, 18)))
+        .chain(operator::rows("ReduceL1", OLD, |cx| build(cx, Reduction::L1, 18)))
+        .chain(operator::rows("ReduceSumSquare", OLD, |cx| build(cx, Reduction::SumSquare, 18)))
+        .chain(operator::rows("ReduceLogSum", LOGARITHMS, |cx| build(cx, Reduction::LogSum, 18)))
+        .chain(operator::rows("ReduceLogSumExp", LOGARITHMS, |cx| build(cx, Reduction::LogSumExp, 18)))
         .chain(operator::rows("ReduceL2", OLD, |cx| build(cx, Reduction::L2, 18)))
         .chain(operator::rows("ReduceMax", EXTREMES, |cx| build(cx, Reduction::Max, 18)))
         .chain(operator::rows("ReduceMin", EXTREMES, |cx| build(cx, Reduction::Min, 18)))
         .chain(extreme::rows())
-        .chain(cumsum::rows())
+        .chain(scan::rows())
         .chain(topk::rows())
 }

@@ -4,9 +4,15 @@
 //! lanes are one vector of sixteen numbers (or two, or four); otherwise a vector runs over `inner`, and each of its lanes
 //! keeps sixteen accumulators. Both are the same additions in the same order.
 
+mod integers;
+mod log_sum_exp;
+
+pub use integers::{Integer, reduce_integers};
+
 use crate::functions::{Arithmetic, Float, Real, Stash};
 use crate::lanes::*;
 use crate::mutant::{self, Mutant};
+use log_sum_exp::LogSumExp;
 use std::ops::Range;
 
 /// Lanes of a lane sum.
@@ -18,13 +24,18 @@ pub(crate) const COLUMNS: usize = 32;
 /// Levels of chunks of chunks: 4096^5 = 2^60 terms are more than memory holds.
 const LEVELS: usize = 5;
 
-/// What to reduce to. Of no terms: sums 0, products 1, the mean NaN, the maximum -inf, the minimum +inf.
+/// What to reduce to. Of no terms: sums 0, products 1, the mean NaN, logarithms and the maximum -inf,
+/// the minimum +inf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reduction {
     /// Lane sum of absolute values.
     L1,
     /// Square root of the lane sum of rounded squares.
     L2,
+    /// Logarithm of the lane sum.
+    LogSum,
+    /// `m + log(lanesum(exp(rn(x - m))))`, m being the maximum, or 0 where that is not finite.
+    LogSumExp,
     Max,
     /// Lane sum / n.
     Mean,
@@ -65,7 +76,7 @@ pub unsafe fn reduce<T: Float>(
         ($fold:ty, $term:expr, $finish:expr) => {
             dispatch(
                 isa,
-                Reduce::<T, $fold, _> {
+                Reduce::<T, $fold, _, _> {
                     src,
                     dst,
                     extent,
@@ -80,14 +91,16 @@ pub unsafe fn reduce<T: Float>(
     }
     use std::marker::PhantomData;
     match op {
-        Reduction::L1 => run!(Sum, Magnitude, Finish::Value),
-        Reduction::L2 => run!(Sum, Square, Finish::SquareRoot),
-        Reduction::Max => run!(Maximum, Itself, Finish::Value),
-        Reduction::Mean => run!(Sum, Itself, Finish::Mean),
-        Reduction::Min => run!(Minimum, Itself, Finish::Value),
-        Reduction::Prod => run!(Product, Itself, Finish::Value),
-        Reduction::Sum => run!(Sum, Itself, Finish::Value),
-        Reduction::SumSquare => run!(Sum, Square, Finish::Value),
+        Reduction::L1 => run!(Sum, Magnitude, Plain),
+        Reduction::L2 => run!(Sum, Square, SquareRoot),
+        Reduction::LogSum => run!(Sum, Itself, Logarithm),
+        Reduction::LogSumExp => dispatch(isa, LogSumExp { src, dst, extent, rows, columns }),
+        Reduction::Max => run!(Maximum, Itself, Plain),
+        Reduction::Mean => run!(Sum, Itself, Mean),
+        Reduction::Min => run!(Minimum, Itself, Plain),
+        Reduction::Prod => run!(Product, Itself, Plain),
+        Reduction::Sum => run!(Sum, Itself, Plain),
+        Reduction::SumSquare => run!(Sum, Square, Plain),
     }
 }
 
@@ -121,9 +134,9 @@ folds! {
     Minimum(f32::INFINITY, f32::INFINITY): |a, b| a.minimum(b);
 }
 
-/// What an element contributes.
-pub(crate) trait Term<S>: Copy {
-    fn of<A: Arch, V: Real<Scalar = S>>(self, x: V) -> V;
+/// What elements contribute, as vectors `V`.
+pub(crate) trait Term<V>: Copy {
+    fn of<A: Arch>(self, x: V) -> V;
 }
 
 #[derive(Clone, Copy)]
@@ -134,31 +147,40 @@ struct Magnitude;
 struct Square;
 /// `rn((x - mean)^2)`.
 #[derive(Clone, Copy)]
-pub(crate) struct SquaredDistance<S>(pub S);
+pub(crate) struct SquaredDistance<V>(pub V);
+/// `exp(rn(x - m))`.
+#[derive(Clone, Copy)]
+struct Exponential<V>(V);
 
-impl<S> Term<S> for Itself {
+impl<V> Term<V> for Itself {
     #[inline(always)]
-    fn of<A: Arch, V: Real<Scalar = S>>(self, x: V) -> V {
+    fn of<A: Arch>(self, x: V) -> V {
         x
     }
 }
-impl<S> Term<S> for Magnitude {
+impl<V: Arithmetic> Term<V> for Magnitude {
     #[inline(always)]
-    fn of<A: Arch, V: Real<Scalar = S>>(self, x: V) -> V {
+    fn of<A: Arch>(self, x: V) -> V {
         x.abs()
     }
 }
-impl<S> Term<S> for Square {
+impl<V: Arithmetic> Term<V> for Square {
     #[inline(always)]
-    fn of<A: Arch, V: Real<Scalar = S>>(self, x: V) -> V {
+    fn of<A: Arch>(self, x: V) -> V {
         x * x
     }
 }
-impl<S: Copy> Term<S> for SquaredDistance<S> {
+impl<V: Arithmetic> Term<V> for SquaredDistance<V> {
     #[inline(always)]
-    fn of<A: Arch, V: Real<Scalar = S>>(self, x: V) -> V {
-        let d = x - V::splat(self.0);
+    fn of<A: Arch>(self, x: V) -> V {
+        let d = x - self.0;
         d * d
+    }
+}
+impl<V: Real> Term<V> for Exponential<V> {
+    #[inline(always)]
+    fn of<A: Arch>(self, x: V) -> V {
+        (x - self.0).exp::<A>()
     }
 }
 
@@ -227,7 +249,7 @@ impl<V: Arithmetic> Chunks<V> {
 /// # Safety
 /// `from` is valid for reading `n` elements.
 #[inline(always)]
-pub(crate) unsafe fn reduce_row<A: Arch, T: Float, S: Stash, F: Fold, M: Term<S>>(
+pub(crate) unsafe fn reduce_row<A: Arch, T: Float, S: Stash, F: Fold, M: Term<S::Lanes<LANES>>>(
     from: *const T,
     n: usize,
     term: M,
@@ -252,19 +274,23 @@ pub(crate) unsafe fn reduce_row<A: Arch, T: Float, S: Stash, F: Fold, M: Term<S>
 /// # Safety
 /// `from` is valid for reading `n` elements.
 #[inline(always)]
-unsafe fn reduce_chunk<A: Arch, T: Float, S: Stash, F: Fold, M: Term<S>>(from: *const T, n: usize, term: M) -> S {
+unsafe fn reduce_chunk<A: Arch, T: Float, S: Stash, F: Fold, M: Term<S::Lanes<LANES>>>(
+    from: *const T,
+    n: usize,
+    term: M,
+) -> S {
     let mut lanes = S::Lanes::<LANES>::from_f32(F::IDENTITY);
     let whole = n - n % LANES;
     for i in (0..whole).step_by(LANES) {
         // SAFETY: i + LANES <= n.
         let x = S::lanes_from::<T, LANES>(unsafe { T::load(from.add(i)) });
-        lanes = F::fold(lanes, term.of::<A, _>(x));
+        lanes = F::fold(lanes, term.of::<A>(x));
     }
     let mut lanes = S::to_array(lanes);
     if whole < n {
         // SAFETY: n - whole < LANES elements are left. Lanes beyond them are computed and not used.
         let x = S::lanes_from::<T, LANES>(unsafe { T::load_partial(from.add(whole), n - whole) });
-        let last = S::to_array(term.of::<A, _>(x));
+        let last = S::to_array(term.of::<A>(x));
         for (lane, &x) in lanes.iter_mut().zip(&last[..n - whole]) {
             *lane = F::fold(*lane, x);
         }
@@ -277,7 +303,7 @@ unsafe fn reduce_chunk<A: Arch, T: Float, S: Stash, F: Fold, M: Term<S>>(from: *
 /// # Safety
 /// `from.add(r * stride)` is valid for reading `count` elements for every r < n.
 #[inline(always)]
-pub(crate) unsafe fn reduce_columns<A: Arch, T: Float, F: Fold, M: Term<T::Wide>, const N: usize>(
+pub(crate) unsafe fn reduce_columns<A: Arch, T: Float, F: Fold, M: Term<T::Lanes<N>>, const N: usize>(
     from: *const T,
     n: usize,
     stride: usize,
@@ -296,7 +322,7 @@ pub(crate) unsafe fn reduce_columns<A: Arch, T: Float, F: Fold, M: Term<T::Wide>
             for (lane, total) in lanes.iter_mut().enumerate().take(LANES.min(terms - r)) {
                 // SAFETY: start + r + lane < n.
                 let x = unsafe { T::load_partial::<N>(from.add((start + r + lane) * stride), count) };
-                *total = F::fold(*total, term.of::<A, _>(x));
+                *total = F::fold(*total, term.of::<A>(x));
             }
         }
         let value = tree::<F, _>(lanes);
@@ -313,37 +339,50 @@ pub(crate) unsafe fn reduce_columns<A: Arch, T: Float, F: Fold, M: Term<T::Wide>
     chunks.map_or_else(|| T::Lanes::<N>::from_f32(F::EMPTY), Chunks::finish::<F>)
 }
 
-/// What becomes of the folded terms.
-#[derive(Clone, Copy)]
-enum Finish {
-    Value,
-    Mean,
-    SquareRoot,
+/// What becomes of the folded terms, of which there were `count`.
+trait Finish: Copy {
+    fn of<A: Arch, V: Real>(self, value: V, count: V::Scalar) -> V;
 }
 
-impl Finish {
-    #[inline(always)]
-    fn of<V: Real>(self, value: V, count: V::Scalar) -> V {
-        match self {
-            Finish::Value => value,
-            Finish::Mean => value / V::splat(count),
-            Finish::SquareRoot => Arithmetic::sqrt(value),
+macro_rules! finishes {
+    ($($(#[$doc:meta])* $name:ident: |$value:ident, $count:ident| $body:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy)]
+        struct $name;
+        impl Finish for $name {
+            #[inline(always)]
+            fn of<A: Arch, V: Real>(self, $value: V, $count: V::Scalar) -> V {
+                $body
+            }
         }
-    }
+    )*};
+}
+finishes! {
+    /// The value itself.
+    Plain: |value, _count| value;
+    Mean: |value, count| value / V::splat(count);
+    SquareRoot: |value, _count| Arithmetic::sqrt(value);
+    Logarithm: |value, _count| value.log::<A>();
 }
 
-struct Reduce<T, F, M> {
+struct Reduce<T, F, M, E> {
     src: *const T,
     dst: *mut T,
     extent: Extent,
     rows: Range<usize>,
     columns: Range<usize>,
     term: M,
-    finish: Finish,
+    finish: E,
     fold: std::marker::PhantomData<F>,
 }
 
-impl<T: Float, F: Fold, M: Term<T::Wide>> Kernel for Reduce<T, F, M> {
+impl<T, F, M, E> Kernel for Reduce<T, F, M, E>
+where
+    T: Float,
+    F: Fold,
+    M: Term<<T::Wide as Float>::Lanes<LANES>> + Term<T::Lanes<COLUMNS>>,
+    E: Finish,
+{
     type Output = ();
     #[inline(always)]
     fn run<A: Arch, const L: usize>(self) {
@@ -354,7 +393,7 @@ impl<T: Float, F: Fold, M: Term<T::Wide>> Kernel for Reduce<T, F, M> {
                 // SAFETY: the caller vouches for the row and its output.
                 unsafe {
                     let value = reduce_row::<A, T, T::Wide, F, M>(src.add(row * n), n, term);
-                    T::store::<1>(finish.of(T::Lanes::<1>::splat(value), count), dst.add(row));
+                    T::store::<1>(finish.of::<A, _>(T::Lanes::<1>::splat(value), count), dst.add(row));
                 }
                 continue;
             }
@@ -364,189 +403,7 @@ impl<T: Float, F: Fold, M: Term<T::Wide>> Kernel for Reduce<T, F, M> {
                 unsafe {
                     let from = src.add(row * n * inner + column);
                     let value = reduce_columns::<A, T, F, M, COLUMNS>(from, n, inner, lanes, term);
-                    T::store_partial(finish.of(value, count), dst.add(row * inner + column), lanes);
-                }
-            }
-        }
-    }
-}
-
-/// An integer that wraps.
-pub trait Integer: Copy + Ord + Send + Sync + 'static {
-    const ZERO: Self;
-    const ONE: Self;
-    const LEAST: Self;
-    const GREATEST: Self;
-    fn sum(self, other: Self) -> Self;
-    fn product(self, other: Self) -> Self;
-    /// Its absolute value; the least integer is its own.
-    fn magnitude(self) -> Self;
-    /// `self / n` toward zero; 0 for n = 0.
-    fn mean_of(self, n: usize) -> Self;
-    /// The square root of the number in binary64, toward zero, saturating; 0 below 0.
-    fn square_root(self) -> Self;
-}
-
-macro_rules! integers {
-    ($($t:ty: |$x:ident| $magnitude:expr;)*) => {$(
-        impl Integer for $t {
-            const ZERO: Self = 0;
-            const ONE: Self = 1;
-            const LEAST: Self = <$t>::MIN;
-            const GREATEST: Self = <$t>::MAX;
-            #[inline(always)]
-            fn sum(self, other: Self) -> Self {
-                self.wrapping_add(other)
-            }
-            #[inline(always)]
-            fn product(self, other: Self) -> Self {
-                self.wrapping_mul(other)
-            }
-            #[inline(always)]
-            fn magnitude(self) -> Self {
-                let $x = self;
-                $magnitude
-            }
-            #[inline(always)]
-            fn mean_of(self, n: usize) -> Self {
-                // In 128 bits nothing overflows; n may be greater than the type's greatest.
-                (self as i128).checked_div(n as i128).unwrap_or(0) as $t
-            }
-            #[inline(always)]
-            fn square_root(self) -> Self {
-                StdFloat::sqrt(Simd::<f64, 1>::splat(self as f64))[0] as $t
-            }
-        }
-    )*};
-}
-integers! {
-    i8: |x| x.wrapping_abs();
-    i16: |x| x.wrapping_abs();
-    i32: |x| x.wrapping_abs();
-    i64: |x| x.wrapping_abs();
-    u8: |x| x;
-    u16: |x| x;
-    u32: |x| x;
-    u64: |x| x;
-}
-
-/// As [`reduce`], for integers: sums and products wrap, so that their order does not matter; the mean divides toward zero.
-/// Of no terms: the ends of the type for Max and Min, 0 for the mean.
-///
-/// # Safety
-/// As for [`reduce`].
-pub unsafe fn reduce_integers<T: Integer>(
-    isa: Isa,
-    op: Reduction,
-    src: *const T,
-    dst: *mut T,
-    extent: Extent,
-    rows: Range<usize>,
-    columns: Range<usize>,
-) {
-    dispatch(isa, ReduceIntegers { op, src, dst, extent, rows, columns });
-}
-
-struct ReduceIntegers<T> {
-    op: Reduction,
-    src: *const T,
-    dst: *mut T,
-    extent: Extent,
-    rows: Range<usize>,
-    columns: Range<usize>,
-}
-
-impl<T: Integer> Kernel for ReduceIntegers<T> {
-    type Output = ();
-    #[inline(always)]
-    fn run<A: Arch, const L: usize>(self) {
-        match self.op {
-            Reduction::L1 => self.fold(
-                T::ZERO,
-                #[inline(always)]
-                |a, x: T| a.sum(x.magnitude()),
-            ),
-            Reduction::L2 | Reduction::SumSquare => {
-                self.fold(
-                    T::ZERO,
-                    #[inline(always)]
-                    |a, x: T| a.sum(x.product(x)),
-                );
-            }
-            Reduction::Max => self.fold(
-                T::LEAST,
-                #[inline(always)]
-                |a: T, x| a.max(x),
-            ),
-            Reduction::Min => self.fold(
-                T::GREATEST,
-                #[inline(always)]
-                |a: T, x| a.min(x),
-            ),
-            Reduction::Prod => self.fold(
-                T::ONE,
-                #[inline(always)]
-                |a, x: T| a.product(x),
-            ),
-            Reduction::Mean | Reduction::Sum => self.fold(
-                T::ZERO,
-                #[inline(always)]
-                |a, x: T| a.sum(x),
-            ),
-        }
-        match self.op {
-            Reduction::Mean => self.finish(
-                #[inline(always)]
-                |total| total.mean_of(self.extent.n),
-            ),
-            Reduction::L2 => self.finish(
-                #[inline(always)]
-                |total| total.square_root(),
-            ),
-            _ => {}
-        }
-    }
-}
-
-impl<T: Integer> ReduceIntegers<T> {
-    /// The outputs that `fold` has written, each replaced by a function of it.
-    #[inline(always)]
-    fn finish(&self, f: impl Fn(T) -> T) {
-        for row in self.rows.clone() {
-            for column in self.columns.clone() {
-                // SAFETY: the caller vouches for the outputs in his ranges.
-                unsafe {
-                    let at = self.dst.add(row * self.extent.inner + column);
-                    at.write(f(at.read()));
-                }
-            }
-        }
-    }
-
-    /// Folds into `dst`, with loops that the compiler vectorises: over the terms with inner == 1, else over the columns.
-    #[inline(always)]
-    fn fold(&self, identity: T, f: impl Fn(T, T) -> T) {
-        let Extent { n, inner, .. } = self.extent;
-        let (from, count) = (self.columns.start, self.columns.len());
-        for row in self.rows.clone() {
-            // SAFETY: the caller vouches for the outputs in his ranges, and that no other call touches them.
-            let out = unsafe { std::slice::from_raw_parts_mut(self.dst.add(row * inner + from), count) };
-            if inner == 1 && count == 1 {
-                // SAFETY: the row has n elements.
-                let terms = unsafe { std::slice::from_raw_parts(self.src.add(row * n), n) };
-                let mut total = identity;
-                for &x in terms {
-                    total = f(total, x);
-                }
-                out[0] = total;
-                continue;
-            }
-            out.fill(identity);
-            for r in 0..n {
-                // SAFETY: `count` columns from `from` on lie in the row's r-th line.
-                let line = unsafe { std::slice::from_raw_parts(self.src.add((row * n + r) * inner + from), count) };
-                for (total, &x) in out.iter_mut().zip(line) {
-                    *total = f(*total, x);
+                    T::store_partial(finish.of::<A, _>(value, count), dst.add(row * inner + column), lanes);
                 }
             }
         }
