@@ -30,6 +30,7 @@ from diptych_reference.schemas import find_schema
 
 Array = NDArray[Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
+REQUIRED: Any = object()  # the default of an input that a node must have although optional ones come before it
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Operator:
     min_inputs: int
     max_inputs: int | None  # None: variadic
     present: int  # this many inputs, the first ones, may not be absent
+    present_too: tuple[int, ...]  # nor may these, which come after optional ones
     defaults: Mapping[str, Any]  # optional attributes
     required: frozenset[str]  # attributes without a default
     wants_n_outputs: bool
@@ -84,7 +86,8 @@ class Operator:
             expected = f"{self.min_inputs} to {'any number' if self.max_inputs is None else self.max_inputs}"
             raise InvalidModelError(f"{self.name}: got {len(arguments)} inputs, expected {expected}")
         all_needed = self.max_inputs is None and self.op_type != "Loop"  # whose states may be absent optionals
-        if any(argument is None for argument in arguments[: None if all_needed else self.present]):
+        needed = [*arguments[: None if all_needed else self.present], *(arguments[i] for i in self.present_too)]
+        if any(argument is None for argument in needed):
             raise InvalidModelError(f"{self.name}: an input that it needs is absent")
         return arguments
 
@@ -157,6 +160,7 @@ def describe(domain: str, op_type: str, since: int, function: Callable[..., Any]
         function=function,
         min_inputs=min_inputs,
         present=present,
+        present_too=tuple(i for i, p in enumerate(inputs) if p.default is REQUIRED),
         max_inputs=None if any(p.kind is p.VAR_POSITIONAL for p in parameters) else len(inputs),
         defaults={p.name: as_attribute(p.default) for p in attributes if p.default is not p.empty},
         required=frozenset(p.name for p in attributes if p.default is p.empty),

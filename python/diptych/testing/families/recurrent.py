@@ -25,6 +25,22 @@ def lstm(s: Sketch) -> list[Any]:
     return [*inputs, initial_c, peepholes]
 
 
+@shape_rule("DynamicQuantizeLSTM", domain="com.microsoft")
+def dynamic_quantize_lstm(s: Sketch) -> list[Any]:
+    """As LSTM, with integers W [D, I, 4H] and R [D, H, 4H], scales and zero points by direction or column."""
+    inputs, state, (d, hidden) = layer(s, gates=4, functions=3)
+    s.attribute("input_forget", 0, 1)
+    s.n_outputs = s.integer(1, 3)
+    initial_c, peepholes = (s.tensor(shape) if s.coin() else None for shape in (state, (d, 3 * hidden)))
+    integers = s.input_dtype("W")
+    parameters = []
+    for place in (1, 2):
+        inputs[place] = s.tensor(np.swapaxes(inputs[place], 1, 2).shape, integers)
+        shape = (d, 4 * hidden) if s.coin() else (d,)
+        parameters += [s.tensor(shape, specials=False), s.tensor(shape, integers)]
+    return [*inputs, initial_c, peepholes, *parameters]
+
+
 @shape_rule("GRU")
 def gru(s: Sketch) -> list[Any]:
     """As LSTM, without cell state and peepholes."""

@@ -126,7 +126,7 @@ def walk(cell: Cell, x: Array, lengths: Array, states: list[Array], reverse: boo
     In reverse each sequence starts from its own last step.
     """
     y = np.zeros((len(x), *states[0].shape), x.dtype)
-    chains = cell.inputs(x)
+    chains = cell.inputs(x[: max(lengths, default=0)])
     rows = np.arange(len(lengths))
     for t in range(max(lengths, default=0)):
         active = rows[t < lengths]

@@ -5,12 +5,14 @@
 
 mod gru;
 mod lstm;
+mod quantized;
 mod rnn;
 #[cfg(test)]
 mod tests;
 
 pub use gru::{Gru, LinearGate};
 pub use lstm::Lstm;
+pub use quantized::scale_products;
 pub use rnn::Rnn;
 
 use crate::functions::{Real, Stash};

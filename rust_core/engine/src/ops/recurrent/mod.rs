@@ -2,6 +2,7 @@
 
 mod activation;
 mod cell;
+mod quantized;
 mod run;
 mod weights;
 
@@ -122,12 +123,14 @@ impl Extents {
 }
 
 impl Recurrent {
-    fn extents(&self, cx: &PlanCx<'_>) -> Result<Extents> {
+    /// The extents, if the inputs have the shapes they need. `transposed`: W and R are stored `[k, gates]`, not `[gates, k]`.
+    fn extents(&self, cx: &PlanCx<'_>, transposed: bool) -> Result<Extents> {
         let (x, r) = (cx.shape(input::X)?, cx.shape(input::R)?);
-        let (&[outer, inner, features], &[_, _, recurrent]) = (x, r) else {
+        let (&[outer, inner, features], &[_, rows, columns]) = (x, r) else {
             return Err(Error::shape(format!("X and R have shapes {x:?} and {r:?}, expected rank 3")));
         };
         let (steps, batch) = if self.batch_first { (inner, outer) } else { (outer, inner) };
+        let recurrent = if transposed { rows } else { columns };
         let hidden = self.hidden_size.map_or(recurrent, |size| usize::try_from(size).unwrap_or(usize::MAX));
         let directions = self.functions.len() / self.kind.functions().len();
         // More than isize::MAX / 16 elements are refused here, so that products below do not overflow.
@@ -137,9 +140,10 @@ impl Recurrent {
         let batch_first = self.batch_first;
         let extents = Extents { steps, batch, input: features, hidden, gates, directions, batch_first };
         let state = extents.state_shape();
+        let weights = |k: usize| if transposed { [directions, k, gates] } else { [directions, gates, k] };
         let expected: [(&str, usize, &[usize]); 7] = [
-            ("W", input::W, &[directions, gates, features]),
-            ("R", input::R, &[directions, gates, hidden]),
+            ("W", input::W, &weights(features)),
+            ("R", input::R, &weights(hidden)),
             ("B", input::B, &[directions, 2 * gates]),
             ("sequence_lens", input::SEQUENCE_LENS, &[batch]),
             ("initial_h", input::INITIAL_H, &state),
@@ -157,7 +161,7 @@ impl Recurrent {
 
 impl Operator for Recurrent {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let extents = self.extents(cx)?;
+        let extents = self.extents(cx, false)?;
         match cx.dtype(input::X)? {
             DType::F32 => run::step::<f32>(self, extents, cx),
             DType::F64 => run::step::<f64>(self, extents, cx),
@@ -168,7 +172,7 @@ impl Operator for Recurrent {
     }
 }
 
-fn build(cx: &BuildCx<'_>, kind: Kind) -> Result<Box<dyn Operator>> {
+fn build(cx: &BuildCx<'_>, kind: Kind) -> Result<Recurrent> {
     // output_sequence of the first versions says whether Y is wanted; its name in the node says so too.
     let direction = cx.string("direction")?.unwrap_or("forward");
     let misspelt = direction == "foward" && cx.since == 1 && matches!(kind, Kind::Gru { .. }); // GRU-1's own default
@@ -177,26 +181,29 @@ fn build(cx: &BuildCx<'_>, kind: Kind) -> Result<Box<dyn Operator>> {
         return Err(Error::invalid_model(message));
     }
     let directions = if direction == "bidirectional" { 2 } else { 1 };
-    Ok(Box::new(Recurrent {
+    Ok(Recurrent {
         kind,
         functions: activation::resolve(cx, kind.functions(), directions)?,
         clip: cx.opt_float("clip")?,
         reverse: direction == "reverse",
         hidden_size: cx.opt_int("hidden_size")?,
         batch_first: cx.int("layout", 0)? != 0,
-    }))
+    })
 }
 
 fn build_gru(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    build(cx, Kind::Gru { linear_before_reset: cx.int("linear_before_reset", 0)? != 0 })
+    let kind = Kind::Gru { linear_before_reset: cx.int("linear_before_reset", 0)? != 0 };
+    Ok(Box::new(build(cx, kind)?))
 }
 
 fn build_lstm(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    build(cx, Kind::Lstm { input_forget: cx.int("input_forget", 0)? != 0 })
+    let kind = Kind::Lstm { input_forget: cx.int("input_forget", 0)? != 0 };
+    Ok(Box::new(build(cx, kind)?))
 }
 
 pub fn rows() -> impl Iterator<Item = Row> {
-    versions("RNN", &[1, 7, 14, 22], |cx| build(cx, Kind::Rnn))
+    versions("RNN", &[1, 7, 14, 22], |cx| Ok(Box::new(build(cx, Kind::Rnn)?)))
         .chain(versions("GRU", &[1, 3, 7, 14, 22], build_gru))
         .chain(versions("LSTM", &[1, 7, 14, 22], build_lstm))
+        .chain(quantized::rows())
 }
