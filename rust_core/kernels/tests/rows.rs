@@ -40,7 +40,7 @@ fn sum(terms: &[f32]) -> f32 {
 fn one(op: Unary, x: f32) -> f32 {
     let mut y = x;
     // SAFETY: one element.
-    unsafe { unary(Isa::Baseline, op, &x, &mut y, 1) };
+    unsafe { unary(Isa::best(), op, &x, &mut y, 1) };
     y
 }
 
@@ -101,6 +101,8 @@ fn reductions_follow_the_lane_order() {
                 Reduction::L1,
                 Reduction::L2,
                 Reduction::SumSquare,
+                Reduction::LogSum,
+                Reduction::LogSumExp,
                 Reduction::Prod,
                 Reduction::Max,
                 Reduction::Min,
@@ -117,6 +119,13 @@ fn reductions_follow_the_lane_order() {
                         Reduction::L1 => sum(&terms.iter().map(|x| x.abs()).collect::<Vec<_>>()),
                         Reduction::L2 => sum(&squares).sqrt(),
                         Reduction::SumSquare => sum(&squares),
+                        Reduction::LogSum => one(Unary::Log, sum(&terms)),
+                        Reduction::LogSumExp => {
+                            let m = terms.iter().fold(f32::NEG_INFINITY, |a, &b| greater(a, b));
+                            let m = if m.is_finite() { m } else { 0.0 };
+                            let exponentials: Vec<f32> = terms.iter().map(|x| one(Unary::Exp, x - m)).collect();
+                            m + one(Unary::Log, sum(&exponentials))
+                        }
                         Reduction::Prod => lanes(&terms, |a, b| a * b, 1.0),
                         Reduction::Max => terms.iter().fold(f32::NEG_INFINITY, |a, &b| greater(a, b)),
                         Reduction::Min => -terms.iter().fold(f32::NEG_INFINITY, |a, &b| greater(a, -b)),
