@@ -24,6 +24,7 @@ pub mod pool;
 pub mod qgemm;
 pub mod quantize;
 pub mod reduce;
+pub mod remainder;
 pub mod resize;
 pub mod scan;
 pub mod scatter;

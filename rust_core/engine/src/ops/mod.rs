@@ -4,6 +4,7 @@ use crate::operator::Row;
 
 pub mod activation;
 pub mod axes;
+pub mod bitwise;
 pub mod cast;
 pub mod constant;
 pub mod control_flow;
@@ -42,6 +43,7 @@ pub fn rows() -> impl Iterator<Item = Row> {
         .chain(shape::rows())
         .chain(indexing::rows())
         .chain(logical::rows())
+        .chain(bitwise::rows())
         .chain(cast::rows())
         .chain(constant::rows())
         .chain(dropout::rows())
