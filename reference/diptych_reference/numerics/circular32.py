@@ -44,7 +44,7 @@ def tan(x: Array) -> Array:
 
 
 def asin(x: Array) -> Array:
-    """Arc sine; NaN outside [-1, 1]. Above 1/2 by the half angle: pi/2 - 2 asin(sqrt((1 - a) / 2))."""
+    """Arc sine; NaN outside [-1, 1]. Above 1/2 by the half angle, pi/2 less twice `half_angle`."""
     a = np.abs(x).astype(np.float64)
     y = np.where(a <= 0.5, odd(c.ASIN_F32, a), HALF_PI - 2.0 * half_angle(a))
     return with_sign(y.astype(F32), x)

@@ -39,7 +39,7 @@ def tail(coefficients: tuple[float, ...], a: Array, z: Array) -> Array:
 
 
 def divide(high: Array, low: Array, divisor: Array, divisor_low: Array) -> tuple[Array, Array]:
-    """(q, e): (high + low) / (divisor + divisor_low) is nearly q + e. Where q is no number or infinite, e is anything."""
+    """(q, e): (high + low) / (divisor + divisor_low) is nearly q + e. Where q is not finite, e is anything."""
     q = high / divisor
     p, error = two_product(q, divisor)
     return q, (((high - p) - error) + (low - q * divisor_low)) / divisor
@@ -74,7 +74,7 @@ def half_angle(a: Array) -> tuple[Array, Array]:
 
 
 def asin(x: Array) -> Array:
-    """Arc sine; NaN outside [-1, 1]. Above 1/2 pi/2 - 2 asin(sqrt((1 - a) / 2))."""
+    """Arc sine; NaN outside [-1, 1]. Above 1/2 pi/2 less twice `half_angle`."""
     a = np.abs(x)
     s, low = half_angle(a)
     high, error = two_sum(np.full_like(a, c.HALF_PI_F64[0]), -2.0 * s)
@@ -98,7 +98,7 @@ ATAN_STARTS = ((0.0, 0.0), c.ATAN_HALF, tuple(0.5 * p for p in c.HALF_PI_F64), c
 
 
 def atan(x: Array) -> Array:
-    """Arc tangent: atan(t) + atan(b) with t = (a - b) / (1 + a b) for b = 0, 1/2, 1, 3/2 and infinity (t = -1 / a)."""
+    """Arc tangent, that of b more than of t = (a - b) / (1 + a b), b being 0, 1/2, 1, 3/2 or infinity (t = -1 / a)."""
     a = np.abs(x)
     numerator, divisor, start, start_low = a, np.ones_like(a), np.zeros_like(a), np.zeros_like(a)
     nearest = ((a + a) - 1.0, 2.0 + a), (a - 1.0, a + 1.0), (a - 1.5, 1.0 + 1.5 * a), (np.full_like(a, -1.0), a)

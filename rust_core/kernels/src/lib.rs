@@ -7,7 +7,9 @@
 
 pub mod batch_norm;
 pub mod cast;
+pub mod chain;
 pub mod conv;
+pub mod determinant;
 pub mod elementwise;
 pub mod epilogue;
 pub mod functions;

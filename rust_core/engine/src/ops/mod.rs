@@ -13,6 +13,7 @@ pub mod dropout;
 pub mod elements;
 pub mod elementwise;
 pub mod indexing;
+pub mod linear;
 pub mod logical;
 pub mod matmul;
 pub mod mover;
@@ -30,6 +31,7 @@ pub mod windows;
 /// Every row of every family.
 pub fn rows() -> impl Iterator<Item = Row> {
     matmul::rows()
+        .chain(linear::rows())
         .chain(conv::rows())
         .chain(pool::rows())
         .chain(resize::rows())
