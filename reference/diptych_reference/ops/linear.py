@@ -63,8 +63,6 @@ def labels_of(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:
     letters = before + after
     if len(set(letters)) < len(letters) or not set(letters) <= set("".join(terms)):
         raise InvalidModelError(f"equation {equation!r}: output letters must be distinct and from the operands")
-    if ellipsis and not dots:
-        raise InvalidModelError(f"equation {equation!r}: the output needs the '...' of the operands")
     return terms, before + (ellipsis if dots else "") + after
 
 
@@ -111,9 +109,9 @@ def contract(a: Array, a_labels: str, b: Array, b_labels: str, needed: set[str])
     kept = "".join(label for label in a_labels if label in needed) + "".join(
         label for label in b_labels if label not in a_labels
     )
-    factors = [aligned(x, labels, chained, kept) for x, labels in ((a, a_labels), (b, b_labels))]
-    shape = np.broadcast_shapes(*(factor.shape[1:] for factor in factors))
-    return fma_chain(*factors, np.zeros(shape, a.dtype)), kept
+    left, right = aligned(a, a_labels, chained, kept), aligned(b, b_labels, chained, kept)
+    start = np.zeros(np.broadcast_shapes(left.shape[1:], right.shape[1:]), a.dtype)
+    return fma_chain(left, right, start), kept
 
 
 def aligned(x: Array, labels: str, chained: Sequence[str], kept: str) -> Array:

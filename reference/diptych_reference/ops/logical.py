@@ -109,7 +109,8 @@ def is_nan(x: Array) -> Array:
 def is_inf(x: Array, *, detect_negative: int = 1, detect_positive: int = 1) -> Array:
     """Whether `x` is an infinity of a sign that is asked for. Of the float8 types only the E5M2 without UZ has any."""
     wide = numbers(x)
-    return ((wide == np.inf) & bool(detect_positive)) | ((wide == -np.inf) & bool(detect_negative))
+    found = ((wide == np.inf) & bool(detect_positive)) | ((wide == -np.inf) & bool(detect_negative))
+    return np.asarray(found)
 
 
 def numbers(x: Array) -> Array:

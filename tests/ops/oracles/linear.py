@@ -17,8 +17,8 @@ def einsum(case: Case) -> list[Expected | None]:
     """NumPy's in long double. Each pair adds a chain or a lane sum over some letters: their lengths bound its depth."""
     equation = case.attributes["equation"].replace(" ", "")
     operands = [wide(x) for x in case.inputs]
-    exact = np.asarray(np.einsum(equation, *operands))
-    magnitude = np.asarray(np.einsum(equation, *map(np.abs, operands)))
+    exact = np.asarray(np.einsum(equation, *operands, optimize=True))
+    magnitude = np.asarray(np.einsum(equation, *map(np.abs, operands), optimize=True))
     longest = max((n for x in operands for n in x.shape), default=1)
     letters = len({c for c in equation if c.isalpha()})
     depth = len(operands) + sum(x.ndim for x in operands) + longest ** min(letters, 3)

@@ -107,7 +107,7 @@ def value_bits(dtype: Any) -> int:
     """Bits of an element."""
     name = onnx_name(dtype)
     small = {"int4": 4, "uint4": 4, "float4e2m1": 4, "int2": 2, "uint2": 2, "string": 0}
-    return small.get(name, 8 * dtype.itemsize)
+    return small.get(name, 8 * int(dtype.itemsize))
 
 
 @shape_rule("Max", "Mean", "Min", "Sum")

@@ -12,7 +12,7 @@ LENGTHS = (2, 3, 1, 0, 5, 17)
 PATTERNS = (  # what models use, and every kind of axis: chained, in both, in one alone, broadcast
     "ij,jk->ik", "ij,jk", "bij,bjk->bik", "bhid,bhjd->bhij", "bhij,bhjd->bhid", "bihd,bjhd->bhij", "bid,de->bie",
     "i,j->ij", "i,j->ji", "ij,ij->ij", "ij,ij->i", "ij,ij", "i,i", "ij,kj->ki", "ji,jk->ik", "ij->ji", "ij->i", "ij->j",
-    "ii->i", "ii", "iji->j", "ij->", "...ij,...jk->...ik", "...i->...", "i...->...i", "...,...", "...i,i",
+    "ii->i", "ii", "iji->j", "ij->", "...ij,...jk->...ik", "...i->...", "i...->...i", "...,...", "...i,i", "...i->i",
     "a...b,b->a...",
     "ij,jk,kl->il", "ij,jk,kl", "i,i,i->i", "i,j,k->kji", "bij,ij,j->b", "ij,kl,jl->ik", "B a , a B -> a", ",ij->ji",
     "bi,bi->b", "ijk,kj->i", "ikjl,kl->ij",
@@ -55,7 +55,7 @@ def random_equation(s: Sketch) -> str:
     used = sorted(set(left) - set(".,"))
     order = [used[i] for i in shapes.permutation(s.draw, len(used))][: s.integer(0, len(used))]
     at = s.integer(0, len(order))
-    return f"{left}->{''.join(order[:at])}{'...' if '...' in left else ''}{''.join(order[at:])}"
+    return f"{left}->{''.join(order[:at])}{'...' if '...' in left and s.integer(0, 3) else ''}{''.join(order[at:])}"
 
 
 @shape_rule("Det")

@@ -105,9 +105,6 @@ impl Equation {
         let implicit = Term { before: Vec::new(), after: Some(letters.iter().copied().filter(once).collect()) };
         letters.dedup();
         let output = output.as_ref().unwrap_or(&implicit);
-        if hidden > 0 && output.after.is_none() {
-            return Err(Error::invalid_model(format!("equation '{text}': the output needs the '...' of the operands")));
-        }
         let number = |letter| hidden + letters.partition_point(|&l| l < letter);
         Ok(Labels {
             terms: terms.iter().map(|term| term.axes(hidden, number)).collect(),
@@ -133,6 +130,7 @@ mod tests {
         assert_eq!(labels("bA", &[2]), Some((vec![vec![1, 0]], vec![0, 1])));
         assert_eq!(labels("ii", &[2]), Some((vec![vec![0, 0]], vec![])));
         assert_eq!(labels("a...b,...", &[4, 2]), Some((vec![vec![2, 0, 1, 3], vec![0, 1]], vec![0, 1, 2, 3])));
+        assert_eq!(labels("...i->i", &[2]), Some((vec![vec![0, 1]], vec![1])));
         assert_eq!(labels(",i", &[0, 1]), Some((vec![vec![], vec![0]], vec![0])));
     }
 
@@ -141,7 +139,6 @@ mod tests {
         for (text, ranks) in [
             ("ij", &[1][..]),
             ("i,j", &[1]),
-            ("...i->i", &[2]),
             ("...,...", &[1, 2]),
             ("i......", &[1]),
             ("i->j", &[1]),
@@ -152,6 +149,5 @@ mod tests {
         ] {
             assert!(labels(text, ranks).is_none(), "{text}");
         }
-        assert!(labels("...i->i", &[1]).is_some());
     }
 }

@@ -155,8 +155,12 @@ impl Planner<'_> {
         element_count(&self.shape(axes))
     }
 
-    /// Where `axes` of a view lie: the one stride of all of them together, if there is one; `lone` if they have one element.
+    /// Where `axes` of a view lie: the one stride of all of them together, if there is one; `lone` if they have one element
+    /// or none.
     fn merged(&self, view: &View, axes: &[usize], lone: usize) -> Option<isize> {
+        if axes.iter().any(|&label| self.sizes[label] == 0) {
+            return Some(lone as isize);
+        }
         let mut found: Option<isize> = None;
         let mut inner = 1;
         for &label in axes.iter().rev().filter(|&&label| self.sizes[label] != 1) {
