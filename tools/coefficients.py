@@ -121,6 +121,13 @@ def of_square(f: Function) -> Function:
     return lambda z: f(mp.sqrt(z))
 
 
+def odd_tail(name: str, spelled: str, f: Function, bound: Real | str, degree: int) -> Fit:
+    """What an odd function `f` adds to its argument, `(f(x) / x - 1) / x^2`, on |x| <= bound. Evaluated in binary64."""
+    high = mp.mpf(bound)
+    doc = f"({spelled}(x) / x - 1) / x^2 in x^2, |x| <= {mp.nstr(high, 4)}"
+    return Fit(name, 64, doc, of_square(lambda x: (f(x) / x - 1) / x**2), mp.mpf(0), high**2, degree, lambda z: z)
+
+
 HALF_LN2 = mp.log(2) / 2
 LOG_LOW, LOG_HIGH = mp.sqrt("0.5") - 1, mp.sqrt(2) - 1
 S_MAX = LOG_HIGH / (2 + LOG_HIGH)  # largest |f / (2 + f)|
@@ -161,6 +168,16 @@ FITS = [
         mp.mpf(0), (QUARTER_PI * SLACK) ** 2, 6, lambda z: z),
     Fit("COS_F64", 64, "(cos(r) - 1 + r^2 / 2) / r^4 in r^2", of_square(lambda r: (mp.cos(r) - 1 + r**2 / 2) / r**4),
         mp.mpf(0), (QUARTER_PI * SLACK) ** 2, 5, lambda z: z**2),
+    odd_tail("ASIN_F32", "asin", mp.asin, "0.5", 7),
+    odd_tail("ATAN_F32", "atan", mp.atan, mp.tan(mp.pi / 8) * SLACK, 6),
+    odd_tail("ATANH_F32", "atanh", mp.atanh, "0.5", 7),
+    odd_tail("ASINH_F32", "asinh", mp.asinh, "0.5", 6),
+    odd_tail("SINH_F32", "sinh", mp.sinh, "1", 4),
+    odd_tail("ASIN_F64", "asin", mp.asin, "0.5", 13),
+    odd_tail("ATAN_F64", "atan", mp.atan, mp.mpf(7) / 16 * SLACK, 11),
+    odd_tail("ATANH_F64", "atanh", mp.atanh, "0.5", 13),
+    odd_tail("ASINH_F64", "asinh", mp.asinh, "0.5", 12),
+    odd_tail("SINH_F64", "sinh", mp.sinh, "1", 7),
 ]  # fmt: skip
 
 ERF_PIECES = range(1, 12)  # piece j: j/2 <= |x| < (j + 1)/2
@@ -193,6 +210,9 @@ def constants() -> list[tuple[str, int, str, list[Real]]]:
         ("TWO_OVER_PI", 64, "2 / pi", [round_to_format(2 / mp.pi, 64)]),
         ("HALF_PI_F32", 64, "pi / 2 = sum; the head has 29 bits", split(half_pi, 29, 64)),
         ("HALF_PI_F64", 64, "pi / 2 = sum, each rounded to nearest", split(half_pi, 53, 64)),
+        ("LN2_ROUNDED", 64, "ln 2, rounded to nearest", [round_to_format(ln2, 64)]),
+        ("ATAN_HALF", 64, "atan(1/2) = sum, each rounded to nearest", split(mp.atan(mp.mpf("0.5")), 53, 64)),
+        ("ATAN_THREE_HALVES", 64, "atan(3/2) = sum, each rounded to nearest", split(mp.atan(mp.mpf("1.5")), 53, 64)),
         ("TWO_THIRDS", 64, "2 / 3 = sum, each rounded to nearest", split(mp.mpf(2) / 3, 53, 64)),
     ]
 

@@ -11,8 +11,8 @@ from diptych.testing import Case, Row, catalogue, on_engine, on_reference, opera
 from diptych.testing.catalogue import is_newest_meaning
 
 MOVES = {
-    "Concat", "Constant", "ConstantOfShape", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Identity",
-    "Pad",
+    "BitCast", "Concat", "Constant", "ConstantOfShape", "Expand", "Flatten", "Gather", "GatherElements", "GatherND",
+    "Identity", "Pad",
     "Reshape", "Slice", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze", "Where",
 }  # fmt: skip
 FLOATS = ("float32", "float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")

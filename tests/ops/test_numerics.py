@@ -210,6 +210,15 @@ FUNCTIONS: dict[str, tuple[Callable[[Any], Any], float, float]] = {
     "softplus": (lambda x: mp.log1p(mp.exp(x)), 2, 2),
     "sin": (mp.sin, 1, 1),
     "cos": (mp.cos, 1, 1),
+    "tan": (mp.tan, 1, 1.5),
+    "asin": (mp.asin, 1, 1),
+    "acos": (mp.acos, 1, 1),
+    "atan": (mp.atan, 1, 1),
+    "sinh": (mp.sinh, 1, 1.5),
+    "cosh": (mp.cosh, 1, 1.5),
+    "asinh": (mp.asinh, 1, 1),
+    "acosh": (mp.acosh, 1, 1),
+    "atanh": (mp.atanh, 1, 1),
 }
 
 
@@ -227,7 +236,12 @@ def samples(name: str, dtype: type) -> Array:
     scales = [1.0, 5.0, 30.0, 110.0] + ([750.0] if dtype is np.float64 else [])
     parts = [RANDOM.uniform(-s, s, 150) for s in scales]
     parts.append(RANDOM.choice([-1, 1], 150) * 10.0 ** RANDOM.uniform(-30, 0, 150))
-    if name in ("sin", "cos"):
+    if name in ("asin", "acos", "atanh"):  # what is inside [-1, 1], and numbers next to its ends
+        ends = 1 - 10.0 ** RANDOM.uniform(-16, 0, 300)
+        return np.concatenate([parts[0], parts[-1], ends, -ends]).astype(dtype)
+    if name == "acosh":
+        parts = [1 + 10.0 ** RANDOM.uniform(-16, 2, 450), 10.0 ** RANDOM.uniform(0, 38, 150)]
+    if name in ("sin", "cos", "tan"):
         parts.append(RANDOM.integers(1, 10**6, 150) * (np.pi / 2))
         parts.append(10.0 ** RANDOM.uniform(0, 38 if dtype is np.float32 else 300, 150))
     x = np.concatenate(parts).astype(dtype)
@@ -244,6 +258,60 @@ def test_elementary_functions_keep_their_bound(name: str, dtype: type) -> None:
     with mp.workdps(60):
         worst = max(ulps(got, exact(mp.mpf(at)), dtype) for at, got in zip(x.tolist(), y.tolist(), strict=True))
     assert worst <= bounds[dtype is np.float64]
+
+
+CIRCULAR = ("tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh")
+LIBM = {name: getattr(np, name.replace("as", "arcs").replace("ac", "arcc").replace("at", "arct")) for name in CIRCULAR}
+
+
+def worst_ulps(name: str, x: Array, wide: Any) -> float:
+    """The largest error of a function in ULP of x's type, against the C library's in a wider type."""
+    y = getattr(numerics, name)(x)
+    with np.errstate(all="ignore"):
+        exact = LIBM[name](x.astype(wide))
+        rounded_exact = exact.astype(x.dtype)
+    assert (np.isnan(exact) == np.isnan(y.astype(wide))).all()
+    finite = np.isfinite(y) & np.isfinite(rounded_exact)
+    same = (y == rounded_exact) | (y != y)
+    assert same[~finite].all()
+    info = ml_dtypes.finfo(x.dtype)  # type: ignore[no-untyped-call]
+    exponent = np.frexp(np.abs(exact[finite]))[1] - (info.nmant + 1)
+    unit = np.ldexp(wide(1), np.maximum(exponent, round(math.log2(float(info.smallest_subnormal)))))
+    return float(np.max(np.abs(y[finite].astype(wide) - exact[finite]) / unit, initial=0))
+
+
+@pytest.mark.parametrize("name", CIRCULAR)
+def test_circular_functions_of_every_16_bit_number(name: str) -> None:
+    every = np.arange(1 << 16, dtype=np.uint16)
+    for dtype in (np.dtype(np.float16), BFLOAT16):
+        assert worst_ulps(name, every.view(dtype), np.float64) <= 0.501
+
+
+@pytest.mark.parametrize("name", CIRCULAR)
+def test_circular_functions_of_many_numbers(name: str) -> None:
+    """Random patterns, numbers about 1 and -1, and some of moderate size: nearly all rounded right in binary32."""
+    near = np.concatenate(
+        [RANDOM.uniform(-1, 1, 200_000), RANDOM.uniform(-100, 100, 200_000), np.linspace(0.999, 1.001, 100_000)]
+    )
+    patterns = RANDOM.integers(0, 2**32, 1_000_000, np.uint32).view(np.float32)
+    assert worst_ulps(name, np.concatenate([patterns, near.astype(np.float32)]), np.float64) <= 0.502
+    wide = np.concatenate([near, RANDOM.uniform(-720, 720, 50_000), 10.0 ** RANDOM.uniform(-300, 8, 50_000)])
+    assert worst_ulps(name, wide, np.longdouble) <= FUNCTIONS[name][2]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_tangent_beside_its_poles(dtype: type) -> None:
+    """The numbers next to odd multiples of pi/2, of every size, where the result is greatest."""
+    with mp.workdps(400):
+        places = [mp.mpf(2 * int(10**k) + 1) * mp.pi / 2 for k in np.linspace(0, 37, 120)]
+        x = np.array([float(place) for place in places]).astype(dtype)
+        x = np.concatenate([x, np.nextafter(x, dtype(0)), np.nextafter(x, dtype(np.inf))])
+        exact = [mp.tan(mp.mpf(value)) for value in x.tolist()]
+        got = numerics.tan(x).tolist()
+        assert (
+            max(ulps(y, want, dtype) for y, want in zip(got, exact, strict=True))
+            <= FUNCTIONS["tan"][1 + (dtype is np.float64)]
+        )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -270,10 +338,23 @@ def test_special_values(dtype: Any) -> None:
         "sigmoid": [0.5, 0.5, 1, 0, nan],
         "sin": [0.0, -0.0, nan, nan, nan],
         "cos": [1, 1, nan, nan, nan],
+        "tan": [0.0, -0.0, nan, nan, nan],
+        "asin": [0.0, -0.0, nan, nan, nan],
+        "atan": [0.0, -0.0, math.pi / 2, -math.pi / 2, nan],
+        "sinh": [0.0, -0.0, inf, -inf, nan],
+        "cosh": [1, 1, inf, inf, nan],
+        "asinh": [0.0, -0.0, inf, -inf, nan],
+        "acosh": [nan, nan, inf, nan, nan],
+        "atanh": [0.0, -0.0, nan, nan, nan],
     }
     for name, values in expected.items():
         assert same_bits(getattr(numerics, name)(x), np.array(values, dtype)), name
     assert same_bits(numerics.softplus(x)[2:], np.array([inf, 0, nan], dtype))
+    ends = np.array([1, -1, 2, -2], dtype)
+    assert same_bits(numerics.acosh(ends)[[0, 1, 3]], np.array([0.0, nan, nan], dtype))
+    assert same_bits(numerics.atanh(ends), np.array([inf, -inf, nan, nan], dtype))
+    assert same_bits(numerics.acos(ends), np.array([0.0, math.pi, nan, nan], dtype))
+    assert same_bits(numerics.asin(ends), np.array([math.pi / 2, -math.pi / 2, nan, nan], dtype))
 
 
 def test_thresholds_of_exp() -> None:

@@ -15,13 +15,39 @@ from diptych_reference.numerics.conversion import (
     to_integer,
     widen,
 )
-from diptych_reference.numerics.functions import cos, erf, exp, log, power, sigmoid, sin, softplus, tanh
+from diptych_reference.numerics.functions import (
+    acos,
+    acosh,
+    asin,
+    asinh,
+    atan,
+    atanh,
+    cos,
+    cosh,
+    erf,
+    exp,
+    log,
+    power,
+    sigmoid,
+    sin,
+    sinh,
+    softplus,
+    tan,
+    tanh,
+)
 from diptych_reference.numerics.multiply_add import fma, fma_chain
 from diptych_reference.numerics.sums import lane_product, lane_sum, sequential_product, sequential_sum
 
 __all__ = [
     "accumulator",
+    "acos",
+    "acosh",
+    "asin",
+    "asinh",
+    "atan",
+    "atanh",
     "cos",
+    "cosh",
     "erf",
     "exp",
     "fma",
@@ -40,7 +66,9 @@ __all__ = [
     "sequential_sum",
     "sigmoid",
     "sin",
+    "sinh",
     "softplus",
+    "tan",
     "tanh",
     "to_integer",
     "widen",

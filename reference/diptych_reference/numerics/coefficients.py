@@ -30,6 +30,18 @@ HALF_PI_F64 = (
     float.fromhex("0x1.921fb54442d18p+0"),
     float.fromhex("0x1.1a62633145c07p-54"),
 )
+# ln 2, rounded to nearest
+LN2_ROUNDED = float.fromhex("0x1.62e42fefa39efp-1")
+# atan(1/2) = sum, each rounded to nearest
+ATAN_HALF = (
+    float.fromhex("0x1.dac670561bb4fp-2"),
+    float.fromhex("0x1.a2b7f222f65e2p-56"),
+)
+# atan(3/2) = sum, each rounded to nearest
+ATAN_THREE_HALVES = (
+    float.fromhex("0x1.f730bd281f69bp-1"),
+    float.fromhex("0x1.007887af0cbbdp-56"),
+)
 # 2 / 3 = sum, each rounded to nearest
 TWO_THIRDS = (
     float.fromhex("0x1.5555555555555p-1"),
@@ -198,6 +210,132 @@ COS_F64 = (
     float.fromhex("-0x1.27e4f807e1394p-22"),
     float.fromhex("0x1.1ee9ea72a0f19p-29"),
     float.fromhex("-0x1.8fadd2c39d4b0p-37"),
+)
+# (asin(x) / x - 1) / x^2 in x^2, |x| <= 0.5: 2^-39.9
+ASIN_F32 = (
+    float.fromhex("0x1.555555479a9d3p-3"),
+    float.fromhex("0x1.333340bd35eb9p-4"),
+    float.fromhex("0x1.6db24e6db71f1p-5"),
+    float.fromhex("0x1.f2837694ddef3p-6"),
+    float.fromhex("0x1.6633ca73cd015p-6"),
+    float.fromhex("0x1.527bab124ec3cp-6"),
+    float.fromhex("0x1.fe946eeb30e34p-10"),
+    float.fromhex("0x1.0ddd4c20be20bp-5"),
+)
+# (atan(x) / x - 1) / x^2 in x^2, |x| <= 0.4144: 2^-40.2
+ATAN_F32 = (
+    float.fromhex("-0x1.5555554ef5c08p-2"),
+    float.fromhex("0x1.9999920eaae19p-3"),
+    float.fromhex("-0x1.2490c59227dffp-3"),
+    float.fromhex("0x1.c6d23dc876ecfp-4"),
+    float.fromhex("-0x1.708551b364932p-4"),
+    float.fromhex("0x1.1e669a6ba06e8p-4"),
+    float.fromhex("-0x1.36cd0a0866388p-5"),
+)
+# (atanh(x) / x - 1) / x^2 in x^2, |x| <= 0.5: 2^-37.3
+ATANH_F32 = (
+    float.fromhex("0x1.5555552de210cp-2"),
+    float.fromhex("0x1.9999c0738506ap-3"),
+    float.fromhex("0x1.248bc415efe6cp-3"),
+    float.fromhex("0x1.c829d2ea5aefep-4"),
+    float.fromhex("0x1.687511321a28ap-4"),
+    float.fromhex("0x1.8828b6d17492ep-4"),
+    float.fromhex("-0x1.7188c707d6f72p-10"),
+    float.fromhex("0x1.6e62c2277f237p-3"),
+)
+# (asinh(x) / x - 1) / x^2 in x^2, |x| <= 0.5: 2^-38.6
+ASINH_F32 = (
+    float.fromhex("-0x1.5555553958535p-3"),
+    float.fromhex("0x1.33331c4a7e65bp-4"),
+    float.fromhex("-0x1.6db07d9075dfap-5"),
+    float.fromhex("0x1.f0ee9a99f3fa3p-6"),
+    float.fromhex("-0x1.66bb6fbc416d1p-6"),
+    float.fromhex("0x1.e6a1057e91ed9p-7"),
+    float.fromhex("-0x1.aff0c27513cb4p-8"),
+)
+# (sinh(x) / x - 1) / x^2 in x^2, |x| <= 1.0: 2^-43.4
+SINH_F32 = (
+    float.fromhex("0x1.5555555578bbfp-3"),
+    float.fromhex("0x1.111110f1bc4bdp-7"),
+    float.fromhex("0x1.a01a25a391fc0p-13"),
+    float.fromhex("0x1.71cc2bfc558b5p-19"),
+    float.fromhex("0x1.b6994c304ffb6p-26"),
+)
+# (asin(x) / x - 1) / x^2 in x^2, |x| <= 0.5: 2^-59.3
+ASIN_F64 = (
+    float.fromhex("0x1.5555555555553p-3"),
+    float.fromhex("0x1.3333333333a5dp-4"),
+    float.fromhex("0x1.6db6db6d46e55p-5"),
+    float.fromhex("0x1.f1c71ca8ff51fp-6"),
+    float.fromhex("0x1.6e8b9ad916c53p-6"),
+    float.fromhex("0x1.1c4f8775cbae5p-6"),
+    float.fromhex("0x1.c980a9500de4dp-7"),
+    float.fromhex("0x1.7ba6517931995p-7"),
+    float.fromhex("0x1.36b47ad634d4fp-7"),
+    float.fromhex("0x1.484f55c372713p-7"),
+    float.fromhex("0x1.5540ef0b9e76ap-11"),
+    float.fromhex("0x1.97ddac36ca794p-6"),
+    float.fromhex("-0x1.add9f79d648f0p-6"),
+    float.fromhex("0x1.1403bc9b760fdp-5"),
+)
+# (atan(x) / x - 1) / x^2 in x^2, |x| <= 0.4377: 2^-59.5
+ATAN_F64 = (
+    float.fromhex("-0x1.5555555555552p-2"),
+    float.fromhex("0x1.9999999998fd4p-3"),
+    float.fromhex("-0x1.249249244584ep-3"),
+    float.fromhex("0x1.c71c71a142ed4p-4"),
+    float.fromhex("-0x1.745d11cb1a91cp-4"),
+    float.fromhex("0x1.3b132f8adb251p-4"),
+    float.fromhex("-0x1.1109087033266p-4"),
+    float.fromhex("0x1.e132b853bc1b7p-5"),
+    float.fromhex("-0x1.a9fbd2008ee2bp-5"),
+    float.fromhex("0x1.6b1f1137fa3f5p-5"),
+    float.fromhex("-0x1.05658f1895ccep-5"),
+    float.fromhex("0x1.c073e1a9ee30cp-7"),
+)
+# (atanh(x) / x - 1) / x^2 in x^2, |x| <= 0.5: 2^-58.5
+ATANH_F64 = (
+    float.fromhex("0x1.555555555554cp-2"),
+    float.fromhex("0x1.999999999b41bp-3"),
+    float.fromhex("0x1.24924923c3464p-3"),
+    float.fromhex("0x1.c71c722d27297p-4"),
+    float.fromhex("0x1.745d0862a4871p-4"),
+    float.fromhex("0x1.3b151844d0edcp-4"),
+    float.fromhex("0x1.10fa120c0bc0dp-4"),
+    float.fromhex("0x1.e3f25311d9f8dp-5"),
+    float.fromhex("0x1.9e4a73242f51bp-5"),
+    float.fromhex("0x1.e837305385b96p-5"),
+    float.fromhex("-0x1.636a6bfc925d1p-8"),
+    float.fromhex("0x1.669754086e6b1p-3"),
+    float.fromhex("-0x1.91f3938b95d22p-3"),
+    float.fromhex("0x1.edf19468c05b2p-3"),
+)
+# (asinh(x) / x - 1) / x^2 in x^2, |x| <= 0.5: 2^-59.3
+ASINH_F64 = (
+    float.fromhex("-0x1.5555555555554p-3"),
+    float.fromhex("0x1.333333333304dp-4"),
+    float.fromhex("-0x1.6db6db6d8e254p-5"),
+    float.fromhex("0x1.f1c71c5fc2b0bp-6"),
+    float.fromhex("-0x1.6e8ba08d6f7e6p-6"),
+    float.fromhex("0x1.1c4e920f7361dp-6"),
+    float.fromhex("-0x1.c993c7cb4863ep-7"),
+    float.fromhex("0x1.7a4be9c663dcdp-7"),
+    float.fromhex("-0x1.3e2c64d61d470p-7"),
+    float.fromhex("0x1.0a22e99a28847p-7"),
+    float.fromhex("-0x1.9e93e08242d32p-8"),
+    float.fromhex("0x1.01539ee703b58p-8"),
+    float.fromhex("-0x1.65fd91f8883cbp-10"),
+)
+# (sinh(x) / x - 1) / x^2 in x^2, |x| <= 1.0: 2^-56.5
+SINH_F64 = (
+    float.fromhex("0x1.5555555555555p-3"),
+    float.fromhex("0x1.1111111111111p-7"),
+    float.fromhex("0x1.a01a01a019fbdp-13"),
+    float.fromhex("0x1.71de3a557431bp-19"),
+    float.fromhex("0x1.ae645673dbc88p-26"),
+    float.fromhex("0x1.61246b209d934p-33"),
+    float.fromhex("0x1.ae7556989b0bdp-41"),
+    float.fromhex("0x1.9a7f528709ff7p-49"),
 )
 # erf(c + d) in d; row j - 1: j/2 <= |x| < (j + 1)/2 about c = (j + 1/2)/2, j = 1 .. 11: 2^-53.8
 ERF_PIECES = (

@@ -201,22 +201,32 @@ def two_over_pi_digits(q: Array, count: int) -> list[Array]:
     ]
 
 
-def power(x: Array, y: Array) -> Array:
-    """x^y for binary32 x and binary64 y, special cases as C's pow; x * x where y is 2. In binary64: 2^(y log2 |x|)."""
-    a = np.abs(x).astype(np.float64)
+def log2_f64(a: Array) -> Array:
+    """log2(a) in binary64, to about 2^-43 of itself, for positive finite normal `a`."""
     bits = a.view(np.int64)
-    e = (bits - 0x3FE6A09E667F3BCD) >> 52  # |x| = 2^e m, sqrt(1/2) <= m < sqrt(2)
+    e = (bits - 0x3FE6A09E667F3BCD) >> 52  # a = 2^e m, sqrt(1/2) <= m < sqrt(2)
     m = (bits - (e << 52)).view(np.float64)
     s = (m - 1.0) / (m + 1.0)
-    log2 = e.astype(np.float64) + s * horner_f64(c.LOG2_F32, s * s)
-    log2 = np.where(a == 0, -np.inf, np.where(a < np.inf, log2, a))
-    t = y * log2
-    t = np.where(t > 1000.0, 1000.0, np.where(t < -1000.0, -1000.0, t))  # far outside binary32
+    y: Array = e.astype(np.float64) + s * horner_f64(c.LOG2_F32, s * s)
+    return y
+
+
+def exp2_f64(t: Array) -> Array:
+    """2^t in binary64, to about 2^-40 of itself, for |t| <= 1000."""
     shifted = t + MAGIC_F64
     r = t - (shifted - MAGIC_F64)
     scale = ((shifted.view(np.int64) - np.float64(MAGIC_F64).view(np.int64) + 1023) << 52).view(np.float64)
-    value = ((1.0 + r * horner_f64(c.EXP2_F32, r)) * scale).astype(F32)
-    return np.where(y == 2.0, x * x, power_special_cases(x, y, value))
+    y: Array = (1.0 + r * horner_f64(c.EXP2_F32, r)) * scale
+    return y
+
+
+def power(x: Array, y: Array) -> Array:
+    """x^y for binary32 x and binary64 y, special cases as C's pow; x * x where y is 2. In binary64: 2^(y log2 |x|)."""
+    a = np.abs(x).astype(np.float64)
+    log2 = np.where(a == 0, -np.inf, np.where(a < np.inf, log2_f64(a), a))
+    t = y * log2
+    t = np.where(t > 1000.0, 1000.0, np.where(t < -1000.0, -1000.0, t))  # far outside binary32
+    return np.where(y == 2.0, x * x, power_special_cases(x, y, exp2_f64(t).astype(F32)))
 
 
 def power_special_cases(x: Array, y: Array, value: Array) -> Array:

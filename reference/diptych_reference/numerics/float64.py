@@ -59,18 +59,28 @@ def exp(x: Array) -> Array:
 
 def exp_of_sum(high: Array, low: Array) -> Array:
     """exp(high + low) for |high| <= 800 and a `low` that is small beside it."""
-    shifted = high * c.LOG2_E_F64 + MAGIC_F64
-    k = shifted - MAGIC_F64
-    r, rest = two_sum(high - k * c.LN2_F64[0], low - k * c.LN2_F64[1])  # the first difference is exact
-    y = 1.0 + (r + (rest + (r * r) * horner_f64(c.EXP_F64, r)))
-    n = shifted.view(np.int64) - np.float64(MAGIC_F64).view(np.int64)
+    n, r = exp_terms(high, low)
     half = n >> 1
-    scaled: Array = (y * power_of_two(half)) * power_of_two(n - half)
+    scaled: Array = ((1.0 + r) * power_of_two(half)) * power_of_two(n - half)
     return scaled
 
 
+def exp_terms(high: Array, low: Array) -> tuple[Array, Array]:
+    """(n, r) with exp(high + low) = 2^n (1 + r)."""
+    shifted = high * c.LOG2_E_F64 + MAGIC_F64
+    k = shifted - MAGIC_F64
+    r, rest = two_sum(high - k * c.LN2_F64[0], low - k * c.LN2_F64[1])  # the first difference is exact
+    n = shifted.view(np.int64) - np.float64(MAGIC_F64).view(np.int64)
+    return n, r + (rest + (r * r) * horner_f64(c.EXP_F64, r))
+
+
 def log_reduced(f: Array, e: Array) -> Array:
-    """log(2^e (1 + f)) for sqrt(1/2) - 1 <= f <= sqrt(2) - 1.
+    """log(2^e (1 + f)) for sqrt(1/2) - 1 <= f <= sqrt(2) - 1."""
+    return log_plus(f, e * c.LN2_F64[0], e * c.LN2_F64[1])
+
+
+def log_plus(f: Array, high: Array, low: Array) -> Array:
+    """log(1 + f) + high + low for f as above; `high` has few bits or is 0, `low` is small beside the sum.
 
     With s = f / (2 + f), log(1 + f) = 2s + s R(s^2); 2s is written f - s f, and s f as f^2/2 - s f^2/2, so that the
     rounding of s only touches small terms.
@@ -78,8 +88,8 @@ def log_reduced(f: Array, e: Array) -> Array:
     s = f / (2.0 + f)
     z = s * s
     half_square = (0.5 * f) * f
-    small = s * (half_square + z * horner_f64(c.LOG_F64, z)) + e * c.LN2_F64[1]
-    return e * c.LN2_F64[0] - ((half_square - small) - f)
+    small = s * (half_square + z * horner_f64(c.LOG_F64, z)) + low
+    return high - ((half_square - small) - f)
 
 
 def exponent_and_mantissa(x: Array) -> tuple[Array, Array]:
@@ -161,18 +171,28 @@ def cos(x: Array) -> Array:
 
 def sin_of_sum(r: Array, rest: Array) -> Array:
     """sin(r + rest), |r| <= pi/4."""
+    high, low = sin_terms(r, rest)
+    return high + low
+
+
+def sin_terms(r: Array, rest: Array) -> tuple[Array, Array]:
+    """The two numbers whose sum is sin(r + rest)."""
     z = r * r
-    y: Array = r + ((r * z) * horner_f64(c.SIN_F64, z) + (rest - (0.5 * z) * rest))
-    return y
+    return r, (r * z) * horner_f64(c.SIN_F64, z) + (rest - (0.5 * z) * rest)
 
 
 def cos_of_sum(r: Array, rest: Array) -> Array:
-    """cos(r + rest), |r| <= pi/4. The error of 1 - z/2 is added back."""
+    """cos(r + rest), |r| <= pi/4."""
+    high, low = cos_terms(r, rest)
+    return high + low
+
+
+def cos_terms(r: Array, rest: Array) -> tuple[Array, Array]:
+    """The two numbers whose sum is cos(r + rest): 1 - z/2, whose rounding error is added back, and the others."""
     z = r * r
     half = 0.5 * z
     w = 1.0 - half
-    y: Array = w + (((1.0 - w) - half) + ((z * z) * horner_f64(c.COS_F64, z) - r * rest))
-    return y
+    return w, ((1.0 - w) - half) + ((z * z) * horner_f64(c.COS_F64, z) - r * rest)
 
 
 def reduce_half_pi(x: Array) -> tuple[Array, Array, Array]:

@@ -1,4 +1,4 @@
-"""Elementary functions for every float type: float32.py and float64.py behind one name each.
+"""Elementary functions for every float type: float32.py, float64.py and circular*.py behind one name each.
 
 float16 and bfloat16 widen to binary32 and are rounded once at the end (docs/numerics.md, section 3).
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from diptych_reference.numerics import float32, float64
+from diptych_reference.numerics import circular32, circular64, float32, float64
 from diptych_reference.numerics.conversion import Array, is_float, round_to, to_integer, widen
 
 Function = Callable[[Array], Array]
@@ -63,6 +63,51 @@ def sin(x: Array) -> Array:
 def cos(x: Array) -> Array:
     """Cosine of x radians."""
     return _apply(float32.cos, float64.cos, x)
+
+
+def tan(x: Array) -> Array:
+    """Tangent of x radians."""
+    return _apply(circular32.tan, circular64.tan, x)
+
+
+def asin(x: Array) -> Array:
+    """Arc sine; NaN outside [-1, 1]."""
+    return _apply(circular32.asin, circular64.asin, x)
+
+
+def acos(x: Array) -> Array:
+    """Arc cosine; NaN outside [-1, 1]."""
+    return _apply(circular32.acos, circular64.acos, x)
+
+
+def atan(x: Array) -> Array:
+    """Arc tangent."""
+    return _apply(circular32.atan, circular64.atan, x)
+
+
+def sinh(x: Array) -> Array:
+    """Hyperbolic sine."""
+    return _apply(circular32.sinh, circular64.sinh, x)
+
+
+def cosh(x: Array) -> Array:
+    """Hyperbolic cosine."""
+    return _apply(circular32.cosh, circular64.cosh, x)
+
+
+def asinh(x: Array) -> Array:
+    """Inverse hyperbolic sine."""
+    return _apply(circular32.asinh, circular64.asinh, x)
+
+
+def acosh(x: Array) -> Array:
+    """Inverse hyperbolic cosine; NaN below 1."""
+    return _apply(circular32.acosh, circular64.acosh, x)
+
+
+def atanh(x: Array) -> Array:
+    """Inverse hyperbolic tangent; +-1 gives an infinity, beyond them NaN."""
+    return _apply(circular32.atanh, circular64.atanh, x)
 
 
 def power(x: Array, y: Array) -> Array:

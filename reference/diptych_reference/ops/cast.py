@@ -46,7 +46,11 @@ def cast(input: Array, *, to: int, saturate: int = 1, round_mode: str = "up") ->
 
     `saturate` (19) is for float8 alone, `round_mode` (24; up, down, nearest) for float8e8m0.
     """
-    dtype = dtype_of(to)
+    return converted(input, dtype_of(to), saturate, round_mode)
+
+
+def converted(input: Array, dtype: np.dtype[Any], saturate: int, round_mode: str) -> Array:
+    """`input` as `dtype`."""
     if round_mode not in ("up", "down", "nearest"):
         raise InvalidModelError(f"round_mode {round_mode!r}: expected up, down or nearest")
     if input.dtype == dtype:
@@ -182,6 +186,12 @@ def parsed(text: str, pattern: re.Pattern[str], convert: Callable[[str], Any]) -
         return convert(text)
     except ValueError as error:  # Python bounds the digits of an int
         raise InvalidInputError(f"{text[:40]!r}…: {error}") from error
+
+
+@operator("CastLike", since=(15, 19, 21, 23, 24, 25))
+def cast_like(input: Array, target_type: Array, *, saturate: int = 1, round_mode: str = "up") -> Array:
+    """Cast to the element type of `target_type`, whose elements do not matter."""
+    return converted(input, target_type.dtype, saturate, round_mode)
 
 
 @operator("Cast", since=1)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from diptych_reference import numerics
-from diptych_reference.errors import ShapeError
+from diptych_reference.errors import InvalidModelError, ShapeError
 from diptych_reference.numerics import is_float, maximum, minimum, round_to, widen
 from diptych_reference.operator import Array, operator
 
@@ -96,6 +96,38 @@ def integer_quotient(a: Array, b: Array) -> Array:
     inexact_below = (floor * divisor != a) & ((a < 0) != (divisor < 0))
     quotient = floor + inexact_below.astype(a.dtype)
     return np.asarray(np.where(zero, np.zeros_like(a), np.where(minus_one, np.zeros_like(a) - a, quotient)))
+
+
+@operator("Mod", since=28)
+def mod(a: Array, b: Array, *, fmod: int = 0) -> Array:
+    """The rest of `a / b` with the quotient rounded down (fmod=0: sign of `b`) or toward zero (fmod=1: sign of `a`).
+
+    Integers: `x mod 0 = 0`. Floats: the truncating rest r is exact; of the other sign than b, it becomes `rn(r + b)`,
+    and a zero takes the sign of b.
+    """
+    if fmod not in (0, 1):
+        raise InvalidModelError(f"fmod is {fmod}, expected 0 or 1")
+    if is_float(a.dtype):
+        return rounded(np.fmod if fmod else floored_rest, a, b)  # C's fmod is exact: there is nothing to round
+    rest = a - integer_quotient(a, b) * b
+    rest = np.where(b == 0, np.zeros_like(rest), rest)
+    other_sign = (rest != 0) & ((rest < 0) != (b < 0))
+    return rest if fmod else np.asarray(np.where(other_sign, rest + b, rest))
+
+
+def floored_rest(a: Array, b: Array) -> Array:
+    """`a - floor(a / b) * b` of floats."""
+    rest = np.fmod(a, b)
+    other_sign = (rest != 0) & (np.signbit(rest) != np.signbit(b))
+    return np.where(rest == 0, np.copysign(np.zeros_like(rest), b), np.where(other_sign, rest + b, rest))
+
+
+@operator("Mod", since=(10, 13))
+def mod_10(a: Array, b: Array, *, fmod: int = 0) -> Array:
+    """Mod that takes floats with fmod=1 alone."""
+    if is_float(a.dtype) and fmod == 0:
+        raise InvalidModelError("Mod of floats before opset 28 needs fmod=1")
+    return mod(a, b, fmod=fmod)
 
 
 @operator("Abs", since=(6, 13))
@@ -238,6 +270,60 @@ def cos(x: Array) -> Array:
     return rounded(numerics.cos, x)
 
 
+@operator("Tan", since=(7, 22))
+def tan(input: Array) -> Array:
+    """The tangent of `input` radians."""
+    return rounded(numerics.tan, input)
+
+
+@operator("Asin", since=(7, 22))
+def asin(input: Array) -> Array:
+    """The arc sine, NaN outside [-1, 1]."""
+    return rounded(numerics.asin, input)
+
+
+@operator("Acos", since=(7, 22))
+def acos(input: Array) -> Array:
+    """The arc cosine, NaN outside [-1, 1]."""
+    return rounded(numerics.acos, input)
+
+
+@operator("Atan", since=(7, 22))
+def atan(input: Array) -> Array:
+    """The arc tangent."""
+    return rounded(numerics.atan, input)
+
+
+@operator("Sinh", since=(9, 22))
+def sinh(input: Array) -> Array:
+    """The hyperbolic sine."""
+    return rounded(numerics.sinh, input)
+
+
+@operator("Cosh", since=(9, 22))
+def cosh(input: Array) -> Array:
+    """The hyperbolic cosine."""
+    return rounded(numerics.cosh, input)
+
+
+@operator("Asinh", since=(9, 22))
+def asinh(input: Array) -> Array:
+    """The inverse hyperbolic sine."""
+    return rounded(numerics.asinh, input)
+
+
+@operator("Acosh", since=(9, 22))
+def acosh(input: Array) -> Array:
+    """The inverse hyperbolic cosine, NaN below 1."""
+    return rounded(numerics.acosh, input)
+
+
+@operator("Atanh", since=(9, 22))
+def atanh(input: Array) -> Array:
+    """The inverse hyperbolic tangent, NaN beyond +-1."""
+    return rounded(numerics.atanh, input)
+
+
 @operator("Erf", since=(9, 13))
 def erf(x: Array) -> Array:
     """The error function. Integers: in binary64, then toward zero."""
@@ -258,6 +344,12 @@ def through_float64(program: Callable[[Array], Array], x: Array) -> Array:
 def sum_(data_0: Array, *data: Array) -> Array:
     """The sum of the inputs, left to right."""
     return rounded(lambda *operands: reduce(np.add, operands), data_0, *data)
+
+
+@operator("Mean", since=(8, 13))
+def mean(data_0: Array, *data: Array) -> Array:
+    """`rn(sum / n)`, the sum left to right, n the number of inputs."""
+    return rounded(lambda *operands: reduce(np.add, operands) / operands[0].dtype.type(len(operands)), data_0, *data)
 
 
 @operator("Max", since=(8, 12, 13))
@@ -283,6 +375,12 @@ def same_shapes(data: tuple[Array, ...]) -> tuple[Array, ...]:
 def sum_1(data_0: Array, *data: Array, consumed_inputs: Any = None) -> Array:
     """Sum of inputs of one shape."""
     return sum_(*same_shapes((data_0, *data)))
+
+
+@operator("Mean", since=(1, 6))
+def mean_1(data_0: Array, *data: Array, consumed_inputs: Any = None) -> Array:
+    """Mean of inputs of one shape."""
+    return mean(*same_shapes((data_0, *data)))
 
 
 @operator("Max", since=(1, 6))

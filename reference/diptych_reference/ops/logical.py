@@ -99,6 +99,25 @@ def less_or_equal(a: Array, b: Array) -> Array:
     return np.asarray(widen(a) <= widen(b))
 
 
+@operator("IsNaN", since=(9, 13, 20))
+def is_nan(x: Array) -> Array:
+    """Whether `x` is NaN. float8 types have one or several codes for it."""
+    return np.isnan(numbers(x))
+
+
+@operator("IsInf", since=(10, 20))
+def is_inf(x: Array, *, detect_negative: int = 1, detect_positive: int = 1) -> Array:
+    """Whether `x` is an infinity of a sign that is asked for. Of the float8 types only the E5M2 without UZ has any."""
+    wide = numbers(x)
+    found = ((wide == np.inf) & bool(detect_positive)) | ((wide == -np.inf) & bool(detect_negative))
+    return np.asarray(found)
+
+
+def numbers(x: Array) -> Array:
+    """The elements in a type that NumPy classifies: float8 in binary32, exactly."""
+    return x.astype(np.float32) if x.dtype.itemsize == 1 else widen(x)
+
+
 @operator("Where", since=(9, 16))
 def where(condition: Array, x: Array, y: Array) -> Array:
     """`x` where `condition` holds, else `y`; the bits are kept."""

@@ -13,6 +13,8 @@ pub trait Integer: Copy + Default + PartialOrd + Send + Sync + 'static {
     fn wrapping_mul(self, other: Self) -> Self;
     /// Toward zero; x / 0 = 0, the least number / -1 is itself.
     fn quotient(self, divisor: Self) -> Self;
+    /// The rest of that division, with the sign of self; x rem 0 = 0.
+    fn remainder(self, divisor: Self) -> Self;
     /// The low bits of a count.
     fn from_count(count: usize) -> Self;
     /// Nearest, ties to even.
@@ -39,6 +41,8 @@ macro_rules! integer {
         fn wrapping_mul(self, other: Self) -> Self { <$type>::wrapping_mul(self, other) }
         #[inline(always)]
         fn quotient(self, divisor: Self) -> Self { if divisor == 0 { 0 } else { self.wrapping_div(divisor) } }
+        #[inline(always)]
+        fn remainder(self, divisor: Self) -> Self { if divisor == 0 { 0 } else { self.wrapping_rem(divisor) } }
         #[inline(always)]
         fn from_count(count: usize) -> Self { count as $type }
         #[inline(always)]
@@ -111,6 +115,13 @@ impl<T: Integer> Map<T> {
     }
 }
 
+/// The rest of the division rounded down, with the sign of `b`; a mod 0 = 0.
+#[inline]
+pub fn modulo<T: Integer>(a: T, b: T) -> T {
+    let (zero, rest) = (T::default(), a.remainder(b));
+    if rest != zero && (rest < zero) != (b < zero) { rest.wrapping_add(b) } else { rest }
+}
+
 /// `x ^ y`, wrapping, by repeated squaring. A negative exponent gives 0, but for the bases 1 and -1.
 #[inline]
 pub fn power<T: Integer, E: Integer>(x: T, y: E) -> T {
@@ -151,6 +162,16 @@ mod tests {
         assert_eq!([power(-1i32, -3i8), power(-1i32, -4i8), power(1i32, i8::MIN), power(2i32, -1i8)], [-1, 1, 1, 0]);
         assert_eq!(power(0i32, 0i64), 1);
         assert_eq!(power(0i32, -1i64), 0);
+    }
+
+    #[test]
+    fn rests_have_their_signs_and_never_trap() {
+        let cases = [(7, 3, 1, 1), (-7, 3, -1, 2), (7, -3, 1, -2), (-7, -3, -1, -1), (6, -3, 0, 0), (5, 0, 0, 0)];
+        for (a, b, truncated, floored) in cases {
+            assert_eq!((i32::remainder(a, b), modulo(a, b)), (truncated, floored), "{a} {b}");
+        }
+        assert_eq!((i64::remainder(i64::MIN, -1), modulo(i64::MIN, -1), modulo(i8::MIN, -1)), (0, 0, 0));
+        assert_eq!((modulo(250u8, 7), modulo(i8::MIN, i8::MAX)), (5, 126));
     }
 
     #[test]

@@ -7,7 +7,9 @@
 
 pub mod batch_norm;
 pub mod cast;
+pub mod chain;
 pub mod conv;
+pub mod determinant;
 pub mod elementwise;
 pub mod epilogue;
 pub mod functions;
@@ -24,6 +26,7 @@ pub mod qgemm;
 pub mod quantize;
 pub mod recurrent;
 pub mod reduce;
+pub mod remainder;
 pub mod requantize;
 pub mod resize;
 pub mod scan;

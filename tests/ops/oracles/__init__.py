@@ -2,6 +2,7 @@
 
 from tests.ops.oracles import (
     elementwise,
+    linear,
     matmul,
     normalization,
     quantization,
@@ -20,6 +21,7 @@ __all__ = [
     "Expected",
     "bounded",
     "elementwise",
+    "linear",
     "matmul",
     "normalization",
     "quantization",

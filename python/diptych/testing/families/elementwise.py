@@ -9,25 +9,29 @@ from onnx import TensorProto
 
 from diptych.testing import shapes
 from diptych.testing.sketch import Sketch, shape_rule
-from diptych.testing.values import Array, numpy_dtype, onnx_number
+from diptych.testing.values import Array, is_floating, numpy_dtype, onnx_name, onnx_number
 
 FACTORS = (0.5, 0.0, -1.5, 3.0, 0.01)  # alpha, beta: exact ones, signs, one that rounds
 
 
 @shape_rule(
-    "Abs", "Ceil", "Cos", "Erf", "Exp", "Floor", "HardSigmoid", "HardSwish", "LeakyRelu", "Log", "Neg", "Not",
-    "Reciprocal", "Relu", "Round", "Sigmoid", "Sign", "Sin", "Softplus", "Sqrt", "Tanh",
+    "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BitwiseNot", "Ceil", "Cos", "Cosh", "Erf", "Exp",
+    "Floor", "HardSigmoid", "HardSwish", "IsInf", "IsNaN", "LeakyRelu", "Log", "Neg", "Not", "Reciprocal", "Relu",
+    "Round", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Sqrt", "Tan", "Tanh",
 )  # fmt: skip
 def unary(s: Sketch) -> list[Any]:
     """One tensor."""
     x = s.tensor(s.shape())
     for name in ("alpha", "beta"):
         s.attribute(name, *FACTORS)
+    for name in ("detect_negative", "detect_positive"):
+        s.attribute(name, 0, 1)
     return [x]
 
 
 @shape_rule(
-    "Add", "And", "Div", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Mul", "Or", "Pow", "Sub", "Xor"
+    "Add", "And", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Div", "Equal", "Greater", "GreaterOrEqual", "Less",
+    "LessOrEqual", "Mul", "Or", "Pow", "Sub", "Xor",
 )  # fmt: skip
 def binary(s: Sketch) -> list[Any]:
     """Two tensors; before opset 7 the second one's axes are some of the first one's, if `broadcast` is set."""
@@ -65,7 +69,48 @@ def legacy_operand(s: Sketch, full: tuple[int, ...]) -> tuple[int, ...]:
     return full[start:end]
 
 
-@shape_rule("Max", "Min", "Sum")
+@shape_rule("Mod")
+def mod(s: Sketch) -> list[Any]:
+    """Two tensors that broadcast; before opset 28 floats need fmod=1. Quotients are great and small, and whole."""
+    if is_floating(s.dtype) and s.since < 28:
+        s.set("fmod", 1)
+    else:
+        s.attribute("fmod", 0, 1)
+    first, second = broadcast_pair(s, s.shape())
+    return [s.tensor(first), s.tensor(second)]
+
+
+@shape_rule("BitShift")
+def bit_shift(s: Sketch) -> list[Any]:
+    """Two tensors that broadcast; most counts are about the width of the type, some of them are negative."""
+    s.set("direction", s.choose("RIGHT", "LEFT"))
+    first, second = broadcast_pair(s, s.shape())
+    x, counts = s.tensor(first), s.tensor(second)
+    if s.coin():
+        width = 8 * s.dtype.itemsize
+        counts = (counts % s.dtype.type(width + 2)).astype(s.dtype)
+        if s.dtype.kind == "i" and s.coin():
+            counts = counts - s.dtype.type(1)
+    return [x, counts]
+
+
+@shape_rule("BitCast")
+def bit_cast(s: Sketch) -> list[Any]:
+    """One tensor and another type of as many bits."""
+    width = value_bits(s.dtype)
+    s.set("to", onnx_number(s.choose(*(dtype for dtype in s.row.types("T2") if value_bits(dtype) == width))))
+    x = s.tensor(s.shape())
+    return [x]
+
+
+def value_bits(dtype: Any) -> int:
+    """Bits of an element."""
+    name = onnx_name(dtype)
+    small = {"int4": 4, "uint4": 4, "float4e2m1": 4, "int2": 2, "uint2": 2, "string": 0}
+    return small.get(name, 8 * int(dtype.itemsize))
+
+
+@shape_rule("Max", "Mean", "Min", "Sum")
 def variadic(s: Sketch) -> list[Any]:
     """One to four tensors; before opset 8 of one shape."""
     full = s.shape()
@@ -102,12 +147,27 @@ def cast(s: Sketch) -> list[Any]:
     s.set("to", TensorProto.DataType.Name(number) if s.since == 1 else number)
     s.attribute("saturate", 1, 0)
     s.attribute("round_mode", "up", "down", "nearest")
+    return [castable(s, target)]
+
+
+@shape_rule("CastLike")
+def cast_like(s: Sketch) -> list[Any]:
+    """As Cast; of the second input only the type matters."""
+    targets = s.row.types("T2")
+    target = s.choose(*(t for t in targets if s.dtype != object or t.kind not in "bO"))
+    s.attribute("saturate", 1, 0)
+    s.attribute("round_mode", "up", "down", "nearest")
+    return [castable(s, target), s.tensor(s.shape(limit=16), target)]
+
+
+def castable(s: Sketch, target: Any) -> Array:
+    """A tensor that has a meaning as `target`."""
     if s.dtype != object:
-        return [s.tensor(s.shape())]
+        return s.tensor(s.shape())
     digits = (
         ("0", "1", "3", "+1") if target.kind in "iu" else ("0", "-0.0", "1.5", "-2e3", "nan", "-INF", ".5", "1e-45")
     )
     x = s.tensor(s.shape(limit=64), numpy_dtype("int32"))
     texts = s.tensor(x.shape, numpy_dtype("string"))
     texts.reshape(-1)[:] = [digits[i % len(digits)] for i in x.reshape(-1).tolist()]
-    return [texts]
+    return texts

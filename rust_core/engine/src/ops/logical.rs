@@ -132,6 +132,104 @@ impl Operator for Not {
     }
 }
 
+/// Bit patterns that a test of numbers looks for: `bits & mask` in `least ..= greatest`.
+#[derive(Clone, Copy)]
+struct Class {
+    mask: u64,
+    least: u64,
+    greatest: u64,
+}
+
+/// The NaNs of a floating-point type.
+fn nans(dtype: DType) -> Option<Class> {
+    let above = |mask: u64, infinity: u64| Class { mask, least: infinity + 1, greatest: mask };
+    Some(match dtype {
+        DType::F8E4M3FN => above(0x7f, 0x7e), // no infinity: the greatest number
+        DType::F8E4M3FNUZ | DType::F8E5M2FNUZ => Class { mask: 0xff, least: 0x80, greatest: 0x80 },
+        _ => above(u64::MAX >> (65 - dtype.bits()), infinity(dtype)?),
+    })
+}
+
+/// The infinities of the signs that are asked for.
+fn infinities(dtype: DType, negative: bool, positive: bool) -> Option<Class> {
+    let all = u64::MAX >> (64 - dtype.bits());
+    let none = Class { mask: 0, least: 1, greatest: 0 };
+    if matches!(dtype, DType::F8E4M3FN | DType::F8E4M3FNUZ | DType::F8E5M2FNUZ) {
+        return Some(none);
+    }
+    let plus = infinity(dtype)?;
+    let minus = plus | (all ^ (all >> 1));
+    Some(match (negative, positive) {
+        (true, true) => Class { mask: all >> 1, least: plus, greatest: plus },
+        (false, true) => Class { mask: all, least: plus, greatest: plus },
+        (true, false) => Class { mask: all, least: minus, greatest: minus },
+        (false, false) => none,
+    })
+}
+
+/// The bits of +infinity.
+fn infinity(dtype: DType) -> Option<u64> {
+    Some(match dtype {
+        DType::F32 => f32::INFINITY.to_bits().into(),
+        DType::F64 => f64::INFINITY.to_bits(),
+        DType::F16 => 0x7c00,
+        DType::BF16 => 0x7f80,
+        DType::F8E5M2 => 0x7c,
+        _ => return None,
+    })
+}
+
+/// The step that says of each number whether its bits are of a class.
+fn classify(cx: &PlanCx<'_>, class: impl Fn(DType) -> Option<Class>) -> Planned<Step> {
+    let (dtype, shape) = (cx.dtype(0)?, cx.shape(0)?);
+    let Some(class) = class(dtype) else {
+        return Err(Error::unsupported(format!("NaN and infinity of {dtype}")).into());
+    };
+    match dtype.bits() {
+        8 => classes::<u8>(shape, class),
+        16 => classes::<u16>(shape, class),
+        32 => classes::<u32>(shape, class),
+        _ => classes::<u64>(shape, class),
+    }
+}
+
+fn classes<W: Element + Into<u64>>(shape: &[usize], Class { mask, least, greatest }: Class) -> Planned<Step> {
+    KernelStep::new(DType::Bool, shape, move |cx| {
+        let x = cx.input::<W>(0);
+        cx.parallel_rows(cx.output::<Bool>(0), 1, GRAIN, |first, out, _| {
+            out.iter_mut().zip(&x[first..]).for_each(|(o, &x)| {
+                let bits = x.into() & mask;
+                *o = Bool(u8::from((least..=greatest).contains(&bits)));
+            });
+        })
+    })
+    .into()
+}
+
+struct IsNan;
+
+impl Operator for IsNan {
+    fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
+        classify(cx, nans)
+    }
+}
+
+struct IsInf {
+    negative: bool,
+    positive: bool,
+}
+
+impl Operator for IsInf {
+    fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
+        classify(cx, |dtype| infinities(dtype, self.negative, self.positive))
+    }
+}
+
+fn build_is_inf(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
+    let (negative, positive) = (cx.int("detect_negative", 1)? != 0, cx.int("detect_positive", 1)? != 0);
+    Ok(Box::new(IsInf { negative, positive }))
+}
+
 struct Where;
 
 /// Element by element, input 1 where input 0 is true, else input 2.
@@ -198,5 +296,7 @@ pub fn rows() -> impl Iterator<Item = Row> {
         .chain(versions("GreaterOrEqual", &[12, 16], |cx| build(cx, Relation::GreaterOrEqual)))
         .chain(versions("LessOrEqual", &[12, 16], |cx| build(cx, Relation::LessOrEqual)))
         .chain(versions("Not", &[1], |_| Ok(Box::new(Not))))
+        .chain(versions("IsNaN", &[9, 13, 20], |_| Ok(Box::new(IsNan))))
+        .chain(versions("IsInf", &[10, 20], build_is_inf))
         .chain(versions("Where", &[9, 16], |_| Ok(Box::new(Where))))
 }

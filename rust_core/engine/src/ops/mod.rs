@@ -4,6 +4,7 @@ use crate::operator::Row;
 
 pub mod activation;
 pub mod axes;
+pub mod bitwise;
 pub mod cast;
 pub mod constant;
 pub mod control_flow;
@@ -12,6 +13,7 @@ pub mod dropout;
 pub mod elements;
 pub mod elementwise;
 pub mod indexing;
+pub mod linear;
 pub mod logical;
 pub mod matmul;
 pub mod mover;
@@ -29,6 +31,7 @@ pub mod windows;
 /// Every row of every family.
 pub fn rows() -> impl Iterator<Item = Row> {
     matmul::rows()
+        .chain(linear::rows())
         .chain(conv::rows())
         .chain(pool::rows())
         .chain(resize::rows())
@@ -42,6 +45,7 @@ pub fn rows() -> impl Iterator<Item = Row> {
         .chain(shape::rows())
         .chain(indexing::rows())
         .chain(logical::rows())
+        .chain(bitwise::rows())
         .chain(cast::rows())
         .chain(constant::rows())
         .chain(dropout::rows())

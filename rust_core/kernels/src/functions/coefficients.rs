@@ -26,6 +26,18 @@ pub const HALF_PI_F64: [f64; 2] = [
     f64::from_bits(0x3ff921fb54442d18),
     f64::from_bits(0x3c91a62633145c07),
 ];
+/// ln 2, rounded to nearest
+pub const LN2_ROUNDED: f64 = f64::from_bits(0x3fe62e42fefa39ef);
+/// atan(1/2) = sum, each rounded to nearest
+pub const ATAN_HALF: [f64; 2] = [
+    f64::from_bits(0x3fddac670561bb4f),
+    f64::from_bits(0x3c7a2b7f222f65e2),
+];
+/// atan(3/2) = sum, each rounded to nearest
+pub const ATAN_THREE_HALVES: [f64; 2] = [
+    f64::from_bits(0x3fef730bd281f69b),
+    f64::from_bits(0x3c7007887af0cbbd),
+];
 /// 2 / 3 = sum, each rounded to nearest
 pub const TWO_THIRDS: [f64; 2] = [
     f64::from_bits(0x3fe5555555555555),
@@ -194,6 +206,132 @@ pub const COS_F64: [f64; 6] = [
     f64::from_bits(0xbe927e4f807e1394),
     f64::from_bits(0x3e21ee9ea72a0f19),
     f64::from_bits(0xbda8fadd2c39d4b0),
+];
+/// (asin(x) / x - 1) / x^2 in x^2, |x| <= 0.5: 2^-39.9
+pub const ASIN_F32: [f64; 8] = [
+    f64::from_bits(0x3fc555555479a9d3),
+    f64::from_bits(0x3fb333340bd35eb9),
+    f64::from_bits(0x3fa6db24e6db71f1),
+    f64::from_bits(0x3f9f2837694ddef3),
+    f64::from_bits(0x3f96633ca73cd015),
+    f64::from_bits(0x3f9527bab124ec3c),
+    f64::from_bits(0x3f5fe946eeb30e34),
+    f64::from_bits(0x3fa0ddd4c20be20b),
+];
+/// (atan(x) / x - 1) / x^2 in x^2, |x| <= 0.4144: 2^-40.2
+pub const ATAN_F32: [f64; 7] = [
+    f64::from_bits(0xbfd5555554ef5c08),
+    f64::from_bits(0x3fc9999920eaae19),
+    f64::from_bits(0xbfc2490c59227dff),
+    f64::from_bits(0x3fbc6d23dc876ecf),
+    f64::from_bits(0xbfb708551b364932),
+    f64::from_bits(0x3fb1e669a6ba06e8),
+    f64::from_bits(0xbfa36cd0a0866388),
+];
+/// (atanh(x) / x - 1) / x^2 in x^2, |x| <= 0.5: 2^-37.3
+pub const ATANH_F32: [f64; 8] = [
+    f64::from_bits(0x3fd5555552de210c),
+    f64::from_bits(0x3fc9999c0738506a),
+    f64::from_bits(0x3fc248bc415efe6c),
+    f64::from_bits(0x3fbc829d2ea5aefe),
+    f64::from_bits(0x3fb687511321a28a),
+    f64::from_bits(0x3fb8828b6d17492e),
+    f64::from_bits(0xbf57188c707d6f72),
+    f64::from_bits(0x3fc6e62c2277f237),
+];
+/// (asinh(x) / x - 1) / x^2 in x^2, |x| <= 0.5: 2^-38.6
+pub const ASINH_F32: [f64; 7] = [
+    f64::from_bits(0xbfc5555553958535),
+    f64::from_bits(0x3fb33331c4a7e65b),
+    f64::from_bits(0xbfa6db07d9075dfa),
+    f64::from_bits(0x3f9f0ee9a99f3fa3),
+    f64::from_bits(0xbf966bb6fbc416d1),
+    f64::from_bits(0x3f8e6a1057e91ed9),
+    f64::from_bits(0xbf7aff0c27513cb4),
+];
+/// (sinh(x) / x - 1) / x^2 in x^2, |x| <= 1.0: 2^-43.4
+pub const SINH_F32: [f64; 5] = [
+    f64::from_bits(0x3fc5555555578bbf),
+    f64::from_bits(0x3f8111110f1bc4bd),
+    f64::from_bits(0x3f2a01a25a391fc0),
+    f64::from_bits(0x3ec71cc2bfc558b5),
+    f64::from_bits(0x3e5b6994c304ffb6),
+];
+/// (asin(x) / x - 1) / x^2 in x^2, |x| <= 0.5: 2^-59.3
+pub const ASIN_F64: [f64; 14] = [
+    f64::from_bits(0x3fc5555555555553),
+    f64::from_bits(0x3fb3333333333a5d),
+    f64::from_bits(0x3fa6db6db6d46e55),
+    f64::from_bits(0x3f9f1c71ca8ff51f),
+    f64::from_bits(0x3f96e8b9ad916c53),
+    f64::from_bits(0x3f91c4f8775cbae5),
+    f64::from_bits(0x3f8c980a9500de4d),
+    f64::from_bits(0x3f87ba6517931995),
+    f64::from_bits(0x3f836b47ad634d4f),
+    f64::from_bits(0x3f8484f55c372713),
+    f64::from_bits(0x3f45540ef0b9e76a),
+    f64::from_bits(0x3f997ddac36ca794),
+    f64::from_bits(0xbf9add9f79d648f0),
+    f64::from_bits(0x3fa1403bc9b760fd),
+];
+/// (atan(x) / x - 1) / x^2 in x^2, |x| <= 0.4377: 2^-59.5
+pub const ATAN_F64: [f64; 12] = [
+    f64::from_bits(0xbfd5555555555552),
+    f64::from_bits(0x3fc9999999998fd4),
+    f64::from_bits(0xbfc249249244584e),
+    f64::from_bits(0x3fbc71c71a142ed4),
+    f64::from_bits(0xbfb745d11cb1a91c),
+    f64::from_bits(0x3fb3b132f8adb251),
+    f64::from_bits(0xbfb1109087033266),
+    f64::from_bits(0x3fae132b853bc1b7),
+    f64::from_bits(0xbfaa9fbd2008ee2b),
+    f64::from_bits(0x3fa6b1f1137fa3f5),
+    f64::from_bits(0xbfa05658f1895cce),
+    f64::from_bits(0x3f8c073e1a9ee30c),
+];
+/// (atanh(x) / x - 1) / x^2 in x^2, |x| <= 0.5: 2^-58.5
+pub const ATANH_F64: [f64; 14] = [
+    f64::from_bits(0x3fd555555555554c),
+    f64::from_bits(0x3fc999999999b41b),
+    f64::from_bits(0x3fc24924923c3464),
+    f64::from_bits(0x3fbc71c722d27297),
+    f64::from_bits(0x3fb745d0862a4871),
+    f64::from_bits(0x3fb3b151844d0edc),
+    f64::from_bits(0x3fb10fa120c0bc0d),
+    f64::from_bits(0x3fae3f25311d9f8d),
+    f64::from_bits(0x3fa9e4a73242f51b),
+    f64::from_bits(0x3fae837305385b96),
+    f64::from_bits(0xbf7636a6bfc925d1),
+    f64::from_bits(0x3fc669754086e6b1),
+    f64::from_bits(0xbfc91f3938b95d22),
+    f64::from_bits(0x3fcedf19468c05b2),
+];
+/// (asinh(x) / x - 1) / x^2 in x^2, |x| <= 0.5: 2^-59.3
+pub const ASINH_F64: [f64; 13] = [
+    f64::from_bits(0xbfc5555555555554),
+    f64::from_bits(0x3fb333333333304d),
+    f64::from_bits(0xbfa6db6db6d8e254),
+    f64::from_bits(0x3f9f1c71c5fc2b0b),
+    f64::from_bits(0xbf96e8ba08d6f7e6),
+    f64::from_bits(0x3f91c4e920f7361d),
+    f64::from_bits(0xbf8c993c7cb4863e),
+    f64::from_bits(0x3f87a4be9c663dcd),
+    f64::from_bits(0xbf83e2c64d61d470),
+    f64::from_bits(0x3f80a22e99a28847),
+    f64::from_bits(0xbf79e93e08242d32),
+    f64::from_bits(0x3f701539ee703b58),
+    f64::from_bits(0xbf565fd91f8883cb),
+];
+/// (sinh(x) / x - 1) / x^2 in x^2, |x| <= 1.0: 2^-56.5
+pub const SINH_F64: [f64; 8] = [
+    f64::from_bits(0x3fc5555555555555),
+    f64::from_bits(0x3f81111111111111),
+    f64::from_bits(0x3f2a01a01a019fbd),
+    f64::from_bits(0x3ec71de3a557431b),
+    f64::from_bits(0x3e5ae645673dbc88),
+    f64::from_bits(0x3de61246b209d934),
+    f64::from_bits(0x3d6ae7556989b0bd),
+    f64::from_bits(0x3ce9a7f528709ff7),
 ];
 /// erf(c + d) in d; row j - 1: j/2 <= |x| < (j + 1)/2 about c = (j + 1/2)/2, j = 1 .. 11: 2^-53.8
 pub const ERF_PIECES: [[f64; 14]; 11] = [

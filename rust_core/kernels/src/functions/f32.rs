@@ -32,7 +32,7 @@ fn power_of_two<const N: usize>(n: Simd<i32, N>) -> F32<N> {
 
 /// `magnitude` (not negative) with the sign bit of `sign`.
 #[inline(always)]
-fn with_sign<const N: usize>(magnitude: F32<N>, sign: F32<N>) -> F32<N> {
+pub(super) fn with_sign<const N: usize>(magnitude: F32<N>, sign: F32<N>) -> F32<N> {
     let bits = magnitude.to_bits() & Simd::splat(!SIGN);
     F32::from_bits(bits | (sign.to_bits() & Simd::splat(SIGN)))
 }
@@ -163,20 +163,20 @@ pub fn cos<const N: usize>(x: F32<N>) -> F32<N> {
 }
 
 #[inline(always)]
-fn sin_f64<const N: usize>(r: F64<N>) -> F64<N> {
+pub(super) fn sin_f64<const N: usize>(r: F64<N>) -> F64<N> {
     let z = r * r;
     r + r * (z * horner_f64(&c::SIN_F32, z))
 }
 
 #[inline(always)]
-fn cos_f64<const N: usize>(r: F64<N>) -> F64<N> {
+pub(super) fn cos_f64<const N: usize>(r: F64<N>) -> F64<N> {
     let z = r * r;
     F64::splat(1.0) + z * horner_f64(&c::COS_F32, z)
 }
 
 /// (r, quadrant): |x| = r + quadrant * pi/2 modulo 2 pi, |r| <= pi/4; of `quadrant` the two low bits count.
 #[inline(always)]
-fn reduce_half_pi<const N: usize>(x: F32<N>) -> (F64<N>, Simd<i64, N>) {
+pub(super) fn reduce_half_pi<const N: usize>(x: F32<N>) -> (F64<N>, Simd<i64, N>) {
     let a: F64<N> = x.abs().cast();
     let magic = F64::splat(MAGIC_F64);
     let shifted = a * F64::splat(c::TWO_OVER_PI) + magic;
@@ -209,31 +209,43 @@ fn reduce_large(a: f64) -> (f64, i64) {
     (rest as f64 * UNIT, quadrant as i64)
 }
 
-/// x^y for binary32 x and binary64 y, special cases as C's pow; x * x where y is 2.
+/// log2(a) to about 2^-43 of itself, for positive finite normal a.
 #[inline(always)]
-pub fn power<const N: usize>(x: F32<N>, y: F64<N>) -> F32<N> {
-    let wide: F64<N> = x.cast();
-    let a = wide.abs();
-    let one = F64::splat(1.0);
-    let magic = F64::splat(MAGIC_F64);
+pub(super) fn log2_f64<const N: usize>(a: F64<N>) -> F64<N> {
+    let (one, magic) = (F64::splat(1.0), F64::splat(MAGIC_F64));
     let bits: Simd<i64, N> = a.to_bits().cast();
     let e = (bits - Simd::splat(0x3fe6_a09e_667f_3bcd)) >> Simd::splat(52);
     let m = F64::from_bits((bits - (e << Simd::splat(52))).cast());
     // |e| < 2^51: adding it to the bits of 1.5 * 2^52 adds it to the number.
     let e = F64::from_bits((e + magic.to_bits().cast::<i64>()).cast()) - magic;
     let s = (m - one) / (m + one);
-    let log2 = e + s * horner_f64(&c::LOG2_F32, s * s);
+    e + s * horner_f64(&c::LOG2_F32, s * s)
+}
+
+/// 2^t to about 2^-40 of itself, for |t| <= 1000.
+#[inline(always)]
+pub(super) fn exp2_f64<const N: usize>(t: F64<N>) -> F64<N> {
+    let magic = F64::splat(MAGIC_F64);
+    let shifted = t + magic;
+    let r = t - (shifted - magic);
+    let n: Simd<i64, N> = (shifted.to_bits() - magic.to_bits()).cast();
+    let scale = F64::from_bits(((n + Simd::splat(1023)) << Simd::splat(52)).cast());
+    (F64::splat(1.0) + r * horner_f64(&c::EXP2_F32, r)) * scale
+}
+
+/// x^y for binary32 x and binary64 y, special cases as C's pow; x * x where y is 2.
+#[inline(always)]
+pub fn power<const N: usize>(x: F32<N>, y: F64<N>) -> F32<N> {
+    let wide: F64<N> = x.cast();
+    let a = wide.abs();
+    let log2 = log2_f64(a);
     let log2 = a.simd_lt(F64::splat(f64::INFINITY)).select(log2, a);
     let log2 = a.simd_eq(F64::splat(0.0)).select(F64::splat(f64::NEG_INFINITY), log2);
     let t = y * log2;
     let bound = F64::splat(1000.0); // far outside binary32
     let t = t.simd_lt(-bound).select(-bound, t);
     let t = t.simd_gt(bound).select(bound, t);
-    let shifted = t + magic;
-    let r = t - (shifted - magic);
-    let n: Simd<i64, N> = (shifted.to_bits() - magic.to_bits()).cast();
-    let scale = F64::from_bits(((n + Simd::splat(1023)) << Simd::splat(52)).cast());
-    let value: F32<N> = ((one + r * horner_f64(&c::EXP2_F32, r)) * scale).cast();
+    let value: F32<N> = exp2_f64(t).cast();
     // The special cases only replace, so that they can be settled in binary64, where every binary32 is exact.
     let settled: F32<N> = power_special_cases(wide, y, value.cast()).cast();
     y.simd_eq(F64::splat(2.0)).cast::<i32>().select(x * x, settled)

@@ -23,7 +23,7 @@ pub(super) fn horner<const N: usize, const K: usize>(coefficients: &[f64; K], x:
 
 /// (s, e): s = rn(a + b) and s + e == a + b exactly (Knuth).
 #[inline(always)]
-fn two_sum<const N: usize>(a: F64<N>, b: F64<N>) -> (F64<N>, F64<N>) {
+pub(super) fn two_sum<const N: usize>(a: F64<N>, b: F64<N>) -> (F64<N>, F64<N>) {
     let s = a + b;
     let t = s - a;
     (s, (a - (s - t)) + (b - t))
@@ -39,20 +39,20 @@ fn split<const N: usize>(a: F64<N>) -> (F64<N>, F64<N>) {
 
 /// (p, e): p = rn(a * b) and p + e == a * b exactly, short of overflow and underflow (Dekker).
 #[inline(always)]
-fn two_product<const N: usize>(a: F64<N>, b: F64<N>) -> (F64<N>, F64<N>) {
+pub(super) fn two_product<const N: usize>(a: F64<N>, b: F64<N>) -> (F64<N>, F64<N>) {
     let p = a * b;
     let ((a1, a0), (b1, b0)) = (split(a), split(b));
     (p, ((a1 * b1 - p) + a1 * b0 + a0 * b1) + a0 * b0)
 }
 
 #[inline(always)]
-fn power_of_two<const N: usize>(n: Simd<i64, N>) -> F64<N> {
+pub(super) fn power_of_two<const N: usize>(n: Simd<i64, N>) -> F64<N> {
     F64::from_bits(((n + Simd::splat(1023)) << Simd::splat(52)).cast())
 }
 
 /// `magnitude` with the sign bit of `sign`.
 #[inline(always)]
-fn with_sign<const N: usize>(magnitude: F64<N>, sign: F64<N>) -> F64<N> {
+pub(super) fn with_sign<const N: usize>(magnitude: F64<N>, sign: F64<N>) -> F64<N> {
     let bits = magnitude.to_bits() & Simd::splat(!SIGN);
     F64::from_bits(bits | (sign.to_bits() & Simd::splat(SIGN)))
 }
@@ -76,29 +76,40 @@ pub fn exp<const N: usize>(x: F64<N>) -> F64<N> {
 /// exp(high + low) for |high| <= 800 and a `low` that is small beside it.
 #[inline(always)]
 fn exp_of_sum<const N: usize>(high: F64<N>, low: F64<N>) -> F64<N> {
+    let (n, r) = exp_terms(high, low);
+    let half = n >> Simd::splat(1);
+    ((F64::splat(1.0) + r) * power_of_two(half)) * power_of_two(n - half)
+}
+
+/// (n, r) with exp(high + low) = 2^n (1 + r).
+#[inline(always)]
+pub(super) fn exp_terms<const N: usize>(high: F64<N>, low: F64<N>) -> (Simd<i64, N>, F64<N>) {
     let magic = F64::splat(MAGIC);
     let shifted = high * F64::splat(c::LOG2_E_F64) + magic;
     let k = shifted - magic;
     let (r, rest) = two_sum(high - k * F64::splat(c::LN2_F64[0]), low - k * F64::splat(c::LN2_F64[1]));
-    let y = F64::splat(1.0) + (r + (rest + (r * r) * horner(&c::EXP_F64, r)));
-    let n: Simd<i64, N> = (shifted.to_bits() - magic.to_bits()).cast();
-    let half = n >> Simd::splat(1);
-    (y * power_of_two(half)) * power_of_two(n - half)
+    ((shifted.to_bits() - magic.to_bits()).cast(), r + (rest + (r * r) * horner(&c::EXP_F64, r)))
 }
 
 /// log(2^e (1 + f)) for sqrt(1/2) - 1 <= f <= sqrt(2) - 1.
 #[inline(always)]
 fn log_reduced<const N: usize>(f: F64<N>, e: F64<N>) -> F64<N> {
+    log_plus(f, e * F64::splat(c::LN2_F64[0]), e * F64::splat(c::LN2_F64[1]))
+}
+
+/// log(1 + f) + high + low for f as above; `high` has few bits or is 0, `low` is small beside the sum.
+#[inline(always)]
+pub(super) fn log_plus<const N: usize>(f: F64<N>, high: F64<N>, low: F64<N>) -> F64<N> {
     let s = f / (F64::splat(2.0) + f);
     let z = s * s;
     let half_square = (F64::splat(0.5) * f) * f;
-    let small = s * (half_square + z * horner(&c::LOG_F64, z)) + e * F64::splat(c::LN2_F64[1]);
-    e * F64::splat(c::LN2_F64[0]) - ((half_square - small) - f)
+    let small = s * (half_square + z * horner(&c::LOG_F64, z)) + low;
+    high - ((half_square - small) - f)
 }
 
 /// (e, m) with x = 2^e m, sqrt(1/2) <= m < sqrt(2), for positive finite x.
 #[inline(always)]
-fn exponent_and_mantissa<const N: usize>(x: F64<N>) -> (F64<N>, F64<N>) {
+pub(super) fn exponent_and_mantissa<const N: usize>(x: F64<N>) -> (F64<N>, F64<N>) {
     let tiny = x.simd_lt(F64::splat(f64::MIN_POSITIVE));
     let bits: Simd<i64, N> = tiny.select(x * F64::splat(18_014_398_509_481_984.0), x).to_bits().cast();
     let e = (bits - Simd::splat(SQRT_HALF_BITS)) >> Simd::splat(52);
@@ -210,22 +221,36 @@ pub fn cos<const N: usize>(x: F64<N>) -> F64<N> {
 
 #[inline(always)]
 fn sin_of_sum<const N: usize>(r: F64<N>, rest: F64<N>) -> F64<N> {
+    let (high, low) = sin_terms(r, rest);
+    high + low
+}
+
+/// The two numbers whose sum is sin(r + rest).
+#[inline(always)]
+pub(super) fn sin_terms<const N: usize>(r: F64<N>, rest: F64<N>) -> (F64<N>, F64<N>) {
     let z = r * r;
-    r + ((r * z) * horner(&c::SIN_F64, z) + (rest - (F64::splat(0.5) * z) * rest))
+    (r, (r * z) * horner(&c::SIN_F64, z) + (rest - (F64::splat(0.5) * z) * rest))
 }
 
 #[inline(always)]
 fn cos_of_sum<const N: usize>(r: F64<N>, rest: F64<N>) -> F64<N> {
+    let (high, low) = cos_terms(r, rest);
+    high + low
+}
+
+/// The two numbers whose sum is cos(r + rest).
+#[inline(always)]
+pub(super) fn cos_terms<const N: usize>(r: F64<N>, rest: F64<N>) -> (F64<N>, F64<N>) {
     let z = r * r;
     let one = F64::splat(1.0);
     let half = F64::splat(0.5) * z;
     let w = one - half;
-    w + (((one - w) - half) + ((z * z) * horner(&c::COS_F64, z) - r * rest))
+    (w, ((one - w) - half) + ((z * z) * horner(&c::COS_F64, z) - r * rest))
 }
 
 /// (r, rest, quadrant): |x| = r + rest + quadrant * pi/2 modulo 2 pi, |r| <= pi/4.
 #[inline(always)]
-fn reduce_half_pi<const N: usize>(x: F64<N>) -> (F64<N>, F64<N>, Simd<u64, N>) {
+pub(super) fn reduce_half_pi<const N: usize>(x: F64<N>) -> (F64<N>, F64<N>, Simd<u64, N>) {
     let a = x.abs();
     let infinity = F64::splat(f64::INFINITY);
     let r = a.simd_lt(infinity).select(a, F64::splat(f64::NAN));

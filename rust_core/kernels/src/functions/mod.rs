@@ -8,6 +8,8 @@
 //!
 //! Every path is the same sequence of IEEE operations on every instruction set; no path calls libm.
 
+mod circular32;
+mod circular64;
 #[rustfmt::skip]
 pub mod coefficients;
 pub mod convert;

@@ -1,6 +1,6 @@
 //! What a vector of binary32 or binary64 can do, so that a kernel over both is written once.
 
-use super::{f32, f64};
+use super::{circular32, circular64, f32, f64};
 use crate::lanes::*;
 use crate::mutant::{self, Mutant};
 use std::ops::{Add, Div, Mul, Neg, Sub};
@@ -34,6 +34,15 @@ pub trait Real: Arithmetic {
     fn softplus<A: Arch>(self) -> Self;
     fn sin(self) -> Self;
     fn cos(self) -> Self;
+    fn tan(self) -> Self;
+    fn asin(self) -> Self;
+    fn acos(self) -> Self;
+    fn atan(self) -> Self;
+    fn sinh(self) -> Self;
+    fn cosh(self) -> Self;
+    fn asinh(self) -> Self;
+    fn acosh(self) -> Self;
+    fn atanh(self) -> Self;
     fn floor(self) -> Self;
     fn ceil(self) -> Self;
     /// Rounded to integral, ties to even.
@@ -82,7 +91,7 @@ scalar!(f32);
 scalar!(f64);
 
 macro_rules! vector {
-    ($t:ident, [$($arch:ident)?], $multiply_add:expr) => {
+    ($t:ident, $circular:ident, [$($arch:ident)?], $multiply_add:expr) => {
         impl<const N: usize> Arithmetic for Simd<::core::primitive::$t, N> {
             #[inline(always)]
             fn from_f32(value: ::core::primitive::f32) -> Self {
@@ -152,6 +161,42 @@ macro_rules! vector {
                 $t::cos(self)
             }
             #[inline(always)]
+            fn tan(self) -> Self {
+                $circular::tan(self)
+            }
+            #[inline(always)]
+            fn asin(self) -> Self {
+                $circular::asin(self)
+            }
+            #[inline(always)]
+            fn acos(self) -> Self {
+                $circular::acos(self)
+            }
+            #[inline(always)]
+            fn atan(self) -> Self {
+                $circular::atan(self)
+            }
+            #[inline(always)]
+            fn sinh(self) -> Self {
+                $circular::sinh(self)
+            }
+            #[inline(always)]
+            fn cosh(self) -> Self {
+                $circular::cosh(self)
+            }
+            #[inline(always)]
+            fn asinh(self) -> Self {
+                $circular::asinh(self)
+            }
+            #[inline(always)]
+            fn acosh(self) -> Self {
+                $circular::acosh(self)
+            }
+            #[inline(always)]
+            fn atanh(self) -> Self {
+                $circular::atanh(self)
+            }
+            #[inline(always)]
             fn floor(self) -> Self {
                 $t::floor(self)
             }
@@ -201,5 +246,5 @@ macro_rules! vector {
         }
     };
 }
-vector!(f32, [A], A::fma);
-vector!(f64, [], |a: Self, b: Self, c: Self| a * b + c);
+vector!(f32, circular32, [A], A::fma);
+vector!(f64, circular64, [], |a: Self, b: Self, c: Self| a * b + c);

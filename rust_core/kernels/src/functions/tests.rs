@@ -6,10 +6,17 @@ use crate::lanes::*;
 use ::core::primitive::{f32, f64};
 use half::{bf16, f16};
 
-const ALL: [Unary; 21] = [
+const ALL: [Unary; 30] = [
     Unary::Abs,
+    Unary::Acos,
+    Unary::Acosh,
+    Unary::Asin,
+    Unary::Asinh,
+    Unary::Atan,
+    Unary::Atanh,
     Unary::Ceil,
     Unary::Cos,
+    Unary::Cosh,
     Unary::Elu { alpha: 0.7 },
     Unary::Erf,
     Unary::Exp,
@@ -25,8 +32,10 @@ const ALL: [Unary; 21] = [
     Unary::Sigmoid,
     Unary::Sign,
     Unary::Sin,
+    Unary::Sinh,
     Unary::Softplus,
     Unary::Sqrt,
+    Unary::Tan,
     Unary::Tanh,
 ];
 
@@ -283,4 +292,13 @@ exhaustive! {
     exhaustive_softplus: Unary::Softplus, 2.0, |x| (if x > 0.0 { x } else { 0.0 }) + (-x.abs()).exp().ln_1p();
     exhaustive_sin: Unary::Sin, 1.0, f64::sin;
     exhaustive_cos: Unary::Cos, 1.0, f64::cos;
+    exhaustive_tan: Unary::Tan, 1.0, f64::tan;
+    exhaustive_asin: Unary::Asin, 1.0, f64::asin;
+    exhaustive_acos: Unary::Acos, 1.0, f64::acos;
+    exhaustive_atan: Unary::Atan, 1.0, f64::atan;
+    exhaustive_sinh: Unary::Sinh, 1.0, f64::sinh;
+    exhaustive_cosh: Unary::Cosh, 1.0, f64::cosh;
+    exhaustive_asinh: Unary::Asinh, 1.0, f64::asinh;
+    exhaustive_acosh: Unary::Acosh, 1.0, f64::acosh;
+    exhaustive_atanh: Unary::Atanh, 1.0, f64::atanh;
 }

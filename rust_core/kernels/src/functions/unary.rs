@@ -7,8 +7,15 @@ use crate::lanes::*;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Unary {
     Abs,
+    Acos,
+    Acosh,
+    Asin,
+    Asinh,
+    Atan,
+    Atanh,
     Ceil,
     Cos,
+    Cosh,
     /// `rn(alpha * rn(exp(x) - 1))` below 0, else x.
     Elu {
         alpha: f32,
@@ -38,8 +45,10 @@ pub enum Unary {
     /// 1, -1, +0 for both zeros, NaN.
     Sign,
     Sin,
+    Sinh,
     Softplus,
     Sqrt,
+    Tan,
     Tanh,
 }
 
@@ -55,8 +64,15 @@ pub unsafe fn unary<T: Float>(isa: Isa, op: Unary, src: *const T, dst: *mut T, n
     }
     match op {
         Unary::Abs => map!(Abs),
+        Unary::Acos => map!(Acos),
+        Unary::Acosh => map!(Acosh),
+        Unary::Asin => map!(Asin),
+        Unary::Asinh => map!(Asinh),
+        Unary::Atan => map!(Atan),
+        Unary::Atanh => map!(Atanh),
         Unary::Ceil => map!(Ceil),
         Unary::Cos => map!(Cos),
+        Unary::Cosh => map!(Cosh),
         Unary::Elu { alpha } => map!(Elu(alpha)),
         Unary::Erf => map!(Erf),
         Unary::Exp => map!(Exp),
@@ -72,8 +88,10 @@ pub unsafe fn unary<T: Float>(isa: Isa, op: Unary, src: *const T, dst: *mut T, n
         Unary::Sigmoid => map!(Sigmoid),
         Unary::Sign => map!(Sign),
         Unary::Sin => map!(Sin),
+        Unary::Sinh => map!(Sinh),
         Unary::Softplus => map!(Softplus),
         Unary::Sqrt => map!(Sqrt),
+        Unary::Tan => map!(Tan),
         Unary::Tanh => map!(Tanh),
     }
 }
@@ -99,8 +117,15 @@ macro_rules! functions {
 }
 functions! {
     Abs: |x| x.abs();
+    Acos: |x| x.acos();
+    Acosh: |x| x.acosh();
+    Asin: |x| x.asin();
+    Asinh: |x| x.asinh();
+    Atan: |x| x.atan();
+    Atanh: |x| x.atanh();
     Ceil: |x| x.ceil();
     Cos: |x| x.cos();
+    Cosh: |x| x.cosh();
     Elu(alpha): |x| x.select_negative(alpha * (x.exp::<A>() - V::from_f32(1.0)), x);
     Erf: |x| x.erf::<A>();
     Exp: |x| x.exp::<A>();
@@ -116,8 +141,10 @@ functions! {
     Sigmoid: |x| x.sigmoid::<A>();
     Sign: |x| x.sign();
     Sin: |x| x.sin();
+    Sinh: |x| x.sinh();
     Softplus: |x| x.softplus::<A>();
     Sqrt: |x| Arithmetic::sqrt(x);
+    Tan: |x| x.tan();
     Tanh: |x| x.tanh::<A>();
 }
 

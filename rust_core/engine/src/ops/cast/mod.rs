@@ -58,22 +58,36 @@ macro_rules! with_pair {
 
 impl Operator for Cast {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let (from, to) = (cx.dtype(0)?, self.to);
-        if castable_since(to) > self.since {
-            return Err(Error::unsupported(format!("Cast of version {} has no tensor({to})", self.since)).into());
+        if castable_since(self.to) > self.since {
+            return Err(Error::unsupported(format!("Cast of version {} has no tensor({})", self.since, self.to)).into());
         }
-        let shape = cx.shape(0)?;
-        if from == to {
-            return match from {
-                DType::String => Step::values(|cx| Ok(vec![cx.input(0)?.clone()])),
-                _ => Ok(Step::View { input: 0, shape: shape.into() }),
-            };
-        }
-        with_pair!(from, to, S, D => kernel::<S, D>(shape), else {
-            let options = self.options;
-            Step::values(move |cx| Ok(vec![cast_value(cx.isa, cx.input(0)?, to, options)?]))
-        })
+        plan(cx, self.to, self.options)
     }
+}
+
+/// CastLike: to the type of input 1, whose elements do not matter.
+struct CastLike {
+    options: small::Options,
+}
+
+impl Operator for CastLike {
+    fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
+        plan(cx, cx.dtype(1)?, self.options)
+    }
+}
+
+/// The step that gives input 0 as `to`.
+fn plan(cx: &PlanCx<'_>, to: DType, options: small::Options) -> Planned<Step> {
+    let (from, shape) = (cx.dtype(0)?, cx.shape(0)?);
+    if from == to {
+        return match from {
+            DType::String => Step::values(|cx| Ok(vec![cx.input(0)?.clone()])),
+            _ => Ok(Step::View { input: 0, shape: shape.into() }),
+        };
+    }
+    with_pair!(from, to, S, D => kernel::<S, D>(shape), else {
+        Step::values(move |cx| Ok(vec![cast_value(cx.isa, cx.input(0)?, to, options)?]))
+    })
 }
 
 fn kernel<S: Element + Source, D: Element + Target<S::Wide>>(shape: &[usize]) -> Planned<Step> {
@@ -119,14 +133,18 @@ pub fn cast_tensor(isa: Isa, tensor: &Tensor, to: DType) -> Result<Tensor> {
 
 fn build(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
     let to = if cx.since == 1 { legacy_type(cx)? } else { cx.required("to", cx.dtype("to")?)? };
+    Ok(Box::new(Cast { since: cx.since, to, options: options(cx)? }))
+}
+
+/// What the attributes say of numbers that small types have not.
+fn options(cx: &BuildCx<'_>) -> Result<small::Options> {
     let rounding = match cx.string("round_mode")?.unwrap_or("up") {
         "up" => PowerRounding::Up,
         "down" => PowerRounding::Down,
         "nearest" => PowerRounding::Nearest,
         other => return Err(Error::invalid_model(format!("round_mode is '{other}', expected up, down or nearest"))),
     };
-    let options = small::Options { saturate: cx.int("saturate", 1)? != 0, rounding };
-    Ok(Box::new(Cast { since: cx.since, to, options }))
+    Ok(small::Options { saturate: cx.int("saturate", 1)? != 0, rounding })
 }
 
 /// Version 1 has `to` as the name of a TensorProto.DataType.
@@ -140,5 +158,9 @@ fn legacy_type(cx: &BuildCx<'_>) -> Result<DType> {
 }
 
 pub fn rows() -> impl Iterator<Item = Row> {
-    versions("Cast", &[1, 6, 9, 13, 19, 21, 23, 24, 25, 28], build)
+    versions("Cast", &[1, 6, 9, 13, 19, 21, 23, 24, 25, 28], build).chain(versions(
+        "CastLike",
+        &[15, 19, 21, 23, 24, 25],
+        |cx| Ok(Box::new(CastLike { options: options(cx)? })),
+    ))
 }

@@ -67,7 +67,7 @@ fn shortest_f16(x: f16) -> String {
 /// `x` in binary16, rounded once (`f16::from_f64` drops bits before it rounds).
 fn rounded_once(x: f64) -> f16 {
     let mut half = [f16::ZERO];
-    cast(Isa::Baseline, &[x], &mut half);
+    cast(Isa::best(), &[x], &mut half);
     half[0]
 }
 

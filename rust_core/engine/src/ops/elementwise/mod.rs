@@ -5,6 +5,7 @@
 
 mod binary;
 mod clip;
+mod modulo;
 mod power;
 mod unary;
 mod variadic;
@@ -51,5 +52,10 @@ impl<T> Place<T> {
 }
 
 pub fn rows() -> impl Iterator<Item = Row> {
-    binary::rows().chain(variadic::rows()).chain(unary::rows()).chain(clip::rows()).chain(power::rows())
+    binary::rows()
+        .chain(modulo::rows())
+        .chain(variadic::rows())
+        .chain(unary::rows())
+        .chain(clip::rows())
+        .chain(power::rows())
 }

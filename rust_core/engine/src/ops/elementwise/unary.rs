@@ -17,7 +17,9 @@ const GRAIN_NS: usize = 20_000;
 /// Picoseconds that one binary32 of this function takes: a guess, for splitting work.
 fn picoseconds(op: Unary) -> usize {
     match op {
-        Unary::Sin | Unary::Cos => 2000,
+        Unary::Sin | Unary::Cos | Unary::Tan => 2000,
+        Unary::Acos | Unary::Asin | Unary::Atan | Unary::Acosh | Unary::Asinh | Unary::Atanh => 1500,
+        Unary::Cosh | Unary::Sinh => 1500,
         Unary::Log | Unary::Softplus | Unary::Erf | Unary::Tanh | Unary::Sigmoid => 500,
         Unary::Exp | Unary::Elu { .. } | Unary::Sqrt | Unary::Reciprocal => 300,
         _ => 100,
@@ -143,5 +145,14 @@ pub(super) fn rows() -> impl Iterator<Item = Row> {
         .chain(operator::rows("Round", &[11, 22], |_| UnaryFloat::build(Unary::Round)))
         .chain(operator::rows("Sin", &[7, 22], |_| UnaryFloat::build(Unary::Sin)))
         .chain(operator::rows("Cos", &[7, 22], |_| UnaryFloat::build(Unary::Cos)))
+        .chain(operator::rows("Tan", &[7, 22], |_| UnaryFloat::build(Unary::Tan)))
+        .chain(operator::rows("Asin", &[7, 22], |_| UnaryFloat::build(Unary::Asin)))
+        .chain(operator::rows("Acos", &[7, 22], |_| UnaryFloat::build(Unary::Acos)))
+        .chain(operator::rows("Atan", &[7, 22], |_| UnaryFloat::build(Unary::Atan)))
+        .chain(operator::rows("Sinh", &[9, 22], |_| UnaryFloat::build(Unary::Sinh)))
+        .chain(operator::rows("Cosh", &[9, 22], |_| UnaryFloat::build(Unary::Cosh)))
+        .chain(operator::rows("Asinh", &[9, 22], |_| UnaryFloat::build(Unary::Asinh)))
+        .chain(operator::rows("Acosh", &[9, 22], |_| UnaryFloat::build(Unary::Acosh)))
+        .chain(operator::rows("Atanh", &[9, 22], |_| UnaryFloat::build(Unary::Atanh)))
         .chain(operator::rows("Erf", &[9, 13], |_| Ok(Box::new(Erf))))
 }

@@ -1,6 +1,8 @@
-//! Sum, Max, Min of any number of operands, left to right.
+//! Sum, Mean, Max, Min of any number of operands, left to right.
 
+use diptych_kernels::Isa;
 use diptych_kernels::elementwise::{Binary, Number, Operand, accumulate, round};
+use diptych_kernels::functions::Stash;
 use smallvec::SmallVec;
 
 use super::{GRAIN_BYTES, Place, plan_binary};
@@ -16,11 +18,17 @@ const BLOCK: usize = 512;
 
 struct Variadic {
     op: Binary,
+    /// Mean: the result is divided by the number of operands.
+    mean: bool,
     since: i64,
 }
 
 fn build(cx: &BuildCx<'_>, op: Binary) -> Result<Box<dyn Operator>> {
-    Ok(Box::new(Variadic { op, since: cx.since }))
+    Ok(Box::new(Variadic { op, mean: false, since: cx.since }))
+}
+
+fn build_mean(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
+    Ok(Box::new(Variadic { op: Binary::Add, mean: true, since: cx.since }))
 }
 
 impl Operator for Variadic {
@@ -37,23 +45,48 @@ impl Operator for Variadic {
         }
         match shapes[..] {
             [shape] => Ok(Step::View { input: 0, shape: shape.into() }),
-            [a, b] => plan_binary(self.op, dtype, a, b),
+            [a, b] if !self.mean => plan_binary(self.op, dtype, a, b),
             _ => {
                 let out = broadcast_shapes(&shapes)?;
                 let in_place: SmallVec<[(usize, usize); 2]> =
                     inputs.iter().filter(|&&input| shapes[input] == &out[..]).map(|&input| (input, 0)).collect();
-                let step = with_dtype!(
-                    dtype, T in [F32, F64, F16, BF16, I8, I16, I32, I64, U8, U16, U32, U64] =>
-                        kernel::<T>(self.op, &shapes, out)?,
-                    else return Err(Error::unsupported(format!("{:?} of {dtype}", self.op)).into())
-                );
+                let unsupported = Error::unsupported(format!("{:?} of {dtype}", self.op));
+                let step = if self.mean {
+                    with_dtype!(
+                        dtype, T in [F32, F64, F16, BF16] => kernel::<T>(self.op, divide::<T>(shapes.len()), &shapes, out)?,
+                        else return Err(unsupported.into())
+                    )
+                } else {
+                    with_dtype!(
+                        dtype, T in [F32, F64, F16, BF16, I8, I16, I32, I64, U8, U16, U32, U64] =>
+                            kernel::<T>(self.op, |_, _| (), &shapes, out)?,
+                        else return Err(unsupported.into())
+                    )
+                };
                 step.in_place(&in_place).into()
             }
         }
     }
 }
 
-fn kernel<T: Element + Number>(op: Binary, shapes: &[&[usize]], out: Shape) -> Result<KernelStep> {
+/// Divides sums of `count` operands by it.
+fn divide<T: Number>(count: usize) -> impl Fn(Isa, &mut [<T as Number>::Wide]) + Copy
+where
+    <T as Number>::Wide: Number<Wide = <T as Number>::Wide> + Stash,
+{
+    // SAFETY: a scalar operand has no place.
+    move |isa, sums| unsafe {
+        accumulate::<<T as Number>::Wide>(isa, Some(Binary::Div), sums, Operand::Scalar(Stash::from_count(count)));
+    }
+}
+
+/// The step that takes the operands one after the other by `op` and then calls `finish` on a block, before it is rounded.
+fn kernel<T: Element + Number>(
+    op: Binary,
+    finish: impl Fn(Isa, &mut [T::Wide]) + Send + Sync + 'static,
+    shapes: &[&[usize]],
+    out: Shape,
+) -> Result<KernelStep> {
     let walks = shapes.iter().map(|&shape| Ok(Walk::broadcast([shape, &out])?.0)).collect::<Result<Vec<Walk<2>>>>()?;
     let len = walks[0].len();
     let cost = (len * walks.len() * size_of::<T>()) as u64 / 16 + 100;
@@ -75,6 +108,7 @@ fn kernel<T: Element + Number>(op: Binary, shapes: &[&[usize]], out: Shape) -> R
                         };
                     });
                 }
+                finish(isa, &mut sums[..block.len()]);
                 // SAFETY: blocks of the output do not overlap, and no reference into it is alive.
                 let out = unsafe { std::slice::from_raw_parts_mut(out.at(start), block.len()) };
                 round(isa, &sums[..block.len()], out);
@@ -86,6 +120,7 @@ fn kernel<T: Element + Number>(op: Binary, shapes: &[&[usize]], out: Shape) -> R
 
 pub(super) fn rows() -> impl Iterator<Item = Row> {
     operator::rows("Sum", &[1, 6, 8, 13], |cx| build(cx, Binary::Add))
+        .chain(operator::rows("Mean", &[1, 6, 8, 13], build_mean))
         .chain(operator::rows("Max", &[1, 6, 8, 12, 13], |cx| build(cx, Binary::Max)))
         .chain(operator::rows("Min", &[1, 6, 8, 12, 13], |cx| build(cx, Binary::Min)))
 }

@@ -12,11 +12,11 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::operator::{BuildCx, KernelStep, Operator, OutputType, PlanCx, Planned, Row, Step, rows as versions};
 use crate::tensor::{Shape, element_count};
-pub(super) use product::pack_params;
-use product::{Product, ZeroPointShape, scalar_step};
+pub(super) use product::{Product, Tasks, pack_params};
+use product::{ZeroPointShape, scalar_step};
 
 /// The step of a product with its scaling and addend. Integers are multiplied with a scale of 1 only.
-fn step(product: Product, shape: Shape, dtype: DType, cx: &PlanCx<'_>) -> Result<KernelStep> {
+pub(super) fn step(product: Product, shape: Shape, dtype: DType, cx: &PlanCx<'_>) -> Result<KernelStep> {
     let output = OutputType::new(dtype, shape);
     let scale = [product.alpha, product.beta];
     match dtype {

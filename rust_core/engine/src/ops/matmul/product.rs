@@ -19,7 +19,7 @@ use crate::tensor::{AlignedBytes, Shape, element_count};
 const TASK: u64 = 20_000;
 
 /// Products of M x K by K x N matrices, for a broadcast batch of them.
-pub(super) struct Product {
+pub(in crate::ops) struct Product {
     pub m: usize,
     pub n: usize,
     pub k: usize,
@@ -38,7 +38,7 @@ pub(super) struct Product {
 
 /// A zero point: the shape of its batch axes, and whether it has one value a row of A (a column of B) or one in all.
 #[derive(Default)]
-pub(super) struct ZeroPointShape {
+pub(in crate::ops) struct ZeroPointShape {
     pub batch: Shape,
     pub per_channel: usize,
 }
@@ -148,7 +148,7 @@ impl Product {
 
 /// How a batch of products is cut.
 #[derive(Clone, Copy)]
-pub(super) struct Tasks {
+pub(in crate::ops) struct Tasks {
     grain: Grain,
     /// Tasks of one matrix, of all.
     each: usize,
@@ -165,8 +165,19 @@ impl Tasks {
         cx: &KernelCx<'_>,
         body: impl Fn(usize, Range<usize>, Range<usize>, MatMut<'_, T>, &mut [u8]) + Sync,
     ) -> Result<()> {
+        self.run_into(product, cx, cx.output::<T>(0), body)
+    }
+
+    /// As [`Tasks::run`], into `c`, which holds the batch's matrices one after the other.
+    pub fn run_into<T: Element>(
+        &self,
+        product: &Product,
+        cx: &KernelCx<'_>,
+        c: &mut [T],
+        body: impl Fn(usize, Range<usize>, Range<usize>, MatMut<'_, T>, &mut [u8]) + Sync,
+    ) -> Result<()> {
         let (m, n) = (product.m, product.n);
-        let c = MatMut::new(cx.output::<T>(0), product.batch.len() * m, n, n);
+        let c = MatMut::new(c, product.batch.len() * m, n, n);
         cx.parallel_ranges(self.total, self.grouped, |range, scratch| {
             for task in range {
                 let (matrix, task) = (task / self.each, task % self.each);
