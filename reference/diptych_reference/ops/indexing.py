@@ -221,7 +221,8 @@ def one_hot(indices: Array, depth: Array, values: Array, *, axis: int = -1) -> A
     if place.dtype.kind == "i":
         place = np.where((place < 0) & (place >= -classes), place + classes, place)
     counter = np.arange(classes, dtype=place.dtype).reshape(-1, *(1,) * (indices.ndim - along))
-    return np.where(np.expand_dims(place, along) == counter, values[1], values[0]).astype(values.dtype)
+    hot: Array = np.expand_dims(place, along) == counter
+    return values[hot.astype(np.int64)]
 
 
 def whole(numbers: Array) -> Array:

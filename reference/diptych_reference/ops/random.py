@@ -2,9 +2,9 @@
 
 All start from `u`, the stream `random_sample` of NumPy's MT19937, seeded with 32 bits: 53-bit uniform numbers in
 [0, 1), taken in the row-major order of the output. The seed is the attribute `seed`, toward zero and modulo 2^32. A
-node without one draws other numbers than any other node, and others in every run: its seed is `seed_of` its place, a text
-that holds the session's seed, the number of the run, and the node's name with those of the nodes around it. So two
-sessions that do the same draw the same.
+node without one draws other numbers than any other node, and others in every run: its seed is `seed_of` its place, a
+text that holds the session's seed, the number of the run, and the node's name with those of the nodes around it. So
+two sessions that do the same draw the same.
 
 Everything is computed in binary64 and rounded once, to the type of the output.
 """
@@ -109,7 +109,13 @@ def random_uniform_like(
 
 @operator("RandomNormal", since=(1, 22))
 def random_normal(
-    *, shape: Sequence[int], dtype: int = 1, seed: float | None = None, mean: float = 0.0, scale: float = 1.0, place: str
+    *,
+    shape: Sequence[int],
+    dtype: int = 1,
+    seed: float | None = None,
+    mean: float = 0.0,
+    scale: float = 1.0,
+    place: str,
 ) -> Array:
     """Numbers around `mean`, normally distributed with the standard deviation `scale`."""
     dims = dimensions(shape)

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use crate::packed::PackedWeights;
 use crate::passes::{self, PassCx};
 use crate::pool::{CancelToken, FloatEnvironment, Pool, Team, usable_cpus};
 use crate::profile::{Event, Profile};
-use crate::run::{CompileOptions, Executable};
+use crate::run::{CompileOptions, Executable, RunPlace};
 use crate::tensor::Value;
 
 /// Where a model comes from.
@@ -33,6 +34,8 @@ pub struct SessionOptions {
     pub disabled_passes: Vec<String>,
     /// Runs tasks in a random legal order over poisoned memory: a test of the planner.
     pub schedule_seed: Option<u64>,
+    /// What random operators without a seed of their own draw by, with the number of the run.
+    pub random_seed: i64,
     /// Records the time of every node; see [`Session::take_events`].
     pub profile: bool,
 }
@@ -45,6 +48,7 @@ impl Default for SessionOptions {
             memory_limit: None,
             disabled_passes: Vec::new(),
             schedule_seed: None,
+            random_seed: 0,
             profile: false,
         }
     }
@@ -83,6 +87,8 @@ pub struct Session {
     packed: Arc<PackedWeights>,
     profile: Option<Arc<Profile>>,
     options: SessionOptions,
+    /// Runs so far; one whose inputs are refused does not count.
+    runs: AtomicU64,
 }
 
 /// A named, typed place where values enter or leave.
@@ -131,7 +137,7 @@ impl Session {
             Executable::compile(Arc::new(graph), &options)
         };
         let executable = compile().at(|| place)?;
-        Ok(Session { model, executable, packed, profile, options })
+        Ok(Session { model, executable, packed, profile, options, runs: AtomicU64::new(0) })
     }
 
     /// The model's header: versions, producer, metadata. Its graph is empty; see [`Session::graph`].
@@ -188,6 +194,7 @@ impl Session {
         }
         let _environment = FloatEnvironment::enter();
         let team = Team::new(self.options.threads, options.cancel, options.timeout);
+        team.set_place(RunPlace::of_run(self.options.random_seed, self.runs.fetch_add(1, Ordering::Relaxed)));
         self.executable.run(&mut pairs, &team)
     }
 

@@ -23,6 +23,7 @@ pub mod order;
 pub mod pool;
 pub mod qgemm;
 pub mod quantize;
+pub mod random;
 pub mod reduce;
 pub mod resize;
 pub mod scan;

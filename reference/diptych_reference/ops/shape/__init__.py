@@ -4,7 +4,7 @@ Rounding program of the whole family: moves elements (NaN payloads and the sign 
 strings included. Shape and Size count.
 """
 
-from diptych_reference.ops.shape import blocks, join, pad, repeat, rows, slice, transpose, view
+from diptych_reference.ops.shape import blocks, join, pad, repeat, rows, slices, transpose, view
 from diptych_reference.ops.shape.arguments import integers, normalize_axes, normalize_axis
 
 __all__ = [
@@ -16,7 +16,7 @@ __all__ = [
     "pad",
     "repeat",
     "rows",
-    "slice",
+    "slices",
     "transpose",
     "view",
 ]

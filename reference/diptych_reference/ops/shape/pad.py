@@ -30,7 +30,21 @@ def pad_11(data: Array, pads: Array, constant_value: Array | None = None, *, mod
     return padded(data, integers(pads, "pads"), None, mode, constant_of(constant_value, data))
 
 
-@operator("Pad", since=(18, 19, 21, 23, 24, 25))
+@operator("Pad", since=18)
+def pad_18(
+    data: Array,
+    pads: Array,
+    constant_value: Array | None = None,
+    axes: Array | None = None,
+    *,
+    mode: str = "constant",
+) -> Array:
+    """As version 19, without its mode wrap."""
+    chosen = None if axes is None else integers(axes, "axes")
+    return padded(data, integers(pads, "pads"), chosen, mode, constant_of(constant_value, data))
+
+
+@operator("Pad", since=(19, 21, 23, 24, 25))
 def pad(
     data: Array,
     pads: Array,
@@ -41,10 +55,10 @@ def pad(
 ) -> Array:
     """`data` with `pads` [begins, ends] put around `axes` (default: all). Negative pads remove elements first.
 
-    Modes: constant (`constant_value`, default 0, "" or False), reflect (the edge not repeated), edge, wrap (19).
+    Modes: constant (`constant_value`, default 0, "" or False), reflect (the edge not repeated), edge, wrap.
     """
     chosen = None if axes is None else integers(axes, "axes")
-    return padded(data, integers(pads, "pads"), chosen, mode, constant_of(constant_value, data))
+    return padded(data, integers(pads, "pads"), chosen, mode, constant_of(constant_value, data), (*MODES, "wrap"))
 
 
 def constant_of(value: Array | None, data: Array) -> Any:
@@ -56,13 +70,18 @@ def constant_of(value: Array | None, data: Array) -> Any:
     return value.reshape(-1)[0]
 
 
-def padded(data: Array, pads: list[int], axes: list[int] | None, mode: str, value: Any) -> Array:
+MODES = ("constant", "reflect", "edge")
+
+
+def padded(
+    data: Array, pads: list[int], axes: list[int] | None, mode: str, value: Any, modes: tuple[str, ...] = MODES
+) -> Array:
     """Crop by the negative pads, then pad axis by axis."""
     along = list(range(data.ndim)) if axes is None else normalize_axes(axes, data.ndim)
     if len(pads) != 2 * len(along):
         raise ShapeError(f"{len(pads)} pads for {len(along)} axes, expected two for each")
-    if mode not in ("constant", "reflect", "edge", "wrap"):
-        raise InvalidInputError(f"mode is {mode!r}, expected constant, reflect, edge or wrap")
+    if mode not in modes:
+        raise InvalidInputError(f"mode is {mode!r}, expected one of {modes}")
     amounts = list(zip(along, pads[: len(along)], pads[len(along) :], strict=True))
     for axis, before, after in amounts:
         length = data.shape[axis]
@@ -100,7 +119,7 @@ def padded_along(data: Array, axis: int, before: int, after: int, mode: str, val
 
 @operator("CenterCropPad", since=18)
 def center_crop_pad(input_data: Array, shape: Array, *, axes: Sequence[int] | None = None) -> Array:
-    """The middle of `input_data`, `shape[i]` long along `axes[i]` (default: all); where it is too short, zeros around it.
+    """The middle of `input_data`, `shape[i]` long along `axes[i]` (default: all), with zeros around what is too short.
 
     Of an odd number of elements to cut or to add, the smaller half is before: a crop starts at floor(surplus / 2).
     """

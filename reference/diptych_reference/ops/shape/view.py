@@ -1,4 +1,4 @@
-"""The same elements under another shape: Identity, Reshape, Flatten, Squeeze, Unsqueeze; and Shape and Size, which count."""
+"""The same elements under another shape: Identity, Reshape, Flatten, Squeeze, Unsqueeze; and Shape and Size."""
 
 from __future__ import annotations
 
