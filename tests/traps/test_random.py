@@ -14,6 +14,7 @@ from tests.traps.both import answer, answers, refusals, same
 import diptych
 import diptych_reference
 from diptych import SessionOptions, _core
+from diptych.diff import diff_nodes, diff_outputs
 from diptych_reference import ReferenceSession
 
 FLOAT = TensorProto.FLOAT
@@ -76,6 +77,31 @@ def test_without_a_seed_nodes_and_runs_differ_and_sessions_agree(op_type: str) -
             for a, b in zip(left, right, strict=True)
         )
     different(first[0][0], runs(built, 1, random_seed=1)[0][0], runs(built, 1, random_seed=-1)[0][0])
+
+
+def test_diff_leaves_nodes_alone_that_draw_by_their_place() -> None:
+    built = model([draw("a", "y"), draw("b", "z", seed=1.0)], ["y", "z"]).SerializeToString()
+    assert [(node.problem, bool(node.skipped)) for node in diff_nodes(built, {})] == [("", True), ("", False)]
+    assert all(comparison.equal for comparison in diff_outputs(built, {}).values())
+
+
+def test_graphs_given_to_functions_draw_where_they_are_run() -> None:
+    """Two Loops in a function, called twice, with the body that the caller gives."""
+    cond_in, cond_out = (helper.make_tensor_value_info(n, TensorProto.BOOL, []) for n in ("c", "d"))
+    counter = helper.make_tensor_value_info("i", TensorProto.INT64, [])
+    nodes = [draw("", "s"), helper.make_node("Identity", ["c"], ["d"])]
+    body = helper.make_graph(
+        nodes, "body", [counter, cond_in], [cond_out, helper.make_tensor_value_info("s", FLOAT, None)]
+    )
+    loops = [helper.make_node("Loop", ["M", ""], [output]) for output in ("o", "p")]
+    for loop in loops:
+        loop.attribute.add(name="body", ref_attr_name="given", type=onnx.AttributeProto.GRAPH)
+    opsets = [helper.make_opsetid("", 22)]
+    function = helper.make_function("local", "Both", ["M"], ["o", "p"], loops, opsets, attributes=["given"])
+    calls = [helper.make_node("Both", ["M"], [f"o{i}", f"p{i}"], domain="local", given=body) for i in range(2)]
+    trips = helper.make_node("Constant", [], ["M"], value_int=2)
+    found = runs(model([trips, *calls], ["o0", "p0", "o1", "p1"], [function]), 2)
+    different(*(row for run in found for value in run for row in value))
 
 
 def test_a_refused_run_does_not_count() -> None:
