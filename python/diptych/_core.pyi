@@ -38,6 +38,7 @@ class Session:
         disabled_passes: Sequence[str] = (),
         quantized: str = "integer",
         schedule_seed: int | None = None,
+        random_seed: int = 0,
         profile: bool = False,
     ) -> None: ...
     @property

@@ -1,8 +1,8 @@
 """Both panels side by side, node by node. Needs `diptych-reference` (pip install 'diptych[reference]').
 
 Every node runs on the engine with the inputs that the reference computed, so that a difference shows at the node that
-makes it and nowhere else. Nodes with graphs inside, and functions of the model, are not run alone: the comparison of
-the model's outputs covers them.
+makes it and nowhere else. Nodes with graphs inside, functions of the model, and nodes that draw by where they stand in
+the model are not run alone: the comparison of the model's outputs covers them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from diptych.errors import Error
 from diptych.operator import run_operator
 from diptych.options import SessionOptions
 from diptych.session import InferenceSession
-from diptych_reference import ReferenceSession
+from diptych_reference import ReferenceSession, lookup
 
 __all__ = ["NodeDiff", "diff_nodes", "diff_outputs"]
 
@@ -57,6 +57,10 @@ def diff_nodes(
             yield NodeDiff(*about, skipped="holds a graph")
         elif (node.domain, node.op_type, node.overload) in functions:
             yield NodeDiff(*about, skipped="is a function of the model")
+        elif (
+            "place" in lookup(node.domain, node.op_type, opsets[node.domain]).context and "seed" not in node.attributes
+        ):
+            yield NodeDiff(*about, skipped="draws random numbers without a seed")
         else:
             try:
                 actual = run_operator(

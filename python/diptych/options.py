@@ -56,6 +56,7 @@ class SessionOptions:
         quantized: "integer" turns Q/DQ around an operator into an integer operator, "float" keeps floating point.
         enable_profiling: record the time of every node; see `InferenceSession.take_events` and `end_profiling`.
         profile_file_prefix: how the name of the file that `end_profiling` writes begins.
+        random_seed: what random operators without a seed of their own draw by, together with how many runs came before.
         schedule_seed: None for priorities, a number for a random legal schedule drawn from it (for tests).
 
     Attributes of ONNX Runtime that concern its own allocators, logs and thread pools are kept and have no effect.
@@ -85,6 +86,7 @@ class SessionOptions:
         "optimized_model_filepath",
         "profile_file_prefix",
         "quantized",
+        "random_seed",
         "schedule_seed",
         "use_deterministic_compute",
         "use_per_session_threads",
@@ -100,6 +102,7 @@ class SessionOptions:
         disabled_passes: list[str] | tuple[str, ...] = (),
         quantized: str = "integer",
         schedule_seed: int | None = None,
+        random_seed: int = 0,
     ) -> None:
         self.isa = isa
         self.intra_op_num_threads = threads
@@ -108,6 +111,7 @@ class SessionOptions:
         self.disabled_passes = list(disabled_passes)
         self.quantized = quantized
         self.schedule_seed = schedule_seed
+        self.random_seed = random_seed
         self.graph_optimization_level = GraphOptimizationLevel.ORT_ENABLE_ALL
         self.execution_mode = ExecutionMode.ORT_SEQUENTIAL
         self.execution_order = ExecutionOrder.DEFAULT
@@ -157,6 +161,7 @@ class SessionOptions:
             "disabled_passes": _core.passes() if disable_all else list(self.disabled_passes),
             "quantized": self.quantized,
             "schedule_seed": self.schedule_seed,
+            "random_seed": self.random_seed,
             "profile": self.enable_profiling,
         }
 

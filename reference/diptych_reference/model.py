@@ -49,9 +49,15 @@ class Node:
     domain: str
     overload: str
     name: str
+    index: int  # place in the file, among the nodes of its graph
     inputs: list[str]
     outputs: list[str]
     attributes: dict[str, Any]
+
+    @property
+    def place(self) -> str:
+        """Name among the nodes of its graph: its own, or the operator's with a number."""
+        return self.name or f"{self.op_type}_{self.index}"
 
     @property
     def label(self) -> str:
@@ -167,13 +173,13 @@ class Reader:
         initializers.update((s.values.name, self.sparse_tensor(s)) for s in proto.sparse_initializer)
         known = outer | initializers.keys() | {value.name for value in proto.input}
         nodes = sort(proto.node, known)
-        visible = frozenset(known.union(*(node.output for node in nodes)))
+        visible = frozenset(known.union(*(node.output for _, node in nodes)))
         graph = Graph(
             name=proto.name,
             inputs=[value_info(v) for v in proto.input],
             outputs=[value_info(v) for v in proto.output],
             initializers=initializers,
-            nodes=[self.node(node, visible) for node in nodes],
+            nodes=[self.node(node, index, visible) for index, node in nodes],
         )
         return finish(graph, visible)
 
@@ -182,13 +188,13 @@ class Reader:
         self.in_function = True
         try:
             nodes = sort(proto.node, frozenset(proto.input))
-            visible = frozenset(proto.input).union(*(node.output for node in nodes))
+            visible = frozenset(proto.input).union(*(node.output for _, node in nodes))
             graph = Graph(
                 name=proto.name,
                 inputs=[ValueInfo(name, "", None) for name in proto.input],
                 outputs=[ValueInfo(name, "", None) for name in proto.output],
                 initializers={},
-                nodes=[self.node(node, visible) for node in nodes],
+                nodes=[self.node(node, index, visible) for index, node in nodes],
             )
             return FunctionBody(
                 graph=finish(graph, visible),
@@ -202,13 +208,14 @@ class Reader:
         finally:
             self.in_function = False
 
-    def node(self, proto: onnx.NodeProto, visible: frozenset[str]) -> Node:
+    def node(self, proto: onnx.NodeProto, index: int, visible: frozenset[str]) -> Node:
         """A node with its attributes as Python values."""
         node = Node(
             op_type=proto.op_type,
             domain=normal(proto.domain),
             overload=proto.overload,
             name=proto.name,
+            index=index,
             inputs=list(proto.input),
             outputs=list(proto.output),
             attributes={},
@@ -407,8 +414,8 @@ def reads(proto: onnx.NodeProto) -> set[str]:
     return names
 
 
-def sort(protos: Iterable[onnx.NodeProto], known: frozenset[str] | set[str]) -> list[onnx.NodeProto]:
-    """The nodes in an order in which each finds its inputs ready (Kahn's algorithm)."""
+def sort(protos: Iterable[onnx.NodeProto], known: frozenset[str] | set[str]) -> list[tuple[int, onnx.NodeProto]]:
+    """The nodes in an order in which each finds its inputs ready (Kahn's algorithm), with their places in the file."""
     nodes = list(protos)
     produced = {name for node in nodes for name in node.output if name}
     readers: dict[str, list[int]] = {}
@@ -434,7 +441,7 @@ def sort(protos: Iterable[onnx.NodeProto], known: frozenset[str] | set[str]) -> 
     if len(order) < len(nodes):
         stuck = [nodes[i].name or nodes[i].op_type for i in range(len(nodes)) if missing[i]]
         raise InvalidModelError(f"the graph has a cycle through nodes {stuck[:5]}")
-    return [nodes[i] for i in order]
+    return [(i, nodes[i]) for i in order]
 
 
 def finish(graph: Graph, visible: frozenset[str] | set[str]) -> Graph:

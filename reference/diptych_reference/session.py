@@ -30,6 +30,7 @@ class ReferenceSession:
 
     `max_steps`: evaluations of subgraphs in one run, that is iterations of all its loops; None: any number.
     `memory_limit`: bytes that a single value may have; None: nine tenths of the machine's memory.
+    Random operators without a seed of their own draw by `random_seed` and by how many runs came before.
     """
 
     def __init__(
@@ -38,10 +39,12 @@ class ReferenceSession:
         *,
         max_steps: int | None = MAX_STEPS,
         memory_limit: int | None = None,
+        random_seed: int = 0,
     ) -> None:
         self.model = model if isinstance(model, Model) else load(model)
         self.max_steps = max_steps
         self.memory_limit = memory_limit
+        self.random_seed, self.runs = random_seed, 0
 
     @property
     def input_names(self) -> list[str]:
@@ -61,7 +64,8 @@ class ReferenceSession:
         if unknown:
             raise InvalidInputError(f"{self.model.name}: no outputs {unknown}, the model has {self.output_names}")
         try:
-            values = self._evaluation().graph(self.model.graph, self._feed(feeds), {})
+            fed = self._feed(feeds)
+            values = self._next_run().graph(self.model.graph, fed, {})
         except Error as error:
             error.at(self.model.name)
             raise
@@ -70,13 +74,17 @@ class ReferenceSession:
     def run_nodes(self, feeds: Mapping[str, Any]) -> Iterator[Step]:
         """Evaluate the model node by node; yield each node of the main graph with its inputs and outputs."""
         try:
-            yield from self._evaluation().steps(self.model.graph, self._feed(feeds), {})
+            fed = self._feed(feeds)
+            yield from self._next_run().steps(self.model.graph, fed, {})
         except Error as error:
             error.at(self.model.name)
             raise
 
-    def _evaluation(self) -> Evaluation:
-        return Evaluation(self.model, limits=Limits(self.max_steps, self.memory_limit))
+    def _next_run(self) -> Evaluation:
+        """The next run of this session. One whose feeds are refused does not count."""
+        around = f"{self.random_seed}:{self.runs}"
+        self.runs += 1
+        return Evaluation(self.model, around=around, limits=Limits(self.max_steps, self.memory_limit))
 
     def _feed(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
         """The graph's own values at the start: initializers and checked inputs."""
@@ -117,15 +125,32 @@ class Limits:
 
 
 class Evaluation:
-    """One run: evaluates graphs, subgraphs and functions against a model's opset imports."""
+    """One run: evaluates graphs, subgraphs and functions against a model's opset imports.
+
+    Each evaluation of a node has a place, a text that no other one of the session has: `0:2/loop[3]/call/draw` is the
+    node `draw` of the function that `call` calls, in the fourth evaluation of the body of `loop`, in the third run of a
+    session of seed 0. `around` is what comes before the names, `prefix` the calls.
+    """
 
     def __init__(
-        self, model: Model, opsets: dict[str, int] | None = None, calls: tuple[str, ...] = (), *, limits: Limits
+        self,
+        model: Model,
+        opsets: dict[str, int] | None = None,
+        calls: tuple[str, ...] = (),
+        around: str = "",
+        prefix: str = "",
+        *,
+        limits: Limits,
     ) -> None:
         self.limits = limits
         self.model = model
         self.opsets = model.opsets if opsets is None else opsets
         self.calls = calls  # functions being evaluated, outermost first
+        self.around, self.prefix = around, prefix
+
+    def place(self, node: Node) -> str:
+        """Where this evaluation of `node` is among all of the session."""
+        return f"{self.around}/{self.prefix}{node.place}"
 
     def graph(self, graph: Graph, values: ChainMap[str, Any] | dict[str, Any], attributes: dict[str, Any]) -> list[Any]:
         """Outputs of `graph`. `values`: what is defined so far; `attributes`: those of the enclosing function."""
@@ -160,7 +185,8 @@ class Evaluation:
             return self.function(node, function, inputs, attributes)
         if node.domain not in self.opsets:
             raise InvalidModelError(f"domain {node.domain or 'ai.onnx'!r} is not among the opset imports {self.opsets}")
-        return evaluate(node.op_type, inputs, attributes, self.opsets[node.domain], node.domain, len(node.outputs))
+        opset, place = self.opsets[node.domain], self.place(node)
+        return evaluate(node.op_type, inputs, attributes, opset, node.domain, len(node.outputs), place)
 
     def attributes(self, node: Node, values: Mapping[str, Any], outer: dict[str, Any]) -> dict[str, Any]:
         """Attributes of a node: references resolved in the enclosing function, graphs as callables over `values`."""
@@ -168,9 +194,10 @@ class Evaluation:
         for name, value in node.attributes.items():
             if isinstance(value, AttributeReference):
                 if value.name in outer:
-                    resolved[name] = outer[value.name]
+                    bound = outer[value.name]
+                    resolved[name] = bound.at(self.place(node)) if isinstance(bound, Subgraph) else bound
             elif isinstance(value, Graph):
-                resolved[name] = Subgraph(self, value, values, outer)
+                resolved[name] = Subgraph(self, value, values, outer, self.place(node))
             else:
                 resolved[name] = value
         return resolved
@@ -183,7 +210,9 @@ class Evaluation:
             raise InvalidModelError(f"function {node.op_type!r}: {problem}")
         absent = [None] * (len(body.graph.inputs) - len(inputs))
         values = {v.name: value for v, value in zip(body.graph.inputs, [*inputs, *absent], strict=True)}
-        inner = Evaluation(self.model, {**self.opsets, **body.opsets}, (*self.calls, node.op_type), limits=self.limits)
+        opsets, calls = {**self.opsets, **body.opsets}, (*self.calls, node.op_type)
+        place = f"{self.prefix}{node.place}/"
+        inner = Evaluation(self.model, opsets, calls, self.around, place, limits=self.limits)
         outputs = inner.graph(body.graph, values, {**body.attributes, **attributes})
         if len(outputs) < len(node.outputs):
             raise InvalidModelError(f"function {node.op_type!r} has {len(outputs)} outputs, not {len(node.outputs)}")
@@ -191,13 +220,21 @@ class Evaluation:
 
 
 class Subgraph:
-    """A graph attribute as a callable: inputs by position in, outputs out; outer values are visible inside."""
+    """A graph attribute as a callable: inputs by position in, outputs out; outer values are visible inside.
+
+    `place` is that of the node whose attribute it is, and `runs` counts how often it was evaluated there.
+    """
 
     def __init__(
-        self, evaluation: Evaluation, graph: Graph, outer: Mapping[str, Any], attributes: dict[str, Any]
+        self, evaluation: Evaluation, graph: Graph, outer: Mapping[str, Any], attributes: dict[str, Any], place: str
     ) -> None:
         self.evaluation, self.graph, self.outer, self.attributes = evaluation, graph, outer, attributes
         self.outputs = graph.outputs  # declared names, types and shapes
+        self.place, self.runs = place, 0
+
+    def at(self, place: str) -> Subgraph:
+        """The same graph as the attribute of another node."""
+        return Subgraph(self.evaluation, self.graph, self.outer, self.attributes, place)
 
     def __call__(self, *inputs: Any) -> list[Any]:
         """Evaluate the graph, one step of the run."""
@@ -207,11 +244,19 @@ class Subgraph:
             raise InvalidModelError(f"graph {self.graph.name!r} takes {len(formal)} inputs, got {len(inputs)}")
         own = {**self.graph.initializers, **{v.name: value for v, value in zip(formal, inputs, strict=False)}}
         scope = ChainMap(own, self.outer)  # type: ignore[arg-type]  # the outer scope is only read
-        return self.evaluation.graph(self.graph, scope, self.attributes)
+        around, of = f"{self.place}[{self.runs}]", self.evaluation
+        self.runs += 1
+        return Evaluation(of.model, of.opsets, of.calls, around, of.prefix).graph(self.graph, scope, self.attributes)
 
 
 def evaluate(
-    op_type: str, inputs: Sequence[Any], attributes: Mapping[str, Any], opset: int, domain: str, n_outputs: int
+    op_type: str,
+    inputs: Sequence[Any],
+    attributes: Mapping[str, Any],
+    opset: int,
+    domain: str,
+    n_outputs: int,
+    place: str,
 ) -> list[Any]:
     """Look up the operator, hold its inputs against the schema's types, call it, return `n_outputs` values."""
     row = lookup(domain, op_type, opset)
@@ -219,7 +264,7 @@ def evaluate(
     if schema is not None:
         check_inputs(schema, inputs)
         check_attributes(schema, attributes)
-    return list(row(inputs, attributes, n_outputs)[:n_outputs])
+    return list(row(inputs, attributes, n_outputs, place)[:n_outputs])
 
 
 def run_operator(
@@ -234,4 +279,4 @@ def run_operator(
     """Evaluate one operator without a model. `opset` defaults to the newest that the installed onnx package knows."""
     version = onnx.defs.onnx_opset_version() if opset is None else opset
     values = [value if value is None or isinstance(value, list) else as_input(value) for value in inputs]
-    return evaluate(op_type, values, attributes or {}, version, domain, n_outputs)
+    return evaluate(op_type, values, attributes or {}, version, domain, n_outputs, f"0:0/{op_type}")

@@ -79,9 +79,13 @@ def check_attributes(schema: onnx.defs.OpSchema, attributes: Mapping[str, Any]) 
         items = value if kind.endswith("S") and isinstance(value, (list, tuple)) else [value]
         allowed = ATTRIBUTE_TYPES.get(kind.removesuffix("S"))
         wrong = not all(map(callable, items)) if allowed is None else not all(isinstance(v, allowed) for v in items)
+        where = f"{schema.name}-{schema.since_version}, attribute {name!r}"
         if wrong or (kind.endswith("S") and not isinstance(value, (list, tuple))):
-            where = f"{schema.name}-{schema.since_version}, attribute {name!r}"
             raise InvalidModelError(f"{where}: got {type(value).__name__}, expected {kind}")
+        if name == "dtype" and kind == "INT":  # of every operator that has it, the element type of its output
+            asked, allowed_outputs = value_type(np.empty(0, dtype_of(value))), schema.outputs[0].types
+            if not any(asked in output for output in allowed_outputs):
+                raise InvalidModelError(f"{where}: got {asked}, expected one of {sorted(allowed_outputs)}")
 
 
 def check_feed(declared: ValueInfo, value: Any) -> Any:

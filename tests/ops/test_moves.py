@@ -14,6 +14,7 @@ MOVES = {
     "BitCast", "Concat", "Constant", "ConstantOfShape", "Expand", "Flatten", "Gather", "GatherElements", "GatherND",
     "Identity", "Pad",
     "Reshape", "Slice", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze", "Where",
+    "CenterCropPad", "Compress", "DepthToSpace", "ReverseSequence", "SpaceToDepth", "TensorScatter", "Trilu", "Unique",
 }  # fmt: skip
 FLOATS = ("float32", "float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
 ROWS = [row for row in catalogue() if row.op_type in MOVES and is_newest_meaning(row)]

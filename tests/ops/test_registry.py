@@ -12,7 +12,7 @@ import pytest
 from onnx.defs import OpSchema
 
 import diptych_reference
-from diptych_reference.operator import Operator, as_attribute
+from diptych_reference.operator import CONTEXT, Operator, as_attribute
 from diptych_reference.schemas import all_schemas
 
 OPTION = OpSchema.FormalParameterOption
@@ -71,7 +71,7 @@ def test_no_attribute_is_made_up(function: Callable[..., Any]) -> None:
     """Every attribute of a function belongs to a version it serves, and no version may demand fewer inputs."""
     served = [row for row in ROWS if row.function is function]
     named = {p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY}
-    assert named - {"n_outputs"} == {name for row in served for name in (*row.required, *row.defaults)}
+    assert named - {*CONTEXT} == {name for row in served for name in (*row.required, *row.defaults)}
     demanded = [p for p in inspect.signature(function).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
     assert sum(p.default is p.empty for p in demanded) <= min(row.min_inputs for row in served)
 

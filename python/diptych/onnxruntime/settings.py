@@ -62,4 +62,4 @@ def enable_telemetry_events() -> None:
 
 
 def set_seed(seed: int) -> None:
-    """Do nothing: random operators are functions of their seed attribute and of the run alone (docs/numerics.md)."""
+    """Do nothing: what random operators draw by is `SessionOptions.random_seed`, of each session (docs/numerics.md)."""

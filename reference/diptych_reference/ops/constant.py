@@ -1,8 +1,8 @@
 """Tensors made from attributes, shapes and ranges.
 
-Rounding program: Constant and ConstantOfShape move elements. Range: element i is `rn(start + rn(i * delta))` with i
-converted to the type (integers wrap; float16 and bfloat16 in binary32, each element rounded once), for 0 <= i < n. n is
-`max(ceil(rn(rn(limit - start) / delta)), 0)` in binary64, exact for integers.
+Rounding program: Constant, ConstantOfShape and EyeLike move elements. Range: element i is
+`rn(start + rn(i * delta))` with i converted to the type (integers wrap; float16 and bfloat16 in binary32, each element
+rounded once), for 0 <= i < n. n is `max(ceil(rn(rn(limit - start) / delta)), 0)` in binary64, exact for integers.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from diptych_reference.errors import InvalidInputError, InvalidModelError, Shape
 from diptych_reference.numerics.conversion import round_to, widen
 from diptych_reference.operator import Array, operator
 from diptych_reference.ops.shape import integers
+from diptych_reference.signature import dtype_of
 
 
 @operator("Constant", since=(1, 9))
@@ -74,6 +75,17 @@ def constant_of_shape(input: Array, *, value: Array | None = None) -> Array:
     if value.size != 1:
         raise InvalidModelError(f"value has shape {list(value.shape)}, expected one element")
     return np.full(dims, value.reshape(-1)[0], dtype=value.dtype)
+
+
+@operator("EyeLike", since=(9, 22))
+def eye_like(input: Array, *, dtype: int | None = None, k: int = 0) -> Array:
+    """A matrix of the shape of `input`, of its type or `dtype`: 1 at (i, i + k), elsewhere 0."""
+    if input.ndim != 2:
+        raise ShapeError(f"shape {list(input.shape)}, expected two dimensions")
+    row, column = np.arange(input.shape[0])[:, None], np.arange(input.shape[1])
+    diagonal = min(max(k, -input.shape[0]), input.shape[1])  # beyond these there is nothing
+    ones: Array = column - row == diagonal
+    return ones.astype(input.dtype if dtype is None else dtype_of(dtype))
 
 
 @operator("Range", since=11)

@@ -3,6 +3,9 @@
 Rounding program: moves elements. ScatterElements and ScatterND with a reduction combine, for each target, the old value
 with the updates in their row-major order, each step rounded (float16 and bfloat16 accumulate in binary32 and round
 once). Negative indices count from the end; an index out of range is an error.
+
+Unique compares as docs/numerics.md says: -0 equals +0, all NaNs are one value above every number, complex numbers by
+their real, then their imaginary parts, strings by their code points. What is kept is the first occurrence, bit for bit.
 """
 
 from __future__ import annotations
@@ -12,8 +15,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from diptych_reference.errors import InvalidInputError, ShapeError
-from diptych_reference.numerics.conversion import is_float, maximum, minimum, round_to, widen
+from diptych_reference.errors import InvalidInputError, InvalidModelError, ShapeError
+from diptych_reference.numerics.conversion import is_float, maximum, minimum, round_to, to_integer, widen
 from diptych_reference.operator import Array, operator
 from diptych_reference.ops.shape import normalize_axis
 
@@ -161,3 +164,119 @@ def scattered(data: Array, targets: Array, updates: Array, reduction: str) -> Ar
 def non_zero(x: Array) -> Array:
     """Coordinates of the elements that are not zero (nor an empty string), row-major: int64 [rank, n]."""
     return np.stack(np.nonzero(x.astype(bool))) if x.ndim else np.zeros((0, int(bool(x))), dtype=np.int64)
+
+
+@operator("TensorScatter", since=24)
+def tensor_scatter(
+    past_cache: Array, update: Array, write_indices: Array | None = None, *, axis: int = -2, mode: str = "linear"
+) -> Array:
+    """`past_cache` with `update` written from place `write_indices[b]` (default 0) of `axis` on, for each batch b.
+
+    Mode linear: what is written must fit; circular: places are taken modulo the length of the axis.
+    """
+    along = normalize_axis(axis, past_cache.ndim)
+    if along == 0 or mode not in ("linear", "circular"):
+        raise InvalidModelError(f"axis {axis}, mode {mode!r}; expected no batch axis, and linear or circular")
+    batch, length = past_cache.shape[0], past_cache.shape[along]
+    others = [update.shape[:along], update.shape[along + 1 :]]
+    if others != [past_cache.shape[:along], past_cache.shape[along + 1 :]] or update.shape[along] > length:
+        raise ShapeError(f"update {list(update.shape)} does not fit in {list(past_cache.shape)} along axis {along}")
+    start = np.zeros(batch, dtype=np.int64) if write_indices is None else write_indices
+    if start.shape != (batch,):
+        raise ShapeError(f"write_indices have shape {list(start.shape)}, expected [{batch}]")
+    steps = update.shape[along]
+    if mode == "linear" and ((start < 0) | (start > length - steps)).any():
+        raise InvalidInputError(f"write_indices {start.tolist()}, expected numbers in 0 .. {length - steps}")
+    places = (start[:, None] % max(length, 1) + np.arange(steps)) % max(length, 1)  # [batch, step]
+    present = past_cache.copy()
+    before = (slice(None),) * (along - 1)
+    for b in range(batch):
+        present[b][(*before, places[b])] = update[b]
+    return present
+
+
+@operator("Compress", since=(9, 11, 28))
+def compress(input: Array, condition: Array, *, axis: int | None = None) -> Array:
+    """The slices along `axis` (None: the elements, flat) at which `condition` is true; it may be too short."""
+    data = input.reshape(-1) if axis is None else input
+    along = 0 if axis is None else normalize_axis(axis, input.ndim)
+    if condition.ndim != 1 or len(condition) > data.shape[along]:
+        raise ShapeError(f"condition has shape {list(condition.shape)}, expected up to {data.shape[along]} elements")
+    return np.take(data, np.flatnonzero(condition), axis=along)
+
+
+@operator("OneHot", since=(9, 11, 28))
+def one_hot(indices: Array, depth: Array, values: Array, *, axis: int = -1) -> Array:
+    """`values[1]` where an index is, else `values[0]`, along a new dimension `axis` of length `depth`.
+
+    An index counts from the end if negative; outside [-depth, depth - 1] it is nowhere. Floats go toward zero.
+    """
+    if depth.size != 1 or values.shape != (2,):
+        raise ShapeError(f"depth {list(depth.shape)} and values {list(values.shape)}, expected a scalar and [2]")
+    classes = int(whole(depth.reshape(1))[0])
+    if classes < 0:
+        raise InvalidInputError(f"depth is {classes}, expected 0 or more")
+    along = normalize_axis(axis, indices.ndim + 1)
+    place = whole(indices)
+    if place.dtype.kind == "i":
+        place = np.where((place < 0) & (place >= -classes), place + classes, place)
+    counter = np.arange(classes, dtype=place.dtype).reshape(-1, *(1,) * (indices.ndim - along))
+    hot: Array = np.expand_dims(place, along) == counter
+    return values[hot.astype(np.int64)]
+
+
+def whole(numbers: Array) -> Array:
+    """Numbers as int64, floats toward zero as Cast has them; uint64 stays, since int64 does not hold it."""
+    if is_float(numbers.dtype):
+        return to_integer(numbers, np.int64)
+    return numbers if numbers.dtype == np.uint64 else numbers.astype(np.int64)
+
+
+@operator("Unique", since=(11, 28))
+def unique(x: Array, *, axis: int | None = None, sorted: int = 1) -> tuple[Array, Array, Array, Array]:
+    """The distinct elements of `x` (with `axis`: slices along it), ascending, or (`sorted` 0) as they first occur.
+
+    Slices are ordered by their first different element. Also, each int64 and of one dimension: where each first occurs;
+    for each element or slice of `x`, which of the distinct ones it is; how often each occurs.
+    """
+    if sorted not in (0, 1):
+        raise InvalidModelError(f"sorted is {sorted}, expected 0 or 1")
+    data = x.reshape(-1) if axis is None else x
+    along = 0 if axis is None else normalize_axis(axis, x.ndim)
+    rows = np.moveaxis(ranks(data), along, 0)
+    group, first = grouped(list(rows.reshape(len(rows), math.prod(rows.shape[1:])).T), len(rows))
+    if not sorted:
+        order = np.argsort(first)
+        group, first = np.argsort(order)[group], first[order]
+    counts = np.bincount(group, minlength=len(first)).astype(np.int64)
+    return np.take(data, first, axis=along), first, group, counts
+
+
+def ranks(x: Array) -> Array:
+    """For each element how many distinct lesser ones there are: integers that are ordered and equal as elements are."""
+    flat = x.reshape(-1)
+    if x.dtype == object:
+        numbers = {text: rank for rank, text in enumerate(sorted(set(flat)))}
+        return np.array([numbers[text] for text in flat], dtype=np.int64).reshape(x.shape)
+    parts = [flat.real, flat.imag] if x.dtype.kind == "c" else [flat]
+    keys = []
+    for part in map(widen, parts):
+        if part.dtype.kind == "f":
+            nan = np.isnan(part)
+            keys += [nan, np.where(nan, 0, part)]  # False is below True; -0 equals 0
+        else:
+            keys.append(part)
+    return grouped(keys, len(flat))[0].reshape(x.shape)
+
+
+def grouped(keys: list[Array], count: int) -> tuple[Array, Array]:
+    """`count` items by `keys`, the most significant first: (the group of each item, the first item of each group)."""
+    order = np.lexsort(keys[::-1]) if keys else np.arange(count)  # stable
+    different = np.zeros(count, dtype=bool)
+    different[:1] = True
+    for key in keys:
+        different[1:] |= key[order][1:] != key[order][:-1]
+    group = np.empty(count, dtype=np.int64)
+    place = np.flatnonzero(different)
+    group[order] = np.searchsorted(place, np.arange(count), side="right") - 1
+    return group, order[place].astype(np.int64)

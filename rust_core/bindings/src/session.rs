@@ -51,7 +51,7 @@ pub struct Session(EngineSession);
 #[pymethods]
 impl Session {
     #[new]
-    #[pyo3(signature = (model, *, isa=None, threads=0, memory_limit=None, max_steps=None, disabled_passes=Vec::new(), quantized="integer", schedule_seed=None, profile=false))]
+    #[pyo3(signature = (model, *, isa=None, threads=0, memory_limit=None, max_steps=None, disabled_passes=Vec::new(), quantized="integer", schedule_seed=None, random_seed=0, profile=false))]
     #[allow(clippy::too_many_arguments)] // keyword arguments of one constructor
     fn new(
         py: Python<'_>,
@@ -63,6 +63,7 @@ impl Session {
         disabled_passes: Vec<String>,
         quantized: &str,
         schedule_seed: Option<u64>,
+        random_seed: i64,
         profile: bool,
     ) -> PyResult<Session> {
         if !matches!(quantized, "integer" | "float") {
@@ -74,7 +75,16 @@ impl Session {
             Err(_) => Source::Path(model.extract::<PathBuf>()?),
         };
         let isa = isa_named(py, isa)?;
-        let options = SessionOptions { isa, threads, memory_limit, max_steps, disabled_passes, schedule_seed, profile };
+        let options = SessionOptions {
+            isa,
+            threads,
+            memory_limit,
+            max_steps,
+            disabled_passes,
+            schedule_seed,
+            random_seed,
+            profile,
+        };
         py.detach(|| EngineSession::new(source, options)).map(Session).map_err(|error| raise(py, &error))
     }
 

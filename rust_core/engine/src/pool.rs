@@ -11,6 +11,7 @@ use std::sync::{Condvar, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::run::RunPlace;
 
 /// Jobs that may be open at once in the process; a caller that finds none free works alone.
 const JOBS: usize = 64;
@@ -310,13 +311,16 @@ pub struct Team<'a> {
     first: usize,
     /// One scratch window a rank, `scratch_stride` bytes apart.
     scratch: Cell<(*mut u8, usize)>,
+    /// Where in the session's runs the graph at hand is evaluated.
+    place: Cell<RunPlace>,
     cancel: Option<&'a CancelToken>,
     deadline: Option<Instant>,
     /// Evaluations of subgraphs that are left, and how many there were.
     steps: (AtomicU64, u64),
 }
 
-// SAFETY: `scratch` is set by the owner between steps, never while a parallel loop runs; each rank uses its own window.
+// SAFETY: `scratch` and `place` are set by the owner between steps, never while a parallel loop runs; each rank uses its own
+// window of scratch.
 unsafe impl Sync for Team<'_> {}
 
 thread_local! {
@@ -331,15 +335,9 @@ impl<'a> Team<'a> {
         let threads = pool.map_or(1, |pool| threads.min(pool.max_threads()));
         let first = pool.map_or(0, |pool| pool.next_first.fetch_add(threads - 1, Ordering::Relaxed));
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        Team {
-            pool,
-            threads,
-            first,
-            scratch: Cell::new((std::ptr::null_mut(), 0)),
-            cancel,
-            deadline,
-            steps: (AtomicU64::new(u64::MAX), u64::MAX),
-        }
+        let (scratch, place) = (Cell::new((std::ptr::null_mut(), 0)), Cell::new(RunPlace::of_run(0, 0)));
+        let steps = (AtomicU64::new(u64::MAX), u64::MAX);
+        Team { pool, threads, first, scratch, place, cancel, deadline, steps }
     }
 
     /// Limits the evaluations of subgraphs: iterations of loops, branches of If.
@@ -360,6 +358,15 @@ impl<'a> Team<'a> {
             )));
         }
         Ok(())
+    }
+
+    pub fn place(&self) -> RunPlace {
+        self.place.get()
+    }
+
+    /// Says where in the session's runs what comes now is. Not while a parallel loop runs.
+    pub(crate) fn set_place(&self, place: RunPlace) {
+        self.place.set(place);
     }
 
     pub fn threads(&self) -> usize {

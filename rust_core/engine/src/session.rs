@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use crate::packed::PackedWeights;
 use crate::passes::{self, PassCx};
 use crate::pool::{CancelToken, FloatEnvironment, Pool, Team, usable_cpus};
 use crate::profile::{Event, Profile};
-use crate::run::{CompileOptions, Executable};
+use crate::run::{CompileOptions, Executable, RunPlace};
 use crate::tensor::Value;
 
 /// Where a model comes from.
@@ -36,6 +37,8 @@ pub struct SessionOptions {
     pub disabled_passes: Vec<String>,
     /// Runs tasks in a random legal order over poisoned memory: a test of the planner.
     pub schedule_seed: Option<u64>,
+    /// What random operators without a seed of their own draw by, with the number of the run.
+    pub random_seed: i64,
     /// Records the time of every node; see [`Session::take_events`].
     pub profile: bool,
 }
@@ -49,6 +52,7 @@ impl Default for SessionOptions {
             max_steps: Some(MAX_STEPS),
             disabled_passes: Vec::new(),
             schedule_seed: None,
+            random_seed: 0,
             profile: false,
         }
     }
@@ -91,6 +95,8 @@ pub struct Session {
     budget: Arc<MemoryBudget>,
     profile: Option<Arc<Profile>>,
     options: SessionOptions,
+    /// Runs so far; one whose inputs are refused does not count.
+    runs: AtomicU64,
 }
 
 /// A named, typed place where values enter or leave.
@@ -141,7 +147,7 @@ impl Session {
             Executable::compile(Arc::new(graph), &options)
         };
         let executable = compile().at(|| place)?;
-        Ok(Session { model, executable, packed, budget, profile, options })
+        Ok(Session { model, executable, packed, budget, profile, options, runs: AtomicU64::new(0) })
     }
 
     /// The model's header: versions, producer, metadata. Its graph is empty; see [`Session::graph`].
@@ -199,6 +205,7 @@ impl Session {
         let _environment = FloatEnvironment::enter();
         let _charged = self.budget.enter();
         let team = Team::new(self.options.threads, options.cancel, options.timeout).max_steps(self.options.max_steps);
+        team.set_place(RunPlace::of_run(self.options.random_seed, self.runs.fetch_add(1, Ordering::Relaxed)));
         let outputs = self.executable.run(&mut pairs, &team)?;
         outputs.iter().for_each(Value::release);
         Ok(outputs)

@@ -24,6 +24,7 @@ pub mod order;
 pub mod pool;
 pub mod qgemm;
 pub mod quantize;
+pub mod random;
 pub mod recurrent;
 pub mod reduce;
 pub mod remainder;

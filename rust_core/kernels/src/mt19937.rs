@@ -20,16 +20,25 @@ impl Mt19937 {
         Mt19937 { words, next: WORDS }
     }
 
+    /// The next 624 words. In three stretches, so that no index needs a remainder.
     fn twist(&mut self) {
-        for i in 0..WORDS {
-            let y = (self.words[i] & 0x8000_0000) | (self.words[(i + 1) % WORDS] & 0x7fff_ffff);
-            let odd = if y & 1 == 1 { 0x9908_b0df } else { 0 };
-            self.words[i] = self.words[(i + SHIFT) % WORDS] ^ (y >> 1) ^ odd;
+        let mixed = |word: u32, next: u32| {
+            let y = (word & 0x8000_0000) | (next & 0x7fff_ffff);
+            (y >> 1) ^ (0x9908_b0df & 0u32.wrapping_sub(y & 1))
+        };
+        let words = &mut self.words;
+        for i in 0..WORDS - SHIFT {
+            words[i] = words[i + SHIFT] ^ mixed(words[i], words[i + 1]);
         }
+        for i in WORDS - SHIFT..WORDS - 1 {
+            words[i] = words[i + SHIFT - WORDS] ^ mixed(words[i], words[i + 1]);
+        }
+        words[WORDS - 1] = words[SHIFT - 1] ^ mixed(words[WORDS - 1], words[0]);
         self.next = 0;
     }
 
     /// The next 32 random bits.
+    #[inline]
     pub fn word(&mut self) -> u32 {
         if self.next == WORDS {
             self.twist();
@@ -43,6 +52,7 @@ impl Mt19937 {
     }
 
     /// The next of `random_sample`: 53 random bits as a number in [0, 1).
+    #[inline]
     pub fn uniform(&mut self) -> f64 {
         let (high, low) = (self.word() >> 5, self.word() >> 6);
         (f64::from(high) * 67108864.0 + f64::from(low)) / 9007199254740992.0

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from diptych.testing.sketch import Sketch, shape_rule
-from diptych.testing.values import is_floating
+from diptych.testing.values import is_floating, onnx_number
 
 
 @shape_rule("Constant")
@@ -35,6 +35,21 @@ def constant_of_shape(s: Sketch) -> list[Any]:
     if s.dtype != np.float32 or s.coin():
         s.set("value", s.tensor((1,)))
     return [np.array(s.shape(), dtype=np.int64)]
+
+
+@shape_rule("EyeLike")
+def eye_like(s: Sketch) -> list[Any]:
+    """A matrix, whose shape counts; perhaps a type and a diagonal, which may lie outside."""
+    x = s.shape((2, 2), limit=400)
+    output_type(s)
+    s.attribute("k", 1, -1, 0, 2, -3, 99, -(2**62), 2**62)
+    return [s.tensor(x)]
+
+
+def output_type(s: Sketch) -> Any:
+    """The attribute `dtype`, one of the types of the output, or left out."""
+    types = s.row.types(s.row.schema.outputs[0].type_str)
+    return s.attribute("dtype", *map(onnx_number, types))
 
 
 @shape_rule("Range")

@@ -234,3 +234,60 @@ def dropout(s: Sketch) -> list[Any]:
     s.attribute("ratio", 0.5, 0.0, 0.3)
     s.attribute("is_test", 1, 0)
     return [x]
+
+
+@shape_rule("CenterCropPad")
+def center_crop_pad(s: Sketch) -> list[Any]:
+    """A tensor, and lengths of all or some axes, shorter and longer ones."""
+    x = s.shape(limit=300)
+    axes = list(range(len(x)))
+    if s.coin():
+        axes = shapes.subset(s.draw, len(x))
+        s.set("axes", axes)
+    lengths = [s.choose(x[a], max(0, x[a] - 1), x[a] + 1, x[a] + 4, x[a] // 2, 0) for a in axes]
+    return [s.tensor(x), np.array(lengths, s.input_dtype("shape"))]
+
+
+def images(s: Sketch, limit: int) -> tuple[int, int, int, int]:
+    """Four lengths, of about `limit` elements at most."""
+    n, c, h, w = s.shape((4, 4), limit)
+    return n, c, h, w
+
+
+@shape_rule("DepthToSpace")
+def depth_to_space(s: Sketch) -> list[Any]:
+    """Images whose channels make up blocks."""
+    b = s.set("blocksize", s.choose(2, 1, 3, 4))
+    s.attribute("mode", "DCR", "CRD")
+    n, depth, h, w = images(s, 400)
+    return [s.tensor((n, depth * b * b, h, w))]
+
+
+@shape_rule("SpaceToDepth")
+def space_to_depth(s: Sketch) -> list[Any]:
+    """Images that are made of whole blocks."""
+    b = s.set("blocksize", s.choose(2, 1, 3, 4))
+    s.attribute("mode", "DCR", "CRD")
+    n, c, h, w = images(s, 400)
+    return [s.tensor((n, c, h * b, w * b))]
+
+
+@shape_rule("ReverseSequence")
+def reverse_sequence(s: Sketch) -> list[Any]:
+    """Sequences and how many of their steps are turned round; the axes both ways."""
+    x = s.shape((2, 4), limit=600)
+    batch = 1
+    if s.coin():
+        batch = s.set("batch_axis", s.choose(0, 1))
+        s.set("time_axis", 1 - batch)
+    steps = x[1 - batch]
+    return [s.tensor(x), int64([s.choose(steps, 0, min(1, steps), steps // 2) for _ in range(x[batch])])]
+
+
+@shape_rule("Trilu")
+def trilu(s: Sketch) -> list[Any]:
+    """Matrices, and perhaps a diagonal, which may lie outside; a scalar or of one element."""
+    x = s.shape((2, 4))
+    s.attribute("upper", 0, 1)
+    k = int64(s.choose(0, 1, -1, 2, -3, x[-1], -x[-2], 99, -99, FAR**2, -(FAR**2))) if s.coin() else None
+    return [s.tensor(x), k if k is None or s.coin() else k.reshape(1)]

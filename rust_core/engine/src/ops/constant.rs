@@ -1,4 +1,4 @@
-//! Constant, ConstantOfShape, Range: tensors made from attributes, shapes and bounds.
+//! Constant, ConstantOfShape, EyeLike, Range: tensors made from attributes, shapes and bounds.
 
 use std::ops::Range as Span;
 
@@ -96,6 +96,73 @@ fn build_constant_of_shape(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
     Ok(Box::new(ConstantOfShape { dtype, bits: u64::from_le_bytes(bytes) }))
 }
 
+struct EyeLike {
+    dtype: Option<DType>,
+    k: i64,
+}
+
+/// Rows of `columns`: `one` at `(i, i + k)`, else zero.
+struct Diagonal {
+    one: u64,
+    columns: usize,
+    k: i64,
+}
+
+impl Mover for Diagonal {
+    fn run<W: Word>(&self, range: Span<usize>, _: Inputs<'_>, out: &mut [W]) {
+        out.fill(W::default());
+        for row in range.start / self.columns..range.end.div_ceil(self.columns) {
+            let column =
+                usize::try_from(self.k.saturating_add(row as i64)).ok().filter(|&column| column < self.columns);
+            if let Some(column) = column
+                && range.contains(&(row * self.columns + column))
+            {
+                out[row * self.columns + column - range.start] = W::from_bits(self.one);
+            }
+        }
+    }
+}
+
+impl Operator for EyeLike {
+    fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
+        let dtype = self.dtype.unwrap_or(cx.dtype(0)?);
+        let &[_, columns] = cx.shape(0)? else {
+            return Err(Error::shape(format!("shape {:?}, expected two dimensions", cx.shape(0)?)).into());
+        };
+        let one = one_bits(dtype).ok_or_else(|| Error::invalid_model(format!("there is no matrix of {dtype}")))?;
+        let diagonal = Diagonal { one, columns, k: self.k };
+        match mover::plan(dtype, &[], vec![(cx.shape(0)?.into(), diagonal)])? {
+            Step::Kernel(step) => step.packed(&[0]).into(),
+            other => Ok(other),
+        }
+    }
+}
+
+/// The bits of the number 1, of numeric types and bool.
+pub fn one_bits(dtype: DType) -> Option<u64> {
+    match dtype {
+        DType::F32 => Some(1f32.to_bits().into()),
+        DType::F64 => Some(1f64.to_bits()),
+        DType::F16 => Some(f16::ONE.to_bits().into()),
+        DType::BF16 => Some(bf16::ONE.to_bits().into()),
+        dtype if dtype.is_integer() || dtype == DType::Bool => Some(1),
+        _ => None,
+    }
+}
+
+fn build_eye(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
+    Ok(Box::new(EyeLike { dtype: output_type(cx)?, k: cx.int("k", 0)? }))
+}
+
+/// The attribute `dtype`, of a type that the version knows.
+pub fn output_type(cx: &BuildCx<'_>) -> Result<Option<DType>> {
+    let dtype = cx.dtype("dtype")?;
+    match dtype.filter(|&dtype| introduced(dtype) > cx.since) {
+        None => Ok(dtype),
+        Some(dtype) => Err(Error::invalid_model(format!("dtype is {dtype}, which version {} does not have", cx.since))),
+    }
+}
+
 struct Range;
 
 /// A type that Range counts in: element `i` is `rn(start + rn(i * delta))`.
@@ -182,6 +249,7 @@ fn build_range(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
 pub fn rows() -> impl Iterator<Item = Row> {
     versions("Constant", &[1, 9, 11, 12, 13, 19, 21, 23, 24, 25], build_constant)
         .chain(versions("ConstantOfShape", &[9, 20, 21, 23, 24, 25], build_constant_of_shape))
+        .chain(versions("EyeLike", &[9, 22], build_eye))
         .chain(versions("Range", &[11, 27], build_range))
 }
 

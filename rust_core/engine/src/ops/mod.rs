@@ -20,6 +20,7 @@ pub mod mover;
 pub mod normalization;
 pub mod pool;
 pub mod quantization;
+pub mod random;
 pub mod recurrent;
 pub mod reduce;
 pub mod resize;
@@ -50,4 +51,5 @@ pub fn rows() -> impl Iterator<Item = Row> {
         .chain(constant::rows())
         .chain(dropout::rows())
         .chain(quantization::rows())
+        .chain(random::rows())
 }

@@ -84,6 +84,11 @@ impl<'a> Inputs<'a> {
         unsafe { std::slice::from_raw_parts(slot.ptr.cast(), slot.bytes / size_of::<W>()) }
     }
 
+    /// Bytes of an input that is no data.
+    pub fn bytes(&self, input: usize) -> &'a [u8] {
+        self.words::<u8>(input)
+    }
+
     /// Elements of an int32 or int64 input.
     pub fn indices(&self, input: usize, dtype: DType) -> Indices<'a> {
         if dtype == DType::I32 {
@@ -109,11 +114,17 @@ impl Indices<'_> {
     /// Index `i`, counted from the front of an axis of `len`. It must have passed [`Indices::check`].
     #[inline]
     pub fn at(&self, i: usize, len: usize) -> usize {
-        let index = match self {
+        let index = self.get(i);
+        (if index < 0 { index + len as i64 } else { index }) as usize
+    }
+
+    /// Index `i` as it stands.
+    #[inline]
+    pub fn get(&self, i: usize) -> i64 {
+        match self {
             Indices::I32(all) => all[i].into(),
             Indices::I64(all) => all[i],
-        };
-        (if index < 0 { index + len as i64 } else { index }) as usize
+        }
     }
 
     /// The row-major place, in axes of `lens`, of the coordinates that start at index `first`.
@@ -191,10 +202,21 @@ pub fn plan<M: Mover>(dtype: DType, data: &[usize], movers: Vec<(Shape, M)>) -> 
         128 => kernel::<[u64; 2], M>(dtype, movers),
         _ => {
             let data: SmallVec<[usize; 4]> = data.into();
-            Step::values(move |cx| {
-                if dtype == DType::String { strings(cx, &data, &movers) } else { packed(cx, &data, &movers, dtype) }
-            })
+            Step::values(move |cx| evaluate(cx, dtype, &data, &movers))
         }
+    }
+}
+
+/// What [`plan`] plans, done at once: for outputs whose shapes show only when the step runs.
+pub fn evaluate<M: Mover>(cx: &ValueCx<'_>, dtype: DType, data: &[usize], movers: &[(Shape, M)]) -> Result<Vec<Value>> {
+    match dtype.bits() {
+        8 => dense::<u8, M>(cx, dtype, movers),
+        16 => dense::<u16, M>(cx, dtype, movers),
+        32 => dense::<u32, M>(cx, dtype, movers),
+        64 => dense::<u64, M>(cx, dtype, movers),
+        128 => dense::<[u64; 2], M>(cx, dtype, movers),
+        0 => strings(cx, data, movers),
+        _ => packed(cx, data, movers, dtype),
     }
 }
 
@@ -242,6 +264,31 @@ fn move_words<W: Word, M: Mover>(cx: &KernelCx<'_>, mover: &M, inputs: Inputs<'_
         let out = unsafe { pieces.range(range.clone()) };
         mover.run(range, inputs, out);
     })
+}
+
+/// Runs movers over dense elements where they lie, into new tensors.
+fn dense<W: Word, M: Mover>(cx: &ValueCx<'_>, dtype: DType, movers: &[(Shape, M)]) -> Result<Vec<Value>> {
+    let mut held = Vec::new();
+    let mut slots = vec![RawSlot::ABSENT; cx.inputs.len()];
+    for (slot, input) in slots.iter_mut().zip(cx.inputs) {
+        if let Some(Value::Dense(tensor)) = input {
+            held.push(tensor.aligned()?);
+            *slot = slot_of(&held[held.len() - 1]);
+        }
+    }
+    let results: Vec<Tensor> = movers.iter().map(|(shape, _)| Tensor::zeros(dtype, shape)).collect::<Result<_>>()?;
+    let outputs: Vec<RawSlot> = results.iter().map(slot_of).collect();
+    let kernel = KernelCx::new(&slots, &outputs, RawSlot::ABSENT, None, cx.isa, cx.team);
+    for (output, (_, mover)) in movers.iter().enumerate() {
+        let inputs = Inputs::of(&kernel);
+        mover.check(inputs)?;
+        move_words::<W, M>(&kernel, mover, inputs, output)?;
+    }
+    Ok(results.into_iter().map(Value::Dense).collect())
+}
+
+fn slot_of(tensor: &Tensor) -> RawSlot {
+    RawSlot { ptr: tensor.bytes().as_ptr().cast_mut(), bytes: tensor.byte_len() }
 }
 
 /// Runs movers over words made for the occasion: `data` inputs hold `words`, the others their own bytes.

@@ -12,7 +12,7 @@ use diptych_kernels::mutant::{self, Mutant};
 use crate::dtype::Element;
 use crate::error::{Error, Result};
 use crate::pool::Team;
-use crate::run::Executable;
+use crate::run::{Executable, RunPlace};
 use crate::tensor::Value;
 
 /// The bytes of one operand during a run. Dtype and shape were settled when the step was planned.
@@ -140,6 +140,16 @@ impl<'a> KernelCx<'a> {
         unsafe { std::slice::from_raw_parts_mut(self.workspace.ptr, self.workspace.bytes) }
     }
 
+    /// Where in the session's runs the step's graph is evaluated.
+    pub fn place(&self) -> RunPlace {
+        self.team.place()
+    }
+
+    /// An error if the run was cancelled or is past its deadline: for long loops of one thread.
+    pub fn check(&self) -> Result<()> {
+        self.team.check()
+    }
+
     /// How many threads [`KernelCx::parallel`] may use: a hint for how finely to split.
     pub fn threads(&self) -> usize {
         self.team.threads()
@@ -232,6 +242,9 @@ pub struct ValueCx<'a> {
     pub captures: &'a [Value],
     pub isa: Isa,
     pub(crate) team: &'a Team<'a>,
+    /// The node's name, and how many subgraphs it ran so far in this step.
+    pub(crate) node: &'a str,
+    pub(crate) subgraphs: Cell<u64>,
 }
 
 impl ValueCx<'_> {
@@ -250,7 +263,12 @@ impl ValueCx<'_> {
         captures: Vec<Value>,
     ) -> Result<Vec<Value>> {
         self.team.step()?;
-        graph.run_nested(inputs, captures, self.team)
+        let around = self.team.place();
+        let number = self.subgraphs.replace(self.subgraphs.get() + 1);
+        self.team.set_place(around.then(format_args!("/{}[{number}]", self.node)));
+        let result = graph.run_nested(inputs, captures, self.team);
+        self.team.set_place(around);
+        result
     }
 
     /// An error if the run was cancelled or is past its deadline: for long work.

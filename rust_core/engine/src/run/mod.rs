@@ -17,11 +17,13 @@ use crate::tensor::{Tensor, Value};
 
 mod context;
 mod kernel_cx;
+mod place;
 mod schedule;
 mod single;
 
 pub use context::RunContext;
 pub use kernel_cx::{Disjoint, KernelCx, RawSlot, ValueCx};
+pub use place::RunPlace;
 pub use single::{evaluate, evaluate_on, planned_bytes};
 
 /// What every graph and subgraph of a session is compiled with.

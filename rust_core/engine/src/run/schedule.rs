@@ -1,5 +1,6 @@
 //! The scheduler: runs the tasks of one segment in an order its graph allows.
 
+use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Mutex;
@@ -188,7 +189,9 @@ impl Executable {
             let inputs: Vec<Option<Value>> =
                 node.inputs.iter().map(|input| input.map(value).transpose()).collect::<Result<_>>()?;
             let captures: Vec<Value> = node.captures.iter().map(|&id| value(id)).collect::<Result<_>>()?;
-            let mut cx = ValueCx { inputs: &inputs, captures: &captures, isa: self.isa(), team };
+            let subgraphs = Cell::new(0);
+            let (inputs, captures) = (&inputs, &captures);
+            let mut cx = ValueCx { inputs, captures, isa: self.isa(), team, node: &node.name, subgraphs };
             let results = self.timed(dynamic.node, || 0, || (dynamic.run)(&mut cx)).at(|| node.place())?;
             if results.len() < node.outputs.len() {
                 let message = format!("gave {} outputs for {}", results.len(), node.outputs.len());

@@ -1,5 +1,7 @@
 //! One operator alone, outside any graph: for constant folding, and for calling operators directly.
 
+use std::cell::Cell;
+
 use diptych_kernels::Isa;
 
 use super::{ValueCx, evaluate_step};
@@ -80,6 +82,8 @@ pub fn evaluate_on(
             Some(other) => Ok(vec![other.clone()]),
             None => Err(Error::internal("a view of an absent value")),
         },
-        Step::Values(run) => run(&mut ValueCx { inputs, captures: &[], isa, team }),
+        Step::Values(run) => {
+            run(&mut ValueCx { inputs, captures: &[], isa, team, node: &node.name, subgraphs: Cell::new(0) })
+        }
     }
 }

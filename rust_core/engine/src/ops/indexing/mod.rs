@@ -3,9 +3,13 @@
 use crate::error::{Error, Result};
 use crate::operator::Row;
 
+mod choose;
 mod gather;
 mod non_zero;
+mod one_hot;
 mod scatter;
+mod tensor_scatter;
+mod unique;
 
 /// Indices of GatherElements and ScatterElements: of the data's rank, and beside `axis` no longer than the data.
 fn check_elements(data: &[usize], indices: &[usize], axis: usize) -> Result<()> {
@@ -17,5 +21,11 @@ fn check_elements(data: &[usize], indices: &[usize], axis: usize) -> Result<()> 
 }
 
 pub fn rows() -> impl Iterator<Item = Row> {
-    gather::rows().chain(scatter::rows()).chain(non_zero::rows())
+    gather::rows()
+        .chain(scatter::rows())
+        .chain(tensor_scatter::rows())
+        .chain(non_zero::rows())
+        .chain(choose::rows())
+        .chain(one_hot::rows())
+        .chain(unique::rows())
 }

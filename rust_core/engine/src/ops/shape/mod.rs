@@ -5,9 +5,11 @@ use crate::error::{Error, Result};
 use crate::operator::{BuildCx, KernelStep, Operator, PlanCx, Planned, Row, Step, rows as versions};
 use crate::tensor::element_count;
 
+mod blocks;
 mod join;
 mod pad;
 mod repeat;
+mod rows;
 mod slice;
 mod transpose;
 mod view;
@@ -64,4 +66,6 @@ pub fn rows() -> impl Iterator<Item = Row> {
         .chain(repeat::rows())
         .chain(slice::rows())
         .chain(pad::rows())
+        .chain(blocks::rows())
+        .chain(rows::rows())
 }

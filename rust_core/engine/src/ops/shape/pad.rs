@@ -1,4 +1,4 @@
-//! Pad.
+//! Pad and CenterCropPad.
 
 use std::ops::Range;
 
@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::operator::{BuildCx, Operator, PlanCx, Planned, Row, Step, rows as versions};
 use crate::ops::axes::normalize_axes;
 use crate::ops::mover::{self, Inputs, Mover, Word};
+use crate::ops::shape::repeat::dimensions;
 use crate::ops::shape::view::check_vector;
 use crate::tensor::{Shape, element_count};
 
@@ -233,6 +234,50 @@ impl Operator for Pad {
     }
 }
 
+struct CenterCropPad {
+    axes: Option<Vec<i64>>,
+}
+
+impl Operator for CenterCropPad {
+    fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
+        let dtype = cx.dtype(0)?;
+        let from = cx.shape(0)?;
+        check_vector(cx, 1)?;
+        let lengths = dimensions(&cx.ints(1)?)?;
+        let along = match &self.axes {
+            Some(axes) => normalize_axes(axes, from.len())?.to_vec(),
+            None => (0..from.len()).collect(),
+        };
+        if lengths.len() != along.len() {
+            return Err(Error::shape(format!("{} lengths for {} axes", lengths.len(), along.len())).into());
+        }
+        let mut shape: Shape = from.into();
+        along.iter().zip(&lengths).for_each(|(&axis, &length)| shape[axis] = length);
+        element_count(&shape)?;
+        let strides = contiguous_strides(from);
+        // Of what is added or taken away, the smaller half lies before.
+        let axes: Vec<PaddedAxis> = (0..from.len())
+            .map(|axis| {
+                let (length, added, removed) =
+                    (from[axis], shape[axis].saturating_sub(from[axis]), from[axis].saturating_sub(shape[axis]));
+                PaddedAxis {
+                    length,
+                    first: removed / 2,
+                    kept: length - removed,
+                    before: added / 2,
+                    after: added - added / 2,
+                    stride: strides[axis] as usize,
+                }
+            })
+            .collect();
+        mover::plan(dtype, &[0], vec![(shape, Padded::new(&axes, Mode::Constant, Fill::Bits(0)))])
+    }
+}
+
+fn build_center(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
+    Ok(Box::new(CenterCropPad { axes: cx.ints("axes")?.map(<[i64]>::to_vec) }))
+}
+
 fn build(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
     let pads = if cx.since == 1 { "paddings" } else { "pads" };
     let legacy =
@@ -250,5 +295,9 @@ fn build(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
 }
 
 pub fn rows() -> impl Iterator<Item = Row> {
-    versions("Pad", &[1, 2, 11, 13, 18, 19, 21, 23, 24, 25], build)
+    versions("Pad", &[1, 2, 11, 13, 18, 19, 21, 23, 24, 25], build).chain(versions(
+        "CenterCropPad",
+        &[18],
+        build_center,
+    ))
 }

@@ -33,17 +33,23 @@ impl Operator for Transpose {
         let order: Vec<usize> =
             if mutant::on(Mutant::SwappedAxes) { (0..order.len()).map(inverse).collect() } else { order };
         let shape: Shape = order.iter().map(|&axis| from[axis]).collect();
-        let own = contiguous_strides(from);
-        let strides: Vec<isize> = order.iter().map(|&axis| own[axis]).collect();
-        let walk = Walk::strided(&shape, [&strides], [0]);
-        if (walk.is_flat() || walk.is_empty()) && dtype != DType::String {
-            // Only axes of length 1 change places.
-            return Ok(Step::View { input: 0, shape });
-        }
-        match Flipped::new(walk) {
-            Some(flipped) => mover::plan(dtype, &[0], vec![(shape, flipped)]),
-            None => mover::plan(dtype, &[0], vec![(shape.clone(), Strided::new(&shape, &strides, 0))]),
-        }
+        rearranged(dtype, from, &order, shape)
+    }
+}
+
+/// Input 0, seen as of shape `from`, with its axes in another order, in `shape`.
+pub(super) fn rearranged(dtype: DType, from: &[usize], order: &[usize], shape: Shape) -> Planned<Step> {
+    let own = contiguous_strides(from);
+    let strides: Vec<isize> = order.iter().map(|&axis| own[axis]).collect();
+    let turned: Shape = order.iter().map(|&axis| from[axis]).collect();
+    let walk = Walk::strided(&turned, [&strides], [0]);
+    if (walk.is_flat() || walk.is_empty()) && dtype != DType::String {
+        // Only axes of length 1 change places.
+        return Ok(Step::View { input: 0, shape });
+    }
+    match Flipped::new(walk) {
+        Some(flipped) => mover::plan(dtype, &[0], vec![(shape, flipped)]),
+        None => mover::plan(dtype, &[0], vec![(shape, Strided::new(&turned, &strides, 0))]),
     }
 }
 
