@@ -21,9 +21,11 @@ pub mod quantization;
 pub mod recurrent;
 pub mod reduce;
 pub mod resize;
+pub mod sequence;
 pub mod shape;
 pub mod softmax;
 pub mod sub_byte;
+pub mod values;
 pub mod windows;
 
 /// Every row of every family.
@@ -39,6 +41,7 @@ pub fn rows() -> impl Iterator<Item = Row> {
         .chain(softmax::rows())
         .chain(normalization::rows())
         .chain(control_flow::rows())
+        .chain(sequence::rows())
         .chain(shape::rows())
         .chain(indexing::rows())
         .chain(logical::rows())

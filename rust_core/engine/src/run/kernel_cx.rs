@@ -227,19 +227,42 @@ impl<'a, T> Disjoint<'a, T> {
 
 /// Inputs and means of a step whose outputs are values.
 pub struct ValueCx<'a> {
-    pub inputs: &'a [Option<Value>],
+    /// The step may take them.
+    pub inputs: &'a mut [Option<Value>],
     /// Outer values of the node's subgraphs, all of them, in the order of `Node::captures`.
     pub captures: &'a [Value],
     pub isa: Isa,
+    /// Bytes that the run may take.
+    pub(crate) memory_limit: Option<usize>,
     pub(crate) team: &'a Team<'a>,
 }
 
 impl ValueCx<'_> {
     pub fn input(&self, input: usize) -> Result<&Value> {
-        self.inputs
-            .get(input)
-            .and_then(Option::as_ref)
-            .ok_or_else(|| Error::invalid_model(format!("input {input} is required")))
+        self.opt_input(input).ok_or_else(|| Self::required(input))
+    }
+
+    pub fn opt_input(&self, input: usize) -> Option<&Value> {
+        self.inputs.get(input).and_then(Option::as_ref)
+    }
+
+    /// An input as the step's own: a sequence that nobody reads later is not shared then, and may change in place.
+    pub fn take(&mut self, input: usize) -> Result<Value> {
+        self.inputs.get_mut(input).and_then(Option::take).ok_or_else(|| Self::required(input))
+    }
+
+    fn required(input: usize) -> Error {
+        Error::invalid_model(format!("input {input} is required"))
+    }
+
+    /// An error if values of so many bytes pass the session's limit of memory: to be asked before they are made.
+    pub fn budget(&self, bytes: usize) -> Result<()> {
+        match self.memory_limit {
+            Some(limit) if bytes > limit => Err(Error::resource_limit(format!(
+                "{bytes} bytes of outputs are more than memory_limit={limit}; raise the limit or give smaller inputs"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// Runs a subgraph: `inputs` in the order of its inputs, `captures` in the order of its captures.

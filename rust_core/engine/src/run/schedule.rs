@@ -185,10 +185,16 @@ impl Executable {
             let node = &self.graph.nodes[dynamic.node];
             team.check()?;
             let value = |id: ValueId| self.value(context, id).ok_or_else(|| self.missing(id));
-            let inputs: Vec<Option<Value>> =
+            let mut inputs: Vec<Option<Value>> =
                 node.inputs.iter().map(|input| input.map(value).transpose()).collect::<Result<_>>()?;
             let captures: Vec<Value> = node.captures.iter().map(|&id| value(id)).collect::<Result<_>>()?;
-            let mut cx = ValueCx { inputs: &inputs, captures: &captures, isa: self.isa(), team };
+            for &id in &dynamic.last_reads {
+                if matches!(context.values[id], Some(Value::Sequence(_))) {
+                    context.values[id] = None;
+                }
+            }
+            let memory_limit = self.options.memory_limit;
+            let mut cx = ValueCx { inputs: &mut inputs, captures: &captures, isa: self.isa(), memory_limit, team };
             let results = self.timed(dynamic.node, || 0, || (dynamic.run)(&mut cx)).at(|| node.place())?;
             if results.len() < node.outputs.len() {
                 let message = format!("gave {} outputs for {}", results.len(), node.outputs.len());

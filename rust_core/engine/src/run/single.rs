@@ -80,6 +80,9 @@ pub fn evaluate_on(
             Some(other) => Ok(vec![other.clone()]),
             None => Err(Error::internal("a view of an absent value")),
         },
-        Step::Values(run) => run(&mut ValueCx { inputs, captures: &[], isa, team }),
+        Step::Values(run) => {
+            let inputs = &mut inputs.to_vec();
+            run(&mut ValueCx { inputs, captures: &[], isa, memory_limit: None, team })
+        }
     }
 }
