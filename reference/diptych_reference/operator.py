@@ -4,7 +4,8 @@ A function's signature *is* the ONNX signature. Inputs are positional in ONNX's 
 variadic tail is `*inputs`), attributes keyword-only with ONNX's names and defaults. It returns one value or a tuple.
 A function that needs to know how many outputs the node asks for declares the keyword-only parameter `n_outputs`.
 
-Values are NumPy arrays (strings: dtype object), lists for sequences, None for an absent optional. Attributes arrive as
+Values are NumPy arrays (strings: dtype object), lists for sequences, None for an absent input, NOTHING for an optional
+that holds nothing (`values`). Attributes arrive as
 int, float (the binary32 value), str, list, array (tensor attributes) or callable (graph attributes).
 """
 
@@ -43,6 +44,7 @@ class Operator:
     min_inputs: int
     max_inputs: int | None  # None: variadic
     present: int  # this many inputs, the first ones, may not be absent
+    named: int  # this many inputs have a name of their own; those of a variadic tail may not be absent
     defaults: Mapping[str, Any]  # optional attributes
     required: frozenset[str]  # attributes without a default
     wants_n_outputs: bool
@@ -83,8 +85,7 @@ class Operator:
         if len(arguments) < self.min_inputs or (self.max_inputs is not None and len(arguments) > self.max_inputs):
             expected = f"{self.min_inputs} to {'any number' if self.max_inputs is None else self.max_inputs}"
             raise InvalidModelError(f"{self.name}: got {len(arguments)} inputs, expected {expected}")
-        all_needed = self.max_inputs is None and self.op_type != "Loop"  # whose states may be absent optionals
-        if any(argument is None for argument in arguments[: None if all_needed else self.present]):
+        if any(argument is None for argument in (*arguments[: self.present], *arguments[self.named :])):
             raise InvalidModelError(f"{self.name}: an input that it needs is absent")
         return arguments
 
@@ -157,6 +158,7 @@ def describe(domain: str, op_type: str, since: int, function: Callable[..., Any]
         function=function,
         min_inputs=min_inputs,
         present=present,
+        named=len(inputs),
         max_inputs=None if any(p.kind is p.VAR_POSITIONAL for p in parameters) else len(inputs),
         defaults={p.name: as_attribute(p.default) for p in attributes if p.default is not p.empty},
         required=frozenset(p.name for p in attributes if p.default is p.empty),

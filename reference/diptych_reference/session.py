@@ -14,6 +14,7 @@ from diptych_reference.errors import Error, InvalidInputError, InvalidModelError
 from diptych_reference.model import AttributeReference, FunctionBody, Graph, Model, Node, load
 from diptych_reference.operator import find_schema, lookup
 from diptych_reference.signature import as_input, check_attributes, check_feed, check_inputs
+from diptych_reference.values import outward
 
 Step = tuple[Node, list[Any], list[Any]]  # a node, its inputs (None: absent), its outputs
 
@@ -46,12 +47,13 @@ class ReferenceSession:
         except Error as error:
             error.at(self.model.name)
             raise
-        return [values[self.output_names.index(name)] for name in names]
+        return [outward(values[self.output_names.index(name)]) for name in names]
 
     def run_nodes(self, feeds: Mapping[str, Any]) -> Iterator[Step]:
         """Evaluate the model node by node; yield each node of the main graph with its inputs and outputs."""
         try:
-            yield from Evaluation(self.model).steps(self.model.graph, self._feed(feeds), {})
+            for node, inputs, outputs in Evaluation(self.model).steps(self.model.graph, self._feed(feeds), {}):
+                yield node, list(map(outward, inputs)), list(map(outward, outputs))
         except Error as error:
             error.at(self.model.name)
             raise
@@ -143,7 +145,7 @@ class Subgraph:
         self, evaluation: Evaluation, graph: Graph, outer: Mapping[str, Any], attributes: dict[str, Any]
     ) -> None:
         self.evaluation, self.graph, self.outer, self.attributes = evaluation, graph, outer, attributes
-        self.outputs = graph.outputs  # declared names, types and shapes
+        self.inputs, self.outputs = graph.inputs, graph.outputs  # declared names, types and shapes
 
     def __call__(self, *inputs: Any) -> list[Any]:
         """Evaluate the graph."""
@@ -179,4 +181,4 @@ def run_operator(
     """Evaluate one operator without a model. `opset` defaults to the newest that the installed onnx package knows."""
     version = onnx.defs.onnx_opset_version() if opset is None else opset
     values = [value if value is None or isinstance(value, list) else as_input(value) for value in inputs]
-    return evaluate(op_type, values, attributes or {}, version, domain, n_outputs)
+    return list(map(outward, evaluate(op_type, values, attributes or {}, version, domain, n_outputs)))
