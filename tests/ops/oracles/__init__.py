@@ -8,6 +8,7 @@ from tests.ops.oracles import (
     recurrent,
     reduce,
     resize,
+    sequence,
     shape,
     windows,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "recurrent",
     "reduce",
     "resize",
+    "sequence",
     "shape",
     "wide",
     "windows",

@@ -13,6 +13,7 @@ from diptych.testing.families import (
     recurrent,
     reduce,
     resize,
+    sequence,
     shape,
 )
 
@@ -29,5 +30,6 @@ __all__ = [
     "recurrent",
     "reduce",
     "resize",
+    "sequence",
     "shape",
 ]
