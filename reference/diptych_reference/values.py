@@ -1,4 +1,4 @@
-"""Values that are no arrays: sequences, and optionals that hold nothing. An optional that holds a value is that value."""
+"""Values that are no arrays: sequences, and optionals that hold nothing. Other optionals are the value they hold."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Case:
     inputs: tuple[Any, ...]
     attributes: Mapping[str, Any]
     n_outputs: int
-    outer: Mapping[str, Array] = field(default_factory=dict)
+    outer: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def needs_model(self) -> bool:

@@ -67,8 +67,8 @@ def scan(
     """Evaluates `body(*state, *slabs) -> *state, *scan` for the slabs of the last `num_scan_inputs` inputs.
 
     Slabs are cut along an axis of each (0), from the front or, for direction 1, from the back. Returns the last state,
-    then each scan output stacked along a new axis (0), appending or, for direction 1, prepending. States keep their type
-    and shape.
+    then each scan output stacked along a new axis (0), appending or, for direction 1, prepending. States keep their
+    type and shape.
     """
     state, inputs, n_scans = divided(initial_state_and_scan_inputs, num_scan_inputs, body)
     axes = numbers(scan_input_axes, "scan_input_axes", len(inputs))
@@ -236,7 +236,7 @@ def tensor(value: Any, name: str) -> Array:
 
 def blank(shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
     """Zeros, or empty strings."""
-    return np.full(shape, "", dtype) if dtype == object else np.zeros(shape, dtype)
+    return np.full(shape, "", dtype) if dtype.kind == "O" else np.zeros(shape, dtype)
 
 
 def declared_dtype(declared: ValueInfo) -> np.dtype[Any] | None:

@@ -10,6 +10,7 @@ from tests.ops.oracles import (
     resize,
     sequence,
     shape,
+    text,
     windows,
 )
 from tests.ops.oracles.base import MOVERS, ORACLES, WIDE, Expected, bounded, wide
@@ -29,6 +30,7 @@ __all__ = [
     "resize",
     "sequence",
     "shape",
+    "text",
     "wide",
     "windows",
 ]

@@ -15,6 +15,7 @@ from diptych.testing.families import (
     resize,
     sequence,
     shape,
+    text,
 )
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     "resize",
     "sequence",
     "shape",
+    "text",
 ]

@@ -167,7 +167,7 @@ def scan_batches(s: Sketch, element: tuple[int, ...], n_states: int, n_inputs: i
 
 
 def moving_body(s: Sketch, element: tuple[int, ...], n_states: int, n_inputs: int, n_scans: int) -> GraphProto:
-    """Every state becomes what stands one place to its right, and so do the scan outputs; the last is an outer value."""
+    """Every state becomes what stands one place to its right, the last an outer value; scan outputs are any of them."""
     names = [f"in{i}" for i in range(n_states + n_inputs)]
     sources = [*names[1:], "other"]
     outputs = [f"out{i}" for i in range(n_states + n_scans)]

@@ -25,6 +25,7 @@ pub mod sequence;
 pub mod shape;
 pub mod softmax;
 pub mod sub_byte;
+pub mod text;
 pub mod values;
 pub mod windows;
 
@@ -42,6 +43,7 @@ pub fn rows() -> impl Iterator<Item = Row> {
         .chain(normalization::rows())
         .chain(control_flow::rows())
         .chain(sequence::rows())
+        .chain(text::rows())
         .chain(shape::rows())
         .chain(indexing::rows())
         .chain(logical::rows())

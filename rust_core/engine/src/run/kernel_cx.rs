@@ -140,6 +140,11 @@ impl<'a> KernelCx<'a> {
         unsafe { std::slice::from_raw_parts_mut(self.workspace.ptr, self.workspace.bytes) }
     }
 
+    /// An error if the run was cancelled or is past its deadline: for long loops outside of [`KernelCx::parallel`].
+    pub fn check(&self) -> Result<()> {
+        self.team.check()
+    }
+
     /// How many threads [`KernelCx::parallel`] may use: a hint for how finely to split.
     pub fn threads(&self) -> usize {
         self.team.threads()
