@@ -180,5 +180,5 @@ def run_operator(
 ) -> list[Any]:
     """Evaluate one operator without a model. `opset` defaults to the newest that the installed onnx package knows."""
     version = onnx.defs.onnx_opset_version() if opset is None else opset
-    values = [value if value is None or isinstance(value, list) else as_input(value) for value in inputs]
+    values = [as_input(value) for value in inputs]
     return list(map(outward, evaluate(op_type, values, attributes or {}, version, domain, n_outputs)))

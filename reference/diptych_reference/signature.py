@@ -22,10 +22,10 @@ DTYPE_NAMES: dict[np.dtype[Any], str] = {
 
 def as_input(value: Any) -> Any:
     """A fed value: arrays as they are, strings of any NumPy kind as object arrays, lists element by element."""
-    if value is None:
-        return None
+    if value is None or value is NOTHING:
+        return value
     if isinstance(value, list):
-        return [as_input(item) for item in value]
+        return [as_input(item) for item in value] or value  # an empty one may have a dtype
     array = np.asarray(value)
     return array.astype(object) if array.dtype.kind == "U" else array
 

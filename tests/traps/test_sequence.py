@@ -13,6 +13,7 @@ from tests.traps.both import answer, refusals, same
 import diptych
 import diptych.onnxruntime
 import diptych_reference
+from diptych.compare import compare
 from diptych_reference import NOTHING, Sequence
 
 X = np.arange(6, dtype=np.float32)
@@ -66,20 +67,28 @@ def test_concat_from_sequence() -> None:
     refusals("ConcatFromSequence", [Sequence([], X.dtype)], {"axis": 0}, opset=11)
 
 
-def model(text: str, opset: int = 18) -> tuple[diptych.InferenceSession, diptych_reference.ReferenceSession]:
-    proto = parser.parse_model(f'<ir_version: 10, opset_import: ["": {opset}]> {text}')
+Panels = tuple[diptych.InferenceSession, diptych_reference.ReferenceSession]
+
+
+def parsed(text: str) -> onnx.ModelProto:
+    return parser.parse_model(f'<ir_version: 10, opset_import: ["": 18]> {text}')
+
+
+def model(source: str | onnx.ModelProto) -> Panels:
+    proto = parsed(source) if isinstance(source, str) else source
     return diptych.InferenceSession(proto.SerializeToString()), diptych_reference.ReferenceSession(proto)
 
 
-def on_both(text: str, feeds: dict[str, Any], opset: int = 18) -> list[Any]:
-    engine, reference = model(text, opset)
+def on_both(source: str | onnx.ModelProto, feeds: dict[str, Any]) -> list[Any]:
+    """Outputs, equal on both panels."""
+    engine, reference = model(source)
     expected = reference.run(None, feeds)
-    assert all(diptych.compare(e, a).equal for e, a in zip(expected, engine.run(None, feeds), strict=True))
+    assert all(compare(e, a).equal for e, a in zip(expected, engine.run(None, feeds), strict=True))
     return expected
 
 
-def refused_by_both(text: str, feeds: dict[str, Any], opset: int = 18) -> None:
-    engine, reference = model(text, opset)
+def refused_by_both(source: str | onnx.ModelProto, feeds: dict[str, Any]) -> None:
+    engine, reference = model(source)
     with pytest.raises(diptych.Error):
         engine.run(None, feeds)
     with pytest.raises(diptych_reference.Error):
@@ -162,8 +171,7 @@ def test_optional_sequences_pass_through_a_session(value: Any) -> None:
     y, h = on_both(text + body, {"x": value})
     assert (value is None) == (y is None)
     assert h == np.array(value is not None)
-    proto = parser.parse_model(f'<ir_version: 10, opset_import: ["": 18]> {text} {body}')
-    session = diptych.onnxruntime.InferenceSession(proto.SerializeToString())
+    session = diptych.onnxruntime.InferenceSession(parsed(f"{text} {body}").SerializeToString())
     wrapped = diptych.onnxruntime.OrtValue(value)
     [y, _] = session.run_with_ort_values(None, {"x": wrapped})
     assert y.has_value() == (value is not None)
@@ -183,23 +191,17 @@ def test_a_branch_gives_an_optional() -> None:
     text = """g (bool c, float[N] x) => (bool h, optional(seq(float[N])) o) {
         o = If (c) <
             then_branch = t () => (optional(seq(float[N])) a) { s = SequenceConstruct(x, x) a = Optional(s) },
-            else_branch = e () => (optional(seq(float[N])) b) { b = Optional<type = seq(float[N])>() }
+            else_branch = e () => (optional(seq(float[N])) b) { b = Optional() }
         >
         h = OptionalHasElement(o)
     }"""
-    h, o = on_both(text.replace("<type = seq(float[N])>", ""), {"c": np.array(True), "x": X})
-    assert h
-    assert len(o) == 2
-    proto = parser.parse_model('<ir_version: 10, opset_import: ["": 18]> ' + text.replace("<type = seq(float[N])>", ""))
+    proto = parsed(text)
     else_branch = next(a.g for a in proto.graph.node[0].attribute if a.name == "else_branch")
     else_branch.node[0].attribute.append(helper.make_attribute("type", helper.make_sequence_type_proto(FLOAT)))
-    feeds = {"c": np.array(False), "x": X}
-    for h, o in (
-        diptych.InferenceSession(proto.SerializeToString()).run(None, feeds),
-        diptych_reference.ReferenceSession(proto).run(None, feeds),
-    ):
-        assert not h
-        assert o is None
+    h, o = on_both(proto, {"c": np.array(True), "x": X})
+    assert (bool(h), len(o)) == (True, 2)
+    h, o = on_both(proto, {"c": np.array(False), "x": X})
+    assert (bool(h), o) == (False, None)
 
 
 GROWING = """g (int64 n, float[N] x) => (seq(float[N]) y) {
@@ -220,8 +222,7 @@ def test_a_loop_grows_a_sequence() -> None:
 
 def test_a_growing_sequence_is_not_copied() -> None:
     """Items are moved where nobody else holds the sequence, and what somebody holds does not change."""
-    proto = parser.parse_model(f'<ir_version: 10, opset_import: ["": 18]> {GROWING}')
-    [y] = diptych.InferenceSession(proto.SerializeToString()).run(None, {"n": np.array(20_000), "x": X[:1]})
+    [y] = model(GROWING)[0].run(None, {"n": np.array(20_000), "x": X[:1]})
     assert len(y) == 20_000
     kept = """g (seq(float[N]) s, float[N] x) => (seq(float[N]) a, seq(float[N]) b, seq(float[N]) s2) {
         a = SequenceInsert(s, x) b = SequenceErase(s) s2 = Identity(s)

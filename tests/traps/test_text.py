@@ -55,7 +55,7 @@ def test_every_character_has_one_case(action: str) -> None:
     everything = texts(*(chr(c) for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF))
     result = answer("StringNormalizer", [everything], {"case_change_action": action}, opset=10)
     changed = int((result != everything).sum())
-    assert 1300 < changed < 1500
+    assert 1300 < changed < 1600
     python = [(c.lower() if action == "LOWER" else c.upper()) for c in everything]
     assert (result != np.array(python, object)).sum() <= (0 if unicodedata.unidata_version < "15" else 60)
 

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import GraphProto, ModelProto, TensorProto, TypeProto, helper, numpy_helper
 
-from diptych.testing.values import Array, onnx_number
+from diptych.testing.values import onnx_number
 from diptych_reference.values import NOTHING, sequence_dtype
 
 __all__ = ["Case"]

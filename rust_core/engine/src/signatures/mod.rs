@@ -466,7 +466,9 @@ mod tests {
         assert_eq!(refusal("Identity", 14, &[Some(ValueType::EmptySequence)]), "");
         assert_eq!(refusal("OptionalHasElement", 15, &[Some(ValueType::Absent)]), "");
         assert_eq!(refusal("Identity", 16, &[Some(ValueType::Absent)]), "");
-        assert!(refusal("Identity", 14, &[Some(ValueType::Absent)]).contains("'input': got optional(), expected one of"));
+        assert!(
+            refusal("Identity", 14, &[Some(ValueType::Absent)]).contains("'input': got optional(), expected one of")
+        );
         assert!(refusal("Slice", 13, &[Some(ValueType::EmptySequence)]).contains("'data': got seq(), expected one of"));
         let absent_axes = [Some(F), Some(I64), Some(I64), Some(ValueType::Absent)];
         assert!(refusal("Slice", 13, &absent_axes).contains("'axes': got optional(), expected one of"));

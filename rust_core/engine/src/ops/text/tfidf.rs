@@ -167,7 +167,8 @@ fn build(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
     for (index, section) in sections(counts, pool.len())?.into_iter().enumerate() {
         let length = index + 1;
         if section.len() % length != 0 {
-            let message = format!("the pool holds {} tokens of {length}-grams, which is no whole number", section.len());
+            let message =
+                format!("the pool holds {} tokens of {length}-grams, which is no whole number", section.len());
             return Err(Error::invalid_model(message));
         }
         for gram in pool[section].chunks_exact(length) {
@@ -214,7 +215,9 @@ fn sections(counts: &[i64], len: usize) -> Result<Vec<std::ops::Range<usize>>> {
     };
     let sections: Option<Vec<_>> = counts.iter().zip(ends).map(section).collect();
     sections.ok_or_else(|| {
-        Error::invalid_model(format!("ngram_counts is {counts:?}, expected starts of parts of a pool of {len} in order"))
+        Error::invalid_model(format!(
+            "ngram_counts is {counts:?}, expected starts of parts of a pool of {len} in order"
+        ))
     })
 }
 

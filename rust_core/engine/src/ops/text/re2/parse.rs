@@ -19,7 +19,12 @@ pub enum Node {
     Concat(Vec<Node>),
     Alternate(Vec<Node>),
     /// At least and, if bounded, at most so many times. `counted` is false for `*`, `+` and `?`.
-    Repeat { inner: Box<Node>, least: u32, most: Option<u32>, counted: bool },
+    Repeat {
+        inner: Box<Node>,
+        least: u32,
+        most: Option<u32>,
+        counted: bool,
+    },
 }
 
 /// A set of characters: one of the items, or none of them. With `fold`, characters that differ in case alone are one.
@@ -32,9 +37,15 @@ pub struct Class {
 
 #[derive(Clone, Debug)]
 pub enum Item {
-    Ranges { ranges: Vec<(u32, u32)>, negated: bool },
+    Ranges {
+        ranges: Vec<(u32, u32)>,
+        negated: bool,
+    },
     /// A general category or a script.
-    Unicode { name: String, negated: bool },
+    Unicode {
+        name: String,
+        negated: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
