@@ -16,8 +16,10 @@ from diptych_reference.errors import (
 from diptych_reference.model import Model, load
 from diptych_reference.operator import lookup, operator, registry
 from diptych_reference.session import ReferenceSession, run_operator
+from diptych_reference.values import NOTHING, Sequence
 
 __all__ = [
+    "NOTHING",
     "Error",
     "InvalidInputError",
     "InvalidModelError",
@@ -25,6 +27,7 @@ __all__ = [
     "Model",
     "ReferenceSession",
     "ResourceLimitError",
+    "Sequence",
     "ShapeError",
     "UnsupportedOperatorError",
     "load",

@@ -5,7 +5,8 @@ variadic tail is `*inputs`), attributes keyword-only with ONNX's names and defau
 What is no attribute, a function gets by keyword-only parameters of these names: `n_outputs`, how many outputs the node
 asks for; `place`, where the node stands in its session's runs, a text that no other evaluation has (session.py).
 
-Values are NumPy arrays (strings: dtype object), lists for sequences, None for an absent optional. Attributes arrive as
+Values are NumPy arrays (strings: dtype object), lists for sequences, None for an absent input, NOTHING for an optional
+that holds nothing (`values`). Attributes arrive as
 int, float (the binary32 value), str, list, array (tensor attributes) or callable (graph attributes).
 """
 
@@ -47,6 +48,7 @@ class Operator:
     max_inputs: int | None  # None: variadic
     present: int  # this many inputs, the first ones, may not be absent
     present_too: tuple[int, ...]  # nor may these, which come after optional ones
+    named: int  # this many inputs have a name of their own; those of a variadic tail may not be absent
     defaults: Mapping[str, Any]  # optional attributes
     required: frozenset[str]  # attributes without a default
     context: frozenset[str]  # those of CONTEXT that the function declares
@@ -89,8 +91,7 @@ class Operator:
         if len(arguments) < self.min_inputs or (self.max_inputs is not None and len(arguments) > self.max_inputs):
             expected = f"{self.min_inputs} to {'any number' if self.max_inputs is None else self.max_inputs}"
             raise InvalidModelError(f"{self.name}: got {len(arguments)} inputs, expected {expected}")
-        all_needed = self.max_inputs is None and self.op_type != "Loop"  # whose states may be absent optionals
-        needed = [*arguments[: None if all_needed else self.present], *(arguments[i] for i in self.present_too)]
+        needed = (*arguments[: self.present], *(arguments[i] for i in self.present_too), *arguments[self.named :])
         if any(argument is None for argument in needed):
             raise InvalidModelError(f"{self.name}: an input that it needs is absent")
         return arguments
@@ -165,6 +166,7 @@ def describe(domain: str, op_type: str, since: int, function: Callable[..., Any]
         min_inputs=min_inputs,
         present=present,
         present_too=tuple(i for i, p in enumerate(inputs) if p.default is REQUIRED),
+        named=len(inputs),
         max_inputs=None if any(p.kind is p.VAR_POSITIONAL for p in parameters) else len(inputs),
         defaults={p.name: as_attribute(p.default) for p in attributes if p.default is not p.empty},
         required=frozenset(p.name for p in attributes if p.default is p.empty),

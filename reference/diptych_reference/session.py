@@ -18,6 +18,7 @@ from diptych_reference.model import AttributeReference, FunctionBody, Graph, Mod
 from diptych_reference.operator import lookup
 from diptych_reference.schemas import find_schema
 from diptych_reference.signature import as_input, check_attributes, check_feed, check_inputs
+from diptych_reference.values import outward
 
 Step = tuple[Node, list[Any], list[Any]]  # a node, its inputs (None: absent), its outputs
 
@@ -69,13 +70,14 @@ class ReferenceSession:
         except Error as error:
             error.at(self.model.name)
             raise
-        return [values[self.output_names.index(name)] for name in names]
+        return [outward(values[self.output_names.index(name)]) for name in names]
 
     def run_nodes(self, feeds: Mapping[str, Any]) -> Iterator[Step]:
         """Evaluate the model node by node; yield each node of the main graph with its inputs and outputs."""
         try:
             fed = self._feed(feeds)
-            yield from self._next_run().steps(self.model.graph, fed, {})
+            for node, inputs, outputs in self._next_run().steps(self.model.graph, fed, {}):
+                yield node, list(map(outward, inputs)), list(map(outward, outputs))
         except Error as error:
             error.at(self.model.name)
             raise
@@ -229,7 +231,7 @@ class Subgraph:
         self, evaluation: Evaluation, graph: Graph, outer: Mapping[str, Any], attributes: dict[str, Any], place: str
     ) -> None:
         self.evaluation, self.graph, self.outer, self.attributes = evaluation, graph, outer, attributes
-        self.outputs = graph.outputs  # declared names, types and shapes
+        self.inputs, self.outputs = graph.inputs, graph.outputs  # declared names, types and shapes
         self.place, self.runs = place, 0
 
     def at(self, place: str) -> Subgraph:
@@ -278,5 +280,6 @@ def run_operator(
 ) -> list[Any]:
     """Evaluate one operator without a model. `opset` defaults to the newest that the installed onnx package knows."""
     version = onnx.defs.onnx_opset_version() if opset is None else opset
-    values = [value if value is None or isinstance(value, list) else as_input(value) for value in inputs]
-    return evaluate(op_type, values, attributes or {}, version, domain, n_outputs, f"0:0/{op_type}")
+    values = [as_input(value) for value in inputs]
+    outputs = evaluate(op_type, values, attributes or {}, version, domain, n_outputs, f"0:0/{op_type}")
+    return list(map(outward, outputs))

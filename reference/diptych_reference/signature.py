@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from collections.abc import Sequence as Many
 from functools import cache
 from typing import Any
 
@@ -12,6 +13,7 @@ from onnx import TensorProto, helper
 
 from diptych_reference.errors import InvalidInputError, InvalidModelError, InvalidTypeError, ShapeError
 from diptych_reference.model import ELEMENT_NAMES, ValueInfo
+from diptych_reference.values import NOTHING, Sequence, sequence_dtype
 
 DTYPE_NAMES: dict[np.dtype[Any], str] = {
     helper.tensor_dtype_to_np_dtype(number): name for number, name in ELEMENT_NAMES.items()
@@ -20,18 +22,21 @@ DTYPE_NAMES: dict[np.dtype[Any], str] = {
 
 def as_input(value: Any) -> Any:
     """A fed value: arrays as they are, strings of any NumPy kind as object arrays, lists element by element."""
-    if value is None:
-        return None
+    if value is None or value is NOTHING:
+        return value
     if isinstance(value, list):
-        return [as_input(item) for item in value]
+        return [as_input(item) for item in value] or value  # an empty one may have a dtype
     array = np.asarray(value)
     return array.astype(object) if array.dtype.kind == "U" else array
 
 
 def value_type(value: Any) -> str:
-    """`tensor(float)`, `seq(tensor(int64))`; an empty list has no element type and gives `seq()`."""
+    """`tensor(float)`, `seq(tensor(int64))`; an empty list without a dtype gives `seq()`, NOTHING `optional()`."""
+    if value is NOTHING:
+        return "optional()"
     if isinstance(value, list):
-        return f"seq({value_type(value[0]) if value else ''})"
+        dtype = sequence_dtype(value)
+        return "seq()" if dtype is None else f"seq(tensor({DTYPE_NAMES[dtype]}))"
     if not isinstance(value, np.ndarray) or value.dtype not in DTYPE_NAMES:
         raise InvalidTypeError(f"{type(value).__name__} of dtype {getattr(value, 'dtype', None)} is no ONNX value")
     return f"tensor({DTYPE_NAMES[value.dtype]})"
@@ -44,7 +49,7 @@ def allowed_types(schema: onnx.defs.OpSchema, index: int) -> tuple[str, str, fro
     return parameter.name, parameter.type_str, frozenset(parameter.types), parameter.is_homogeneous
 
 
-def check_inputs(schema: onnx.defs.OpSchema, inputs: Sequence[Any]) -> None:
+def check_inputs(schema: onnx.defs.OpSchema, inputs: Many[Any]) -> None:
     """Every input must have a type its constraint allows, and inputs that share a type variable the same type."""
     bound: dict[str, str] = {}
     for index, value in enumerate(inputs if schema.inputs else ()):
@@ -53,11 +58,23 @@ def check_inputs(schema: onnx.defs.OpSchema, inputs: Sequence[Any]) -> None:
         name, variable, types, homogeneous = allowed_types(schema, index)
         actual = value_type(value)
         expected = types if not homogeneous else {bound.get(variable, actual)} & types
-        if actual not in expected and f"optional({actual})" not in types and actual != "seq()":
+        if actual not in expected and not is_loosely(actual, types):
             wanted = bound.get(variable) if homogeneous and variable in bound else f"one of {sorted(types)}"
             where = f"{schema.name}-{schema.since_version}, input {name!r}"
             raise InvalidTypeError(f"{where}: got {actual}, expected {wanted}")
         bound.setdefault(variable, actual)
+
+
+def is_loosely(actual: str, types: frozenset[str]) -> bool:
+    """Whether a value may be one of `types` though its own type is not spelled there.
+
+    An optional that holds a value is that value; a list without a dtype and NOTHING may be of any.
+    """
+    if actual == "seq()":
+        return any(name.startswith(("seq(", "optional(seq(")) for name in types)
+    if actual == "optional()":
+        return any(name.startswith("optional(") for name in types)
+    return f"optional({actual})" in types
 
 
 ATTRIBUTE_TYPES: dict[str, tuple[type, ...]] = {
@@ -93,11 +110,13 @@ def check_feed(declared: ValueInfo, value: Any) -> Any:
     where = f"input {declared.name!r}"
     if value is None:
         if declared.type_name.startswith("optional("):
-            return None
+            return NOTHING
         raise InvalidInputError(f"{where}: got None, expected {declared.type_name}")
     actual = value_type(value)
-    accepted = {declared.type_name, declared.type_name.removeprefix("optional(")[:-1], ""}
-    if actual not in accepted and actual != "seq()":
+    inner = declared.type_name.removeprefix("optional(").removesuffix(")" if "optional(" in declared.type_name else "")
+    if actual == "seq()" and inner.startswith("seq(tensor("):
+        return Sequence([], dtype_named(inner.removeprefix("seq(").removesuffix(")")))
+    if actual not in {declared.type_name, inner, ""}:
         raise InvalidTypeError(f"{where}: got {actual}, expected {declared.type_name}")
     if declared.shape is not None and isinstance(value, np.ndarray):
         matches = len(declared.shape) == value.ndim and all(

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from onnx import TypeProto
 
 import diptych
 from diptych.testing import Case, Row, catalogue, on_reference
 from diptych.testing.cases import draw_case
 from diptych.testing.catalogue import is_newest_meaning
 from diptych.testing.draws import Seeded
+from diptych_reference import NOTHING
 
 FILE = Path(__file__).with_name("hashes.json")
 CASES = 4  # of each row and type, as seeds 0, 1, …
@@ -39,7 +41,7 @@ def cases(row: Row, dtype: np.dtype[Any]) -> Iterator[Case]:
 def digest(values: Iterable[Any]) -> str:
     """Of dtypes, shapes and bits. All NaNs count as one, since their payload is not promised."""
     state = hashlib.sha256()
-    for value in values:
+    for value in flat(values):
         array = np.asarray(value)
         state.update(f"{array.dtype.name}{list(array.shape)}".encode())
         if array.dtype.kind == "O":
@@ -52,12 +54,22 @@ def digest(values: Iterable[Any]) -> str:
     return state.hexdigest()[:16]
 
 
+def flat(values: Iterable[Any]) -> Iterator[Any]:
+    """The values, sequences as their length and items."""
+    for value in values:
+        if isinstance(value, list):
+            yield np.array(len(value))
+        yield from value if isinstance(value, list) else [value]
+
+
 def inputs_of(case: Case) -> list[Any]:
     """Everything that decides a case's outputs."""
     graphs = {name: getattr(value, "name", value) for name, value in sorted(case.attributes.items())}
+    graphs = {name: str(value) if isinstance(value, TypeProto) else value for name, value in graphs.items()}
     tensors = [value for value in graphs.values() if isinstance(value, np.ndarray)]
     words = {name: value for name, value in graphs.items() if not isinstance(value, np.ndarray)}
-    given = [value if value is not None else "absent" for value in case.inputs]
+    words_for = {id(None): "absent", id(NOTHING): "nothing"}
+    given = [words_for.get(id(value), value) for value in case.inputs]
     return [np.array(repr(words), dtype=object), *tensors, *given, *case.outer.values()]
 
 

@@ -76,7 +76,7 @@ def variations(case: Case) -> Iterator[Case]:
     yield dataclasses.replace(case, n_outputs=case.n_outputs + 1)
 
 
-@pytest.mark.parametrize("row", [row for row in catalogue() if row.op_type not in ("If", "Loop")], ids=lambda r: r.name)
+@pytest.mark.parametrize("row", [row for row in catalogue() if not row.takes_graphs], ids=lambda r: r.name)
 def test_both_panels_take_the_same_types(row: Row) -> None:
     @settings(max_examples=1)
     @given(operator_cases(row.op_type, row.since, domain=row.domain))

@@ -53,7 +53,9 @@ class InferenceSession(diptych.session.InferenceSession):
         run_options: RunOptions | None = None,
     ) -> list[OrtValue]:
         """Run the model on OrtValues and return OrtValues."""
-        return [OrtValue(value) for value in self.run(output_names, input_dict_ort_values, run_options)]
+        types = {value.name: value.type for value in self.get_outputs()}
+        results = self.run(output_names, input_dict_ort_values, run_options)
+        return [OrtValue(value, types[name]) for name, value in zip(output_names or types, results, strict=True)]
 
     def io_binding(self) -> IOBinding:
         """Return an empty binding of this session's inputs and outputs."""

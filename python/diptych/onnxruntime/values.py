@@ -42,10 +42,14 @@ class OrtDevice:
 
 
 class OrtValue:
-    """A tensor, or a sequence of tensors."""
+    """A tensor, a sequence of tensors, or an optional that holds nothing.
 
-    def __init__(self, value: Array | list[Any]) -> None:
+    `declared` is the type of a model's value, which a sequence without tensors and an empty optional do not tell.
+    """
+
+    def __init__(self, value: Array | list[Any] | None, declared: str = "") -> None:
         self._value = value
+        self._declared = declared.removeprefix("optional(").removesuffix(")" if "optional(" in declared else "")
 
     @classmethod
     def ortvalue_from_numpy(cls, numpy_obj: Array, device_type: str = "cpu", device_id: int = 0) -> Self:
@@ -77,9 +81,10 @@ class OrtValue:
 
     def data_type(self) -> str:
         """Return "tensor(float)" and the like."""
+        if self._value is None or (isinstance(self._value, list) and not self._value):
+            return self._declared or "seq(tensor(float))"
         if isinstance(self._value, list):
-            inner = element_type(self._value[0].dtype) if self._value else "float"
-            return f"seq(tensor({inner}))"
+            return f"seq(tensor({element_type(self._value[0].dtype)}))"
         return f"tensor({element_type(self._value.dtype)})"
 
     def element_type(self) -> int:
@@ -99,8 +104,8 @@ class OrtValue:
         return "cpu"
 
     def has_value(self) -> bool:
-        """Return True: an OrtValue always holds one."""
-        return True
+        """Return False for an empty optional."""
+        return self._value is not None
 
     def is_tensor(self) -> bool:
         """Whether it is a dense tensor."""
@@ -133,9 +138,9 @@ class OrtValue:
         return device
 
     def _tensor(self) -> Array:
-        """Return the array; RuntimeError for a sequence."""
-        if isinstance(self._value, list):
-            raise RuntimeError("the OrtValue is a sequence, not a tensor")
+        """Return the array; RuntimeError for a sequence or an empty optional."""
+        if self._value is None or isinstance(self._value, list):
+            raise RuntimeError(f"the OrtValue is {'empty' if self._value is None else 'a sequence'}, not a tensor")
         return self._value
 
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import GraphProto, ModelProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, TensorProto, TypeProto, helper, numpy_helper
 
 from diptych.testing.schema import row
-from diptych.testing.values import Array, onnx_number
+from diptych.testing.values import onnx_number
+from diptych_reference.values import NOTHING, sequence_dtype
 
 __all__ = ["Case"]
 
@@ -23,8 +24,9 @@ IR_VERSION = 10
 class Case:
     """`op_type` of `domain` at `opset`, applied to `inputs` (None: absent) for `n_outputs` outputs.
 
-    Attributes are ints, floats, strings, lists of one of them, arrays for tensors, GraphProto for graphs. `outer` are
-    values that graph attributes see by name.
+    Inputs are arrays, lists for sequences (`diptych_reference.Sequence` where an empty one has a type), NOTHING for an
+    optional that holds nothing. Attributes are ints, floats, strings, lists of one of them, arrays for tensors,
+    GraphProto for graphs, TypeProto for types. `outer` are values that graph attributes see by name.
     """
 
     op_type: str
@@ -33,15 +35,22 @@ class Case:
     inputs: tuple[Any, ...]
     attributes: Mapping[str, Any]
     n_outputs: int
-    outer: Mapping[str, Array] = field(default_factory=dict)
+    outer: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def has_graphs(self) -> bool:
-        """Whether an attribute is a graph, so that the case can only be run as a model."""
-        return any(isinstance(value, GraphProto) for value in self.attributes.values())
+    def needs_model(self) -> bool:
+        """Whether the case can only be run as a model.
+
+        An attribute is a graph or a type, or an input has a type that the value itself does not tell.
+        """
+        protos = any(isinstance(value, GraphProto | TypeProto) for value in self.attributes.values())
+        return protos or any(value is NOTHING or (isinstance(value, list) and not value) for value in self.inputs)
 
     def feeds(self) -> dict[str, Any]:
         """Inputs of `model()` by name."""
+        return {name: None if value is NOTHING else value for name, value in self._fed().items()}
+
+    def _fed(self) -> dict[str, Any]:
         given = {f"x{i}": value for i, value in enumerate(self.inputs) if value is not None}
         return {**given, **self.outer}
 
@@ -57,7 +66,7 @@ class Case:
         graph = helper.make_graph(
             [node],
             self.op_type,
-            [declared(name, value) for name, value in self.feeds().items()],
+            [declared(name, value) for name, value in self._fed().items()],
             [helper.make_empty_tensor_value_info(name) for name in outputs],
         )
         opsets = [helper.make_opsetid(self.domain, self.opset)]
@@ -76,15 +85,19 @@ class Case:
     def __repr__(self) -> str:
         """Python that makes the case again, as far as one line can."""
         values = ", ".join(described(value) for value in self.inputs)
-        attributes = {n: "<graph>" if isinstance(v, GraphProto) else v for n, v in self.attributes.items()}
+        protos = (GraphProto, TypeProto)
+        attributes = {n: f"<{type(v).__name__}>" if isinstance(v, protos) else v for n, v in self.attributes.items()}
         return f"Case({self.op_type!r}, opset={self.opset}, [{values}], {attributes}, n_outputs={self.n_outputs})"
 
 
 def declared(name: str, value: Any) -> onnx.ValueInfoProto:
     """A graph input for `value` of open shape."""
     if isinstance(value, list):
-        element = helper.make_tensor_type_proto(onnx_number(value[0].dtype), None)
+        element = helper.make_tensor_type_proto(onnx_number(sequence_dtype(value) or np.float32), None)
         return helper.make_value_info(name, helper.make_sequence_type_proto(element))
+    if value is NOTHING:
+        element = helper.make_tensor_type_proto(TensorProto.FLOAT, None)
+        return helper.make_value_info(name, helper.make_optional_type_proto(element))
     return helper.make_tensor_value_info(name, onnx_number(value.dtype), [None] * value.ndim)
 
 

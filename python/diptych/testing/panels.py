@@ -32,7 +32,7 @@ class Outcome:
 def on_reference(case: Case) -> Outcome:
     """Run a case on the left panel. Only errors that the reference raises on purpose are refusals."""
     try:
-        if case.has_graphs:
+        if case.needs_model:
             session = diptych_reference.ReferenceSession(case.model())
             return Outcome(tuple(session.run(None, case.feeds())))
         outputs = diptych_reference.run_operator(
@@ -51,7 +51,7 @@ def on_reference(case: Case) -> Outcome:
 def on_engine(case: Case, isa: str | None = None, threads: int = 1) -> Outcome:
     """Run a case on the right panel. Errors other than a refusal (an internal one, say) are raised."""
     try:
-        if case.has_graphs:
+        if case.needs_model:
             options = diptych.SessionOptions()
             options.isa, options.intra_op_num_threads = isa, threads
             session = diptych.InferenceSession(case.model().SerializeToString(), options)

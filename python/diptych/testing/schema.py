@@ -16,7 +16,14 @@ from diptych_reference.schemas import find_schema
 __all__ = ["Row", "row"]
 
 # The parameter whose element type names a case, where it is not the first input: the one with a choice of types.
-LEADING = {"Where": "X", "If": "outputs", "ConstantOfShape": "output", "Constant": "output", "Loop": "v_initial"}
+LEADING = {
+    "Where": "X",
+    "If": "outputs",
+    "ConstantOfShape": "output",
+    "Constant": "output",
+    "Loop": "v_initial",
+    "Scan": "initial_state_and_scan_inputs",
+}
 
 
 @dataclass(frozen=True)
@@ -52,9 +59,23 @@ class Row:
         return self.types(self.leading)
 
     def types(self, variable: str) -> tuple[np.dtype[Any], ...]:
-        """Element types of dense tensors that a type variable may stand for, in the order of DTYPES."""
+        """Element types of dense tensors that a type variable may stand for, in the order of DTYPES.
+
+        Of the tensors in sequences or optionals, if it stands for those alone.
+        """
         allowed = self._constraints.get(variable, frozenset({variable}))
-        return tuple(dtype for name, dtype in DTYPES.items() if f"tensor({name})" in allowed)
+        dense = tuple(dtype for name, dtype in DTYPES.items() if f"tensor({name})" in allowed)
+        inner = {spelled.rpartition("(")[2].rstrip(")") for spelled in allowed}
+        return dense or tuple(dtype for name, dtype in DTYPES.items() if name in inner)
+
+    def allows(self, variable: str, spelled: str) -> bool:
+        """Whether a type variable may stand for a type such as `seq(tensor(float))`."""
+        return spelled in self._constraints.get(variable, frozenset({variable}))
+
+    @property
+    def takes_graphs(self) -> bool:
+        """Whether an attribute is a graph, so that cases can only be run as models."""
+        return any(attribute.type == OpSchema.AttrType.GRAPH for attribute in self.schema.attributes.values())
 
     @cached_property
     def _constraints(self) -> dict[str, frozenset[str]]:

@@ -27,7 +27,7 @@ class Sketch:
         self.draw, self.row, self.dtype = draw, row, dtype
         self.since = row.since
         self.attributes: dict[str, Any] = {}
-        self.outer: dict[str, Array] = {}
+        self.outer: dict[str, Any] = {}
         self.n_outputs = 1
         self.bound = {row.leading: dtype}
 

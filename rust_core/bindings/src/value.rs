@@ -4,7 +4,7 @@ use std::os::raw::c_int;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use diptych_engine::{DType, Error, Shape, Strings, Tensor, Value};
+use diptych_engine::{DType, Error, Sequence, Shape, Strings, Tensor, Value};
 use numpy::npyffi::{self, NPY_TYPES, PY_ARRAY_API, npy_intp};
 use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::PyTypeError;
@@ -143,10 +143,11 @@ impl AsRef<[u8]> for Borrowed {
 pub fn from_python(object: &Bound<'_, PyAny>) -> PyResult<Value> {
     let py = object.py();
     if object.is_none() {
-        return Ok(Value::Optional(None));
+        return Ok(Value::Absent);
     }
     if let Ok(list) = object.cast::<PyList>() {
-        return Ok(Value::Sequence(list.iter().map(|item| from_python(&item)).collect::<PyResult<_>>()?));
+        let items = list.iter().map(|item| from_python(&item)).collect::<PyResult<_>>()?;
+        return Sequence::new(items).map(Value::Sequence).map_err(|error| raise(py, &error));
     }
     let array = match object.cast::<PyUntypedArray>() {
         Ok(array) => array.clone(),
@@ -243,12 +244,12 @@ pub fn to_python(py: Python<'_>, value: Value) -> PyResult<Py<PyAny>> {
             array.set_item(pyo3::types::PySlice::full(py), flat)?;
             Ok(array.call_method1("reshape", (strings.shape.to_vec(),))?.unbind())
         }
-        Value::Sequence(items) => {
+        Value::Sequence(sequence) => {
+            let items = sequence.into_items();
             let items = items.into_iter().map(|item| to_python(py, item)).collect::<PyResult<Vec<_>>>()?;
             Ok(PyList::new(py, items)?.into_any().unbind())
         }
-        Value::Optional(None) => Ok(py.None()),
-        Value::Optional(Some(value)) => to_python(py, *value),
+        Value::Absent => Ok(py.None()),
     }
 }
 
@@ -257,10 +258,10 @@ pub fn lent_to_python(py: Python<'_>, value: Value) -> PyResult<Py<PyAny>> {
     match value {
         Value::Dense(tensor) => array_over(py, tensor, false),
         Value::Sequence(items) => {
-            let items = items.into_iter().map(|item| lent_to_python(py, item)).collect::<PyResult<Vec<_>>>()?;
+            let items =
+                items.into_items().into_iter().map(|item| lent_to_python(py, item)).collect::<PyResult<Vec<_>>>()?;
             Ok(PyList::new(py, items)?.into_any().unbind())
         }
-        Value::Optional(Some(value)) => lent_to_python(py, *value),
         other => to_python(py, other),
     }
 }

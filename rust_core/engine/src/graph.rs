@@ -28,6 +28,20 @@ pub enum Type {
     Map { key: DType, value: Box<Type> },
 }
 
+impl Type {
+    /// Element type of the tensors of a declared sequence, or optional sequence.
+    pub fn sequence_dtype(&self) -> Option<DType> {
+        match self {
+            Type::Optional(inner) => inner.sequence_dtype(),
+            Type::Sequence(item) => match **item {
+                Type::Tensor { dtype, .. } => Some(dtype),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
 impl std::fmt::Display for Type {
     /// ONNX's spelling: `tensor(float)`, `seq(tensor(int64))`, `map(string,tensor(float))`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -23,4 +23,4 @@ pub mod tensor;
 
 pub use dtype::{Bool, DType, Element};
 pub use error::{Context, Error, ErrorKind, Result};
-pub use tensor::{Shape, Strings, Tensor, Value, ValueType};
+pub use tensor::{Sequence, Shape, Strings, Tensor, Value, ValueType};

@@ -16,7 +16,7 @@ use crate::passes::{self, PassCx};
 use crate::pool::{CancelToken, FloatEnvironment, Pool, Team, usable_cpus};
 use crate::profile::{Event, Profile};
 use crate::run::{CompileOptions, Executable, RunPlace};
-use crate::tensor::Value;
+use crate::tensor::{Sequence, Value};
 
 /// Where a model comes from.
 pub enum Source {
@@ -193,7 +193,7 @@ impl Session {
                 Error::invalid_input(format!("the model has no input '{name}'; its inputs are: {}", known.join(", ")))
             })?;
             self.check_input(id, &value)?;
-            pairs.push((id, value));
+            pairs.push((id, self.typed(id, value)));
         }
         pairs.sort_by_key(|(id, _)| *id);
         if let Some(pair) = pairs.windows(2).find(|pair| pair[0].0 == pair[1].0) {
@@ -219,6 +219,16 @@ impl Session {
         }
         let name = self.graph().value_name(id);
         Err(Error::invalid_input(format!("input '{name}' must be {declared}, got {}", value.describe())))
+    }
+
+    /// An empty sequence from outside has no type of its own: it takes the declared one.
+    fn typed(&self, id: ValueId, value: Value) -> Value {
+        match (&value, self.graph().values[id].declared.as_ref().and_then(Type::sequence_dtype)) {
+            (Value::Sequence(sequence), Some(dtype)) if sequence.is_empty() => {
+                Value::Sequence(Sequence::empty(Some(dtype)))
+            }
+            _ => value,
+        }
     }
 
     pub fn memory(&self) -> MemoryStatistics {
@@ -253,9 +263,8 @@ impl Session {
 fn fits(declared: &Type, value: &Value) -> bool {
     match (declared, value) {
         (Type::Tensor { dtype, .. }, value) => value.dtype() == Some(*dtype),
-        (Type::Sequence(item), Value::Sequence(items)) => items.iter().all(|value| fits(item, value)),
-        (Type::Optional(_), Value::Optional(None)) => true,
-        (Type::Optional(inner), Value::Optional(Some(value))) => fits(inner, value),
+        (Type::Sequence(item), Value::Sequence(sequence)) => sequence.items().iter().all(|value| fits(item, value)),
+        (Type::Optional(_), Value::Absent) => true,
         (Type::Optional(inner), value) => fits(inner, value),
         _ => false,
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::dtype::{DType, Element};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 pub use crate::memory::{ALIGN, AlignedBytes};
 
 /// Dimensions of a tensor, outermost first.
@@ -216,28 +216,93 @@ pub struct Strings {
     pub data: Arc<[Arc<str>]>,
 }
 
-/// Anything a graph's edge can carry. Only `Dense` lives in arenas.
+/// A sequence: values of one type. Cloning shares the items, and so does taking one out.
+#[derive(Clone, Debug, Default)]
+pub struct Sequence {
+    /// Element type of its tensors. `None`: of no tensors, or of nothing that has a type yet.
+    dtype: Option<DType>,
+    items: Arc<Vec<Value>>,
+}
+
+impl Sequence {
+    /// A sequence without items, of tensors of `dtype`; `None` where nobody said.
+    pub fn empty(dtype: Option<DType>) -> Sequence {
+        Sequence { dtype, items: Arc::default() }
+    }
+
+    /// Refuses items of different types.
+    pub fn new(items: Vec<Value>) -> Result<Sequence> {
+        let mut types = items.iter().map(Value::value_type);
+        let Some(first) = types.next() else { return Ok(Sequence::default()) };
+        if let Some(other) = types.find(|ty| *ty != first) {
+            let message = format!("a sequence of {first} and {other}; its items must be of one type");
+            return Err(Error::new(ErrorKind::InvalidType, message));
+        }
+        Ok(Sequence { dtype: first.dtype(), items: Arc::new(items) })
+    }
+
+    /// Element type of its tensors, if that is known.
+    pub fn dtype(&self) -> Option<DType> {
+        self.dtype
+    }
+
+    pub fn items(&self) -> &[Value] {
+        &self.items
+    }
+
+    /// The items, moved out if nobody shares them.
+    pub fn into_items(self) -> Vec<Value> {
+        Arc::unwrap_or_clone(self.items)
+    }
+
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Puts a tensor of the sequence's type before item `at <= len`. Items are moved only if nobody shares them, else
+    /// copied first, which shares their bytes.
+    pub fn insert(&mut self, at: usize, item: Value) -> Result<()> {
+        let dtype = item.dtype().ok_or_else(|| Error::internal("a sequence item that is no tensor"))?;
+        if let Some(own) = self.dtype.filter(|&own| own != dtype) {
+            let message = format!("a tensor({dtype}) does not go into a seq(tensor({own}))");
+            return Err(Error::new(ErrorKind::InvalidType, message));
+        }
+        self.dtype = Some(dtype);
+        Arc::make_mut(&mut self.items).insert(at, item);
+        Ok(())
+    }
+
+    /// Takes item `at < len` out.
+    pub fn remove(&mut self, at: usize) {
+        Arc::make_mut(&mut self.items).remove(at);
+    }
+}
+
+/// Anything a graph's edge can carry. Only `Dense` lives in arenas. An optional that holds a value is that value.
 #[derive(Clone, Debug)]
 pub enum Value {
     Dense(Tensor),
     Strings(Strings),
-    Sequence(Vec<Value>),
-    Optional(Option<Box<Value>>),
+    Sequence(Sequence),
+    /// An optional that holds nothing.
+    Absent,
 }
 
 /// Type of a value, its shape aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValueType {
     Tensor(DType),
-    /// A sequence of tensors, of the type of its first.
+    /// A sequence of tensors.
     Sequence(DType),
-    /// A sequence without elements has no element type.
+    /// A sequence without items to which nobody gave a type: it is of any.
     EmptySequence,
-    /// An optional that holds a tensor.
-    Optional(DType),
-    /// An optional that holds nothing, as good as no input.
+    /// An optional that holds nothing.
     Absent,
-    /// A sequence or an optional of what is no tensor: no operator takes one.
+    /// A sequence of what is no tensor: no operator takes one.
     Nested,
 }
 
@@ -258,9 +323,8 @@ impl std::fmt::Display for ValueType {
             ValueType::Tensor(dtype) => write!(f, "tensor({dtype})"),
             ValueType::Sequence(dtype) => write!(f, "seq(tensor({dtype}))"),
             ValueType::EmptySequence => f.write_str("seq()"),
-            ValueType::Optional(dtype) => write!(f, "optional(tensor({dtype}))"),
             ValueType::Absent => f.write_str("optional()"),
-            ValueType::Nested => f.write_str("a sequence or optional of what is no tensor"),
+            ValueType::Nested => f.write_str("a sequence of what is no tensor"),
         }
     }
 }
@@ -271,13 +335,12 @@ impl Value {
         match self {
             Value::Dense(tensor) => ValueType::Tensor(tensor.dtype()),
             Value::Strings(_) => ValueType::Tensor(DType::String),
-            Value::Sequence(items) => match items.first().map(Value::value_type) {
-                None => ValueType::EmptySequence,
-                Some(ValueType::Tensor(dtype)) => ValueType::Sequence(dtype),
-                Some(_) => ValueType::Nested,
+            Value::Sequence(sequence) => match sequence.dtype() {
+                Some(dtype) => ValueType::Sequence(dtype),
+                None if sequence.is_empty() => ValueType::EmptySequence,
+                None => ValueType::Nested,
             },
-            Value::Optional(None) => ValueType::Absent,
-            Value::Optional(Some(value)) => value.dtype().map_or(ValueType::Nested, ValueType::Optional),
+            Value::Absent => ValueType::Absent,
         }
     }
 
@@ -285,9 +348,8 @@ impl Value {
     pub fn release(&self) {
         match self {
             Value::Dense(tensor) => tensor.release(),
-            Value::Sequence(items) => items.iter().for_each(Value::release),
-            Value::Optional(Some(value)) => value.release(),
-            Value::Strings(_) | Value::Optional(None) => {}
+            Value::Sequence(sequence) => sequence.items().iter().for_each(Value::release),
+            Value::Strings(_) | Value::Absent => {}
         }
     }
 
@@ -312,14 +374,13 @@ impl Value {
         }
     }
 
-    /// What this is, for messages: `tensor(float)[2, 3]`, `sequence of 4`.
+    /// What this is, for messages: `tensor(float)[2, 3]`, `seq(tensor(float)) of 4`.
     pub fn describe(&self) -> String {
         match self {
             Value::Dense(tensor) => format!("tensor({}){:?}", tensor.dtype(), tensor.shape()),
             Value::Strings(strings) => format!("tensor(string){:?}", strings.shape.as_slice()),
-            Value::Sequence(items) => format!("sequence of {}", items.len()),
-            Value::Optional(None) => "empty optional".into(),
-            Value::Optional(Some(value)) => format!("optional {}", value.describe()),
+            Value::Sequence(sequence) => format!("{} of {}", self.value_type(), sequence.len()),
+            Value::Absent => "an empty optional".into(),
         }
     }
 }

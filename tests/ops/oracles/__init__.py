@@ -10,7 +10,9 @@ from tests.ops.oracles import (
     recurrent,
     reduce,
     resize,
+    sequence,
     shape,
+    text,
     windows,
 )
 from tests.ops.oracles.base import MOVERS, ORACLES, WIDE, Expected, bounded, wide
@@ -30,7 +32,9 @@ __all__ = [
     "recurrent",
     "reduce",
     "resize",
+    "sequence",
     "shape",
+    "text",
     "wide",
     "windows",
 ]

@@ -15,7 +15,9 @@ from diptych.testing.families import (
     recurrent,
     reduce,
     resize,
+    sequence,
     shape,
+    text,
 )
 
 __all__ = [
@@ -33,5 +35,7 @@ __all__ = [
     "recurrent",
     "reduce",
     "resize",
+    "sequence",
     "shape",
+    "text",
 ]

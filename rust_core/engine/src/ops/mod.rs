@@ -24,9 +24,12 @@ pub mod random;
 pub mod recurrent;
 pub mod reduce;
 pub mod resize;
+pub mod sequence;
 pub mod shape;
 pub mod softmax;
 pub mod sub_byte;
+pub mod text;
+pub mod values;
 pub mod windows;
 
 /// Every row of every family.
@@ -43,6 +46,8 @@ pub fn rows() -> impl Iterator<Item = Row> {
         .chain(softmax::rows())
         .chain(normalization::rows())
         .chain(control_flow::rows())
+        .chain(sequence::rows())
+        .chain(text::rows())
         .chain(shape::rows())
         .chain(indexing::rows())
         .chain(logical::rows())

@@ -270,7 +270,7 @@ fn move_words<W: Word, M: Mover>(cx: &KernelCx<'_>, mover: &M, inputs: Inputs<'_
 fn dense<W: Word, M: Mover>(cx: &ValueCx<'_>, dtype: DType, movers: &[(Shape, M)]) -> Result<Vec<Value>> {
     let mut held = Vec::new();
     let mut slots = vec![RawSlot::ABSENT; cx.inputs.len()];
-    for (slot, input) in slots.iter_mut().zip(cx.inputs) {
+    for (slot, input) in slots.iter_mut().zip(cx.inputs.iter()) {
         if let Some(Value::Dense(tensor)) = input {
             held.push(tensor.aligned()?);
             *slot = slot_of(&held[held.len() - 1]);

@@ -40,6 +40,8 @@ pub struct Task {
 pub struct DynamicNode {
     pub node: usize,
     pub run: RunValues,
+    /// Inputs that nobody reads after it: their sequences are the node's to change.
+    pub last_reads: Vec<ValueId>,
 }
 
 /// Where the bytes of a value are while a segment runs.
@@ -206,7 +208,7 @@ impl<'a> Planner<'a> {
                     }
                 }
                 Ok(Step::Values(run)) => {
-                    self.dynamic.push(DynamicNode { node: index, run });
+                    self.dynamic.push(DynamicNode { node: index, run, last_reads: Vec::new() });
                     return Ok(Outcome::Dynamic);
                 }
                 Ok(Step::View { input, shape }) => return self.view(index, input, shape),
@@ -300,7 +302,24 @@ impl<'a> Planner<'a> {
         survivors
     }
 
+    /// Finds, for each dynamic node, the inputs that neither later nodes nor the graph's outputs read.
+    fn find_last_reads(&mut self) {
+        let mut read: HashSet<ValueId> = self.graph.outputs.iter().copied().collect();
+        let waiting = self.graph.nodes.iter().enumerate().filter(|(index, _)| !self.done[*index]);
+        read.extend(waiting.flat_map(|(_, node)| node.dependencies()));
+        // A capture is shared with the subgraph, and read again by the next iteration.
+        for dynamic in self.dynamic.iter_mut().rev() {
+            let node = &self.graph.nodes[dynamic.node];
+            read.extend(&node.captures);
+            let twice = |id: &ValueId| node.inputs.iter().filter(|input| **input == Some(*id)).count() > 1;
+            dynamic.last_reads =
+                node.inputs.iter().flatten().copied().filter(|id| !read.contains(id) && !twice(id)).collect();
+            read.extend(node.inputs.iter().flatten());
+        }
+    }
+
     fn finish(mut self, arrivals: Vec<Arrival>) -> Result<Segment> {
+        self.find_last_reads();
         let survivors = self.survivors();
         if self.executable.fuses() {
             fusion::fuse(self.graph, &mut self.steps);

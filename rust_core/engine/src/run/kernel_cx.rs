@@ -145,7 +145,7 @@ impl<'a> KernelCx<'a> {
         self.team.place()
     }
 
-    /// An error if the run was cancelled or is past its deadline: for long loops of one thread.
+    /// An error if the run was cancelled or is past its deadline: for long loops outside of [`KernelCx::parallel`].
     pub fn check(&self) -> Result<()> {
         self.team.check()
     }
@@ -237,7 +237,8 @@ impl<'a, T> Disjoint<'a, T> {
 
 /// Inputs and means of a step whose outputs are values.
 pub struct ValueCx<'a> {
-    pub inputs: &'a [Option<Value>],
+    /// The step may take them.
+    pub inputs: &'a mut [Option<Value>],
     /// Outer values of the node's subgraphs, all of them, in the order of `Node::captures`.
     pub captures: &'a [Value],
     pub isa: Isa,
@@ -249,13 +250,24 @@ pub struct ValueCx<'a> {
 
 impl ValueCx<'_> {
     pub fn input(&self, input: usize) -> Result<&Value> {
-        self.inputs
-            .get(input)
-            .and_then(Option::as_ref)
-            .ok_or_else(|| Error::invalid_model(format!("input {input} is required")))
+        self.opt_input(input).ok_or_else(|| Self::required(input))
     }
 
-    /// Runs a subgraph, one step of the run (see [`Team::step`]): `inputs` in the order of its inputs, `captures` in the order of its captures.
+    pub fn opt_input(&self, input: usize) -> Option<&Value> {
+        self.inputs.get(input).and_then(Option::as_ref)
+    }
+
+    /// An input as the step's own: a sequence that nobody reads later is not shared then, and may change in place.
+    pub fn take(&mut self, input: usize) -> Result<Value> {
+        self.inputs.get_mut(input).and_then(Option::take).ok_or_else(|| Self::required(input))
+    }
+
+    fn required(input: usize) -> Error {
+        Error::invalid_model(format!("input {input} is required"))
+    }
+
+    /// Runs a subgraph, one step of the run (see [`Team::step`]): `inputs` in the order of its inputs, `captures` in that of its
+    /// captures.
     pub fn run_subgraph(
         &self,
         graph: &Arc<Executable>,

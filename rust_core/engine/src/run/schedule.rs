@@ -186,11 +186,15 @@ impl Executable {
             let node = &self.graph.nodes[dynamic.node];
             team.check()?;
             let value = |id: ValueId| self.value(context, id).ok_or_else(|| self.missing(id));
-            let inputs: Vec<Option<Value>> =
+            let mut inputs: Vec<Option<Value>> =
                 node.inputs.iter().map(|input| input.map(value).transpose()).collect::<Result<_>>()?;
             let captures: Vec<Value> = node.captures.iter().map(|&id| value(id)).collect::<Result<_>>()?;
-            let subgraphs = Cell::new(0);
-            let (inputs, captures) = (&inputs, &captures);
+            for &id in &dynamic.last_reads {
+                if matches!(context.values[id], Some(Value::Sequence(_))) {
+                    context.values[id] = None;
+                }
+            }
+            let (inputs, captures, subgraphs) = (&mut inputs, &captures, Cell::new(0));
             let mut cx = ValueCx { inputs, captures, isa: self.isa(), team, node: &node.name, subgraphs };
             let results = self.timed(dynamic.node, || 0, || (dynamic.run)(&mut cx)).at(|| node.place())?;
             if results.len() < node.outputs.len() {

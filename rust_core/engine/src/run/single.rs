@@ -83,6 +83,7 @@ pub fn evaluate_on(
             None => Err(Error::internal("a view of an absent value")),
         },
         Step::Values(run) => {
+            let inputs = &mut inputs.to_vec();
             run(&mut ValueCx { inputs, captures: &[], isa, team, node: &node.name, subgraphs: Cell::new(0) })
         }
     }

@@ -67,17 +67,20 @@ impl TypeSet {
         match ty {
             ValueType::Tensor(dtype) => self.tensors.contains(dtype),
             ValueType::Sequence(dtype) => self.sequences.contains(dtype),
-            ValueType::Optional(dtype) => self.optionals.contains(dtype),
-            ValueType::EmptySequence | ValueType::Absent | ValueType::Nested => false,
+            ValueType::EmptySequence => !self.sequences.is_empty(),
+            ValueType::Absent | ValueType::Nested => false,
         }
     }
 
-    /// Whether an optional of this type is of the set.
+    /// Whether an optional of this type is of the set. An optional that holds a value is that value, so only what holds
+    /// nothing is known to be one.
     fn contains_optional(&self, ty: ValueType) -> bool {
         match ty {
             ValueType::Tensor(dtype) => self.optionals.contains(dtype),
             ValueType::Sequence(dtype) => self.optional_sequences.contains(dtype),
-            _ => false,
+            ValueType::EmptySequence => !self.optional_sequences.is_empty(),
+            ValueType::Absent => !(self.optionals.is_empty() && self.optional_sequences.is_empty()),
+            ValueType::Nested => false,
         }
     }
 }
@@ -281,16 +284,10 @@ impl Signature {
         let mut bound: SmallVec<[(u8, ValueType); 4]> = SmallVec::new();
         for (position, ty) in inputs.into_iter().enumerate() {
             let (Some(input), Some(ty)) = (self.input(position), ty) else { continue };
-            if ty == ValueType::Absent {
-                if input.is_needed() && input.types.optionals.is_empty() {
-                    return Err(self.wrong_type(input, ty, None));
-                }
-                continue;
-            }
             let first = bound.iter().find(|(variable, _)| *variable == input.variable).map(|(_, ty)| *ty);
             let wanted = first.filter(|_| input.presence != Presence::Heterogeneous);
             let fits = input.types.contains(ty) && wanted.is_none_or(|wanted| wanted == ty);
-            if !fits && !input.types.contains_optional(ty) && ty != ValueType::EmptySequence {
+            if !fits && !input.types.contains_optional(ty) {
                 return Err(self.wrong_type(input, ty, wanted));
             }
             if first.is_none() {
@@ -464,12 +461,17 @@ mod tests {
         assert_eq!(refusal("Identity", 14, &[floats]), "");
         assert!(refusal("Identity", 13, &[floats]).contains("got seq(tensor(float))"));
         assert!(refusal("Identity", 14, &[bfloats]).contains("got seq(tensor(bfloat16))"));
-        // An optional takes the value itself, an empty sequence is of any type, and what holds nothing is absent.
+        // An optional takes the value itself, and an empty sequence may be of any type.
         assert_eq!(refusal("OptionalHasElement", 15, &[Some(F)]), "");
         assert_eq!(refusal("Identity", 14, &[Some(ValueType::EmptySequence)]), "");
         assert_eq!(refusal("OptionalHasElement", 15, &[Some(ValueType::Absent)]), "");
-        assert_eq!(refusal("Slice", 13, &[Some(F), Some(I64), Some(I64), Some(ValueType::Absent)]), "");
-        assert!(refusal("Slice", 13, &[Some(ValueType::Absent)]).contains("'data': got optional(), expected one of"));
+        assert_eq!(refusal("Identity", 16, &[Some(ValueType::Absent)]), "");
+        assert!(
+            refusal("Identity", 14, &[Some(ValueType::Absent)]).contains("'input': got optional(), expected one of")
+        );
+        assert!(refusal("Slice", 13, &[Some(ValueType::EmptySequence)]).contains("'data': got seq(), expected one of"));
+        let absent_axes = [Some(F), Some(I64), Some(I64), Some(ValueType::Absent)];
+        assert!(refusal("Slice", 13, &absent_axes).contains("'axes': got optional(), expected one of"));
         assert!(refusal("Identity", 25, &[Some(ValueType::Nested)]).contains("what is no tensor"));
     }
 }

@@ -1,0 +1,11 @@
+"""Sequences, optionals and bodies applied to parts: nothing is rounded."""
+
+from __future__ import annotations
+
+from tests.ops.oracles.base import moves
+
+moves(
+    "ConcatFromSequence", "Optional", "OptionalGetElement", "OptionalHasElement", "Scan", "SequenceAt",
+    "SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert", "SequenceLength", "SequenceMap",
+    "SplitToSequence",
+)  # fmt: skip
