@@ -11,6 +11,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from diptych_reference.errors import InvalidInputError, InvalidModelError, InvalidTypeError, ShapeError
+from diptych_reference.maps import Map, as_map
 from diptych_reference.model import ELEMENT_NAMES, ValueInfo
 
 DTYPE_NAMES: dict[np.dtype[Any], str] = {
@@ -18,20 +19,35 @@ DTYPE_NAMES: dict[np.dtype[Any], str] = {
 }
 
 
-def as_input(value: Any) -> Any:
-    """A fed value: arrays as they are, strings of any NumPy kind as object arrays, lists element by element."""
+def as_input(value: Any, type_name: str = "") -> Any:
+    """A fed value: arrays as they are, strings of any NumPy kind as object arrays, lists element by element, dicts as maps.
+
+    The numbers of a dict take the type that `type_name` declares; without it, NumPy's.
+    """
     if value is None:
         return None
     if isinstance(value, list):
-        return [as_input(item) for item in value]
+        return [as_input(item, type_name.removeprefix("seq(")[:-1]) for item in value]
+    if isinstance(value, Mapping):
+        return as_map(value, *map_types(type_name))
     array = np.asarray(value)
     return array.astype(object) if array.dtype.kind == "U" else array
 
 
+def map_types(type_name: str) -> tuple[np.dtype[Any] | None, np.dtype[Any] | None]:
+    """Dtypes of keys and values of a type spelled `map(int64, float)`; None for any other."""
+    if not type_name.startswith("map("):
+        return None, None
+    key, _, element = type_name.removeprefix("map(")[:-1].partition(", ")
+    return dtype_named(f"tensor({key})"), dtype_named(f"tensor({element})")
+
+
 def value_type(value: Any) -> str:
-    """`tensor(float)`, `seq(tensor(int64))`; an empty list has no element type and gives `seq()`."""
+    """`tensor(float)`, `seq(tensor(int64))`, `map(int64, float)`; an empty list has no element type: `seq()`."""
     if isinstance(value, list):
         return f"seq({value_type(value[0]) if value else ''})"
+    if isinstance(value, Map):
+        return f"map({DTYPE_NAMES[value.key]}, {DTYPE_NAMES[value.value]})"
     if not isinstance(value, np.ndarray) or value.dtype not in DTYPE_NAMES:
         raise InvalidTypeError(f"{type(value).__name__} of dtype {getattr(value, 'dtype', None)} is no ONNX value")
     return f"tensor({DTYPE_NAMES[value.dtype]})"
