@@ -49,8 +49,8 @@ class Forest:
         if ((self.targets < 0) | (self.targets >= targets)).any():
             raise InvalidModelError(f"a leaf votes for a target outside [0, {targets})")
         parents = np.zeros(len(self.children), dtype=np.int64)
-        for child in self.children.reshape(-1):
-            parents[child] += child >= 0
+        for child in self.children[self.children >= 0]:
+            parents[child] += 1
         ready = np.flatnonzero(parents == 0).tolist()
         seen = 0
         while ready:
