@@ -6,6 +6,7 @@ pub mod broadcast;
 pub mod dtype;
 pub mod error;
 pub mod graph;
+pub mod map;
 pub mod onnx;
 pub mod operator;
 pub mod ops;
@@ -21,4 +22,5 @@ pub mod tensor;
 
 pub use dtype::{Bool, DType, Element};
 pub use error::{Context, Error, ErrorKind, Result};
+pub use map::{Keys, Map};
 pub use tensor::{Shape, Strings, Tensor, Value, ValueType};

@@ -234,6 +234,7 @@ fn fits(declared: &Type, value: &Value) -> bool {
     match (declared, value) {
         (Type::Tensor { dtype, .. }, value) => value.dtype() == Some(*dtype),
         (Type::Sequence(item), Value::Sequence(items)) => items.iter().all(|value| fits(item, value)),
+        (Type::Map { key, value }, Value::Map(map)) => *key == map.keys().dtype() && fits(value, map.values()),
         (Type::Optional(_), Value::Optional(None)) => true,
         (Type::Optional(inner), Value::Optional(Some(value))) => fits(inner, value),
         (Type::Optional(inner), value) => fits(inner, value),

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
+use crate::map::Map;
 
 /// Dimensions of a tensor, outermost first.
 pub type Shape = SmallVec<[usize; 6]>;
@@ -283,6 +284,7 @@ pub enum Value {
     Strings(Strings),
     Sequence(Vec<Value>),
     Optional(Option<Box<Value>>),
+    Map(Map),
 }
 
 /// Type of a value, its shape aside.
@@ -299,6 +301,8 @@ pub enum ValueType {
     Absent,
     /// A sequence or an optional of what is no tensor: no operator takes one.
     Nested,
+    /// Element types of keys and values.
+    Map(DType, DType),
 }
 
 impl ValueType {
@@ -321,6 +325,7 @@ impl std::fmt::Display for ValueType {
             ValueType::Optional(dtype) => write!(f, "optional(tensor({dtype}))"),
             ValueType::Absent => f.write_str("optional()"),
             ValueType::Nested => f.write_str("a sequence or optional of what is no tensor"),
+            ValueType::Map(key, value) => write!(f, "map({key},tensor({value}))"),
         }
     }
 }
@@ -338,6 +343,7 @@ impl Value {
             },
             Value::Optional(None) => ValueType::Absent,
             Value::Optional(Some(value)) => value.dtype().map_or(ValueType::Nested, ValueType::Optional),
+            Value::Map(map) => ValueType::Map(map.keys().dtype(), map.value_dtype()),
         }
     }
 
@@ -370,6 +376,7 @@ impl Value {
             Value::Sequence(items) => format!("sequence of {}", items.len()),
             Value::Optional(None) => "empty optional".into(),
             Value::Optional(Some(value)) => format!("optional {}", value.describe()),
+            Value::Map(map) => format!("map({},tensor({})) of {}", map.keys().dtype(), map.value_dtype(), map.len()),
         }
     }
 }

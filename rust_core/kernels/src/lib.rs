@@ -16,6 +16,7 @@ pub mod integer;
 pub mod lanes;
 pub mod lrn;
 pub mod lstm;
+pub mod ml;
 pub mod mt19937;
 pub mod mutant;
 pub mod norm;

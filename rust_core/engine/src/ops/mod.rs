@@ -14,6 +14,7 @@ pub mod elementwise;
 pub mod indexing;
 pub mod logical;
 pub mod matmul;
+pub mod ml;
 pub mod mover;
 pub mod normalization;
 pub mod pool;
@@ -46,4 +47,5 @@ pub fn rows() -> impl Iterator<Item = Row> {
         .chain(constant::rows())
         .chain(dropout::rows())
         .chain(quantization::rows())
+        .chain(ml::rows())
 }

@@ -10,7 +10,7 @@ use diptych_kernels::Isa;
 use diptych_kernels::transpose::transpose;
 use smallvec::SmallVec;
 
-use crate::dtype::DType;
+use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::operator::{KernelStep, OutputType, Planned, Step};
 use crate::ops::sub_byte;
@@ -80,6 +80,17 @@ impl<'a> Inputs<'a> {
         debug_assert!((slot.ptr as usize).is_multiple_of(align_of::<W>()));
         // SAFETY: the slot is valid and aligned for its dtype, whose size is W's; nobody writes it during the step.
         unsafe { std::slice::from_raw_parts(slot.ptr.cast(), slot.bytes / size_of::<W>()) }
+    }
+
+    /// Elements of an input. `T` is its type.
+    pub fn elements<T: Element>(&self, input: usize) -> &'a [T] {
+        let slot = self.slots[input];
+        if slot.bytes == 0 {
+            return &[];
+        }
+        debug_assert!((slot.ptr as usize).is_multiple_of(align_of::<T>()));
+        // SAFETY: the slot is valid and aligned for its dtype, which is T's; nobody writes it during the step.
+        unsafe { std::slice::from_raw_parts(slot.ptr.cast(), slot.bytes / size_of::<T>()) }
     }
 
     /// Elements of an int32 or int64 input.

@@ -50,7 +50,7 @@ pub struct TypeSet {
     pub sequences: Types,
     pub optionals: Types,
     pub optional_sequences: Types,
-    /// Keys and values. No value of the engine is a map yet.
+    /// Keys and values.
     pub maps: &'static [(DType, DType)],
 }
 
@@ -68,6 +68,7 @@ impl TypeSet {
             ValueType::Tensor(dtype) => self.tensors.contains(dtype),
             ValueType::Sequence(dtype) => self.sequences.contains(dtype),
             ValueType::Optional(dtype) => self.optionals.contains(dtype),
+            ValueType::Map(key, value) => self.maps.contains(&(key, value)),
             ValueType::EmptySequence | ValueType::Absent | ValueType::Nested => false,
         }
     }
