@@ -34,7 +34,7 @@ class ValueInfo:
     """A declared input or output: element type (None: not a dense tensor, or unknown) and shape (None: unknown)."""
 
     name: str
-    type_name: str  # as in onnx.defs: "tensor(float)", "seq(tensor(int64))", "map(int64, float)"; "": not declared
+    type_name: str  # as in onnx.defs: "tensor(float)", "seq(tensor(int64))", "map(int64,tensor(float))"; "": undeclared
     shape: tuple[int | str | None, ...] | None
 
 
@@ -335,8 +335,7 @@ def type_name(proto: onnx.TypeProto) -> str:
     if kind == "optional_type":
         return f"optional({type_name(proto.optional_type.elem_type)})"
     if kind == "map_type":
-        value = type_name(proto.map_type.value_type).removeprefix("tensor(").removesuffix(")")
-        return f"map({ELEMENT_NAMES.get(proto.map_type.key_type, '')}, {value})"
+        return f"map({ELEMENT_NAMES.get(proto.map_type.key_type, '')},{type_name(proto.map_type.value_type)})"
     return ""
 
 

@@ -35,19 +35,19 @@ def as_input(value: Any, type_name: str = "") -> Any:
 
 
 def map_types(type_name: str) -> tuple[np.dtype[Any] | None, np.dtype[Any] | None]:
-    """Dtypes of keys and values of a type spelled `map(int64, float)`; None for any other."""
+    """Dtypes of keys and values of a type spelled `map(int64,tensor(float))`; None for any other."""
     if not type_name.startswith("map("):
         return None, None
-    key, _, element = type_name.removeprefix("map(")[:-1].partition(", ")
-    return dtype_named(f"tensor({key})"), dtype_named(f"tensor({element})")
+    key, _, element = type_name.removeprefix("map(")[:-1].partition(",")
+    return dtype_named(f"tensor({key})"), dtype_named(element)
 
 
 def value_type(value: Any) -> str:
-    """`tensor(float)`, `seq(tensor(int64))`, `map(int64, float)`; an empty list has no element type: `seq()`."""
+    """`tensor(float)`, `seq(tensor(int64))`, `map(int64,tensor(float))`; an empty list has no element type: `seq()`."""
     if isinstance(value, list):
         return f"seq({value_type(value[0]) if value else ''})"
     if isinstance(value, Map):
-        return f"map({DTYPE_NAMES[value.key]}, {DTYPE_NAMES[value.value]})"
+        return f"map({DTYPE_NAMES[value.key]},tensor({DTYPE_NAMES[value.value]}))"
     if not isinstance(value, np.ndarray) or value.dtype not in DTYPE_NAMES:
         raise InvalidTypeError(f"{type(value).__name__} of dtype {getattr(value, 'dtype', None)} is no ONNX value")
     return f"tensor({DTYPE_NAMES[value.dtype]})"

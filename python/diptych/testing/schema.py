@@ -49,9 +49,19 @@ class Row:
         return self.types(self.leading)
 
     def types(self, variable: str) -> tuple[np.dtype[Any], ...]:
-        """Element types of dense tensors that a type variable may stand for, in the order of DTYPES."""
+        """Element types of dense tensors that a type variable may stand for, in the order of DTYPES.
+
+        Where it stands for maps alone, those of their values.
+        """
         allowed = self._constraints.get(variable, frozenset({variable}))
+        if all(name.startswith("map(") for name in allowed):
+            return tuple(dtype for name, dtype in DTYPES.items() if self.map_keys(variable, name))
         return tuple(dtype for name, dtype in DTYPES.items() if f"tensor({name})" in allowed)
+
+    def map_keys(self, variable: str, value: str) -> tuple[str, ...]:
+        """The types of keys, int64 or string, of the maps to `value` that a type variable may stand for."""
+        allowed = self._constraints.get(variable, frozenset({variable}))
+        return tuple(key for key in ("int64", "string") if f"map({key}, {value})" in allowed)
 
     @cached_property
     def _constraints(self) -> dict[str, frozenset[str]]:

@@ -3,6 +3,7 @@
 from tests.ops.oracles import (
     elementwise,
     matmul,
+    ml,
     normalization,
     quantization,
     recurrent,
@@ -21,6 +22,7 @@ __all__ = [
     "bounded",
     "elementwise",
     "matmul",
+    "ml",
     "normalization",
     "quantization",
     "recurrent",
