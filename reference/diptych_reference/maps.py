@@ -38,11 +38,11 @@ def column(values: list[Any], dtype: np.dtype[Any] | None, what: str) -> tuple[l
     """Scalars of one dtype: Python's strings and integers as they are, other numbers as NumPy's."""
     if not values and dtype is None:
         raise InvalidInputError(f"an empty map does not say of what type its {what} are")
-    strings = [isinstance(value, str) for value in values]
+    strings = {isinstance(value, str) for value in values}
     if dtype is None:
-        dtype = np.dtype(object) if all(strings) else np.asarray(values).dtype
-    if any(strings) != (dtype == object and bool(values)) or any(strings) != all(strings):
-        raise InvalidInputError(f"a map's {what} are not all {dtype}")
+        dtype = np.dtype(object) if strings == {True} else np.asarray(values).dtype
+    if not strings <= {dtype == object}:
+        raise InvalidInputError(f"a map's {what} are not all {'strings' if dtype == object else dtype}")
     if dtype == object:
         return [str(value) for value in values], dtype
     array = np.asarray(values, dtype=dtype).reshape(-1) if values else np.zeros(0, dtype)

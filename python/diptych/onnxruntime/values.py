@@ -78,8 +78,12 @@ class OrtValue:
     def data_type(self) -> str:
         """Return "tensor(float)" and the like."""
         if isinstance(self._value, list):
-            inner = element_type(self._value[0].dtype) if self._value else "float"
-            return f"seq(tensor({inner}))"
+            first = self._value[0] if self._value else np.zeros(0, np.float32)
+            if isinstance(first, dict):
+                # A Python float stands for binary32: ZipMap is what makes sequences of maps.
+                key, value = (element_type(np.asarray(list(items)).dtype) for items in (first, first.values()))
+                return f"seq(map({key},tensor({'float' if value == 'double' else value})))"
+            return f"seq(tensor({element_type(first.dtype)}))"
         return f"tensor({element_type(self._value.dtype)})"
 
     def element_type(self) -> int:

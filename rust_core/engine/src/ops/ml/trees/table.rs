@@ -30,7 +30,7 @@ pub fn numbers(cx: &BuildCx<'_>, name: &str) -> Result<Vec<f64>> {
 
 /// The numbers of a tensor of floats, exactly.
 pub fn wide(tensor: &Tensor) -> Result<Vec<f64>> {
-    Ok(cast_tensor(diptych_kernels::Isa::Baseline, tensor, DType::F64)?.as_slice::<f64>()?.to_vec())
+    Ok(cast_tensor(diptych_kernels::Isa::best(), tensor, DType::F64)?.as_slice::<f64>()?.to_vec())
 }
 
 /// Rows of the table.
