@@ -154,12 +154,12 @@ def _as_type(name: str, type: str, value: Any) -> Any:
 def as_map(name: str, value: Mapping[Any, Any], key: str = "", element: str = "") -> tuple[Any, Any]:
     """Return keys and values of a dict as the engine takes a map: two vectors. Types not given are NumPy's."""
     found = []
-    for what, items, type in (("keys", list(value), key), ("values", list(value.values()), element)):
-        if not items and not type:
+    for what, items, kind in (("keys", list(value), key), ("values", list(value.values()), element)):
+        if not items and not kind:
             raise InvalidInputError(f"{name!r} is an empty map, which does not say of what type its {what} are")
-        if not type:
-            type = "string" if all(isinstance(item, str) for item in items) else element_type(np.asarray(items).dtype)
-        vector = _from_python(f"{name}, {what}", type, numpy_type(type), items)
+        if not kind:
+            kind = "string" if all(isinstance(item, str) for item in items) else element_type(np.asarray(items).dtype)
+        vector = _from_python(f"{name}, {what}", kind, numpy_type(kind), items)
         if vector.ndim != 1:
             raise InvalidInputError(f"{what} of the map {name!r} have the shape {list(vector.shape)}; expected scalars")
         found.append(vector)

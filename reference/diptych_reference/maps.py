@@ -16,7 +16,7 @@ Pair = tuple[Any, Any]
 
 
 class Map(dict[Any, Any]):
-    """A dict of NumPy scalars (or str) of the dtype `value`, under keys of the dtype `key`: int64, or object for str."""
+    """A dict of NumPy scalars (or str) of the dtype `value`, under keys of the dtype `key`: int64, object for str."""
 
     def __init__(self, items: Mapping[Any, Any] | Iterable[Pair], key: np.dtype[Any], value: np.dtype[Any]) -> None:
         super().__init__(sorted(dict(items).items(), key=lambda pair: pair[0]))
@@ -41,9 +41,12 @@ def column(values: list[Any], dtype: np.dtype[Any] | None, what: str) -> tuple[l
     strings = {isinstance(value, str) for value in values}
     if dtype is None:
         dtype = np.dtype(object) if strings == {True} else np.asarray(values).dtype
-    if not strings <= {dtype == object}:
-        raise InvalidInputError(f"a map's {what} are not all {'strings' if dtype == object else dtype}")
-    if dtype == object:
+    if not strings <= {dtype.kind == "O"}:
+        raise InvalidInputError(f"a map's {what} are not all {'strings' if dtype.kind == 'O' else dtype}")
+    if dtype.kind == "O":
         return [str(value) for value in values], dtype
-    array = np.asarray(values, dtype=dtype).reshape(-1) if values else np.zeros(0, dtype)
+    given = np.asarray(values if values else np.zeros(0, dtype))
+    if given.ndim != 1 or given.dtype.kind not in ("iu" if dtype.kind == "i" else "iuf"):
+        raise InvalidInputError(f"a map's {what} are not all scalars of {dtype}")
+    array = given.astype(dtype)
     return ([int(v) for v in array] if what == "keys" else list(array)), dtype

@@ -4,8 +4,9 @@ A function's signature *is* the ONNX signature. Inputs are positional in ONNX's 
 variadic tail is `*inputs`), attributes keyword-only with ONNX's names and defaults. It returns one value or a tuple.
 A function that needs to know how many outputs the node asks for declares the keyword-only parameter `n_outputs`.
 
-Values are NumPy arrays (strings: dtype object), lists for sequences, `Map`s for maps, None for an absent optional. Attributes arrive as
-int, float (the binary32 value), str, list, array (tensor attributes) or callable (graph attributes).
+Values are NumPy arrays (strings: dtype object), lists for sequences, Map for maps, None for an absent optional.
+Attributes arrive as int, float (the binary32 value), str, list, array (tensor attributes) or callable (graph
+attributes).
 """
 
 from __future__ import annotations

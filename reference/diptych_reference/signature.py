@@ -20,9 +20,9 @@ DTYPE_NAMES: dict[np.dtype[Any], str] = {
 
 
 def as_input(value: Any, type_name: str = "") -> Any:
-    """A fed value: arrays as they are, strings of any NumPy kind as object arrays, lists element by element, dicts as maps.
+    """A fed value: arrays as they are, strings of any NumPy kind as object arrays, lists element by element.
 
-    The numbers of a dict take the type that `type_name` declares; without it, NumPy's.
+    Dicts become maps, whose numbers take the type that `type_name` declares; without it, NumPy's.
     """
     if value is None:
         return None

@@ -65,7 +65,9 @@ def test_the_drop_in_gives_them_too() -> None:
     from diptych import onnxruntime
 
     session = onnxruntime.InferenceSession(ZIP)
-    (value,) = session.run_with_ort_values(None, {"x": onnxruntime.OrtValue.ortvalue_from_numpy(np.ones((1, 3), np.float32))})
+    (value,) = session.run_with_ort_values(
+        None, {"x": onnxruntime.OrtValue.ortvalue_from_numpy(np.ones((1, 3), np.float32))}
+    )
     assert value.data_type() == "seq(map(string,tensor(float)))"
     assert not value.is_tensor()
 

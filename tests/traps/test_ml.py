@@ -176,7 +176,9 @@ def test_targets_without_votes() -> None:
 
 def test_base_values() -> None:
     for base in ([1.0, 2.0], [1.0, 2.0, 3.0]):
-        refusals("TreeEnsembleRegressor", [COLUMN], {"n_targets": 1, **TWO, **stump(), "base_values": base}, opset=3, **ML)
+        refusals(
+            "TreeEnsembleRegressor", [COLUMN], {"n_targets": 1, **TWO, **stump(), "base_values": base}, opset=3, **ML
+        )
     for base, refused in (([1.0], False), ([1.0, 2.0], False), ([1.0] * 3, True)):
         attributes = {**stump(), **votes("class", (1, 0, 0.25), (2, 0, 0.75)), "classlabels_int64s": [7, 8]}
         attributes["base_values"] = base
@@ -289,7 +291,10 @@ def test_svm_classifier_conventions() -> None:
 def test_svm_transforms() -> None:
     linear: Attributes = {"coefficients": [0.0], "rho": [0.0], "post_transform": "LOGISTIC"}
     same(answer("SVMRegressor", [f32([1.0])], linear, opset=1, **ML), [[0.5]], np.float32)
-    same(answer("SVMRegressor", [f32([1.0])], {**linear, "one_class": 1, "rho": [-1.0]}, opset=1, **ML).round(4), [[0.2689]])
+    same(
+        answer("SVMRegressor", [f32([1.0])], {**linear, "one_class": 1, "rho": [-1.0]}, opset=1, **ML).round(4),
+        [[0.2689]],
+    )
     two: Attributes = {
         "vectors_per_class": [1, 1],
         "support_vectors": [1.0, 1.0],
@@ -418,7 +423,12 @@ def test_cast_map() -> None:
 
 
 def ensemble(
-    true: list[int], true_leafs: list[int], false: list[int], false_leafs: list[int], roots: list[int], features: list[int]
+    true: list[int],
+    true_leafs: list[int],
+    false: list[int],
+    false_leafs: list[int],
+    roots: list[int],
+    features: list[int],
 ) -> Attributes:
     """A TreeEnsemble with two leaves, 10 and 20, and `x <= 0.5` at each node."""
     return {

@@ -78,7 +78,7 @@ def softmax_zero(scores: Array) -> Array:
     away = (scores > bound) | (scores < -bound)
     e = np.where(away, numerics.exp(scores - m), scores * numerics.exp(-m))
     s = lane_sum(e, (1,), keepdims=True)
-    return np.where(s == 0, scores.dtype.type(0.5), e * (scores.dtype.type(1) / s))
+    return np.asarray(np.where(s == 0, scores.dtype.type(0.5), e * (scores.dtype.type(1) / s)))
 
 
 def probit(p: Array) -> Array:
@@ -93,7 +93,7 @@ def probit(p: Array) -> Array:
     d = -log / number(WINITZKI)
     s = np.sqrt(v * v + d)
     square = np.where(v > 0, d / (v + s), s - v)
-    return np.copysign(np.sqrt(square + square), x)
+    return np.asarray(np.copysign(np.sqrt(square + square), x))
 
 
 def products(x: Array, weights: Array) -> Array:
@@ -108,4 +108,3 @@ def matrix(values: Sequence[float] | None, rows: int, columns: int, what: str, d
     if found.size != rows * columns:
         raise ShapeError(f"{what} has {found.size} numbers, expected {rows} times {columns}")
     return found.reshape(rows, columns)
-

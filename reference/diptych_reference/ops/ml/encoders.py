@@ -39,7 +39,7 @@ def number_or_nan(value: Any) -> Any:
 
 @ml_operator("LabelEncoder", since=1)
 def label_encoder_1(
-    X: Array,
+    x: Array,
     *,
     classes_strings: Sequence[str] | None = None,
     default_int64: int = -1,
@@ -48,15 +48,15 @@ def label_encoder_1(
     """Strings to their places in the list (the last of equals), or places to strings."""
     if classes_strings is None:
         raise InvalidModelError("classes_strings is missing")
-    if X.dtype == object:
+    if x.dtype == object:
         table: dict[Any, Any] = {label: place for place, label in enumerate(classes_strings)}
-        return looked_up(X, table, default_int64, np.dtype(np.int64), as_is)
-    return looked_up(X, dict(enumerate(classes_strings)), default_string, np.dtype(object), as_is)
+        return looked_up(x, table, default_int64, np.dtype(np.int64), as_is)
+    return looked_up(x, dict(enumerate(classes_strings)), default_string, np.dtype(object), as_is)
 
 
 @ml_operator("LabelEncoder", since=2)
 def label_encoder_2(
-    X: Array,
+    x: Array,
     *,
     default_float: float = -0.0,
     default_int64: int = -1,
@@ -72,12 +72,12 @@ def label_encoder_2(
     keys = the_one("keys", typed("keys", keys_floats, keys_int64s, keys_strings))
     values = the_one("values", typed("values", values_floats, values_int64s, values_strings))
     default = {"f": default_float, "i": default_int64, "O": default_string}[values.dtype.kind]
-    return encoded(X, keys, values, default, bits)
+    return encoded(x, keys, values, default, bits)
 
 
 @ml_operator("LabelEncoder", since=4)
 def label_encoder(
-    X: Array,
+    x: Array,
     *,
     default_float: float = -0.0,
     default_int64: int = -1,
@@ -107,7 +107,7 @@ def label_encoder(
     else:
         defaults = {"float32": default_float, "int64": default_int64, "object": default_string, "float64": -0.0}
         default = defaults.get(values.dtype.name, -1)
-    return encoded(X, keys, values, default, number_or_nan)
+    return encoded(x, keys, values, default, number_or_nan)
 
 
 def typed(what: str, floats: Any, integers: Any, strings: Any, tensor: Array | None = None) -> list[Array]:
@@ -143,7 +143,7 @@ def encoded(x: Array, keys: Array, values: Array, default: Any, key: Callable[[A
 
 @ml_operator("CategoryMapper")
 def category_mapper(
-    X: Array,
+    x: Array,
     *,
     cats_int64s: Sequence[int] | None = None,
     cats_strings: Sequence[str] | None = None,
@@ -154,16 +154,16 @@ def category_mapper(
     integers, strings = cats_int64s or [], cats_strings or []
     if len(integers) != len(strings):
         raise InvalidModelError(f"{len(integers)} cats_int64s and {len(strings)} cats_strings, expected as many")
-    if X.dtype == object:
+    if x.dtype == object:
         table: dict[Any, Any] = dict(zip(strings, integers, strict=True))
-        return looked_up(X, table, default_int64, np.dtype(np.int64), as_is)
+        return looked_up(x, table, default_int64, np.dtype(np.int64), as_is)
     table = dict(zip(integers, strings, strict=True))
-    return looked_up(X, table, default_string, np.dtype(object), as_is)
+    return looked_up(x, table, default_string, np.dtype(object), as_is)
 
 
 @ml_operator("OneHotEncoder")
 def one_hot_encoder(
-    X: Array,
+    x: Array,
     *,
     cats_int64s: Sequence[int] | None = None,
     cats_strings: Sequence[str] | None = None,
@@ -175,13 +175,12 @@ def one_hot_encoder(
     """
     if bool(cats_int64s) == bool(cats_strings):
         raise InvalidModelError("one of cats_int64s and cats_strings must be given")
-    if (X.dtype == object) != bool(cats_strings):
-        raise InvalidTypeError(f"X is {X.dtype}, which is not what the categories are")
+    if (x.dtype == object) != bool(cats_strings):
+        raise InvalidTypeError(f"X is {x.dtype}, which is not what the categories are")
     categories = cats_strings or cats_int64s or ()
     table = {category: place for place, category in enumerate(categories)}
-    x = to_integer(X, np.int64) if X.dtype.kind == "f" else X
+    x = to_integer(x, np.int64) if x.dtype.kind == "f" else x
     places = looked_up(x, table, -1, np.dtype(np.int64), as_is)
     if not zeros and (places < 0).any():
         raise InvalidInputError("an element is of no known category, and zeros is 0")
-    return (places[..., None] == np.arange(len(categories))).astype(np.float32)
-
+    return np.asarray(places[..., None] == np.arange(len(categories)), dtype=np.float32)

@@ -20,31 +20,31 @@ def per_feature(values: Sequence[float] | Sequence[int], shape: tuple[int, ...],
 
 
 @ml_operator("Scaler")
-def scaler(X: Array, *, offset: Sequence[float] | None = None, scale: Sequence[float] | None = None) -> Array:
+def scaler(x: Array, *, offset: Sequence[float] | None = None, scale: Sequence[float] | None = None) -> Array:
     """`rn(rn(x - offset) * scale)`, float. Both are one number or one a feature; what is absent changes nothing."""
     if offset and scale and len(offset) != len(scale):
         raise ShapeError(f"offset has {len(offset)} numbers, scale {len(scale)}: expected as many")
-    y = computed(X)
+    y = computed(x)
     if offset:
-        per_feature(offset, X.shape, "offset")
+        per_feature(offset, x.shape, "offset")
         y = y - np.array(offset, dtype=y.dtype)
     if scale:
-        per_feature(scale, X.shape, "scale")
+        per_feature(scale, x.shape, "scale")
         y = y * np.array(scale, dtype=y.dtype)
-    return y.astype(np.float32).reshape(X.shape)
+    return y.astype(np.float32).reshape(x.shape)
 
 
 @ml_operator("Normalizer")
-def normalizer(X: Array, *, norm: str = "MAX") -> Array:
+def normalizer(x: Array, *, norm: str = "MAX") -> Array:
     """`rn(x / d)` for each row: d is the greatest element (not its magnitude), the sum of magnitudes, or the length.
 
     A row whose divisor is 0 stays.
     """
-    if X.ndim not in (1, 2):
-        raise ShapeError(f"X has shape {list(X.shape)}, expected [N, C] or [C]")
+    if x.ndim not in (1, 2):
+        raise ShapeError(f"X has shape {list(x.shape)}, expected [N, C] or [C]")
     if norm not in ("MAX", "L1", "L2"):
         raise InvalidModelError(f"norm is {norm!r}, expected MAX, L1 or L2")
-    x = computed(X)
+    x = computed(x)
     last = (x.ndim - 1,)
     if x.size == 0:
         return x.astype(np.float32)
@@ -59,7 +59,7 @@ def normalizer(X: Array, *, norm: str = "MAX") -> Array:
 
 @ml_operator("Imputer")
 def imputer(
-    X: Array,
+    x: Array,
     *,
     imputed_value_floats: Sequence[float] | None = None,
     imputed_value_int64s: Sequence[int] | None = None,
@@ -69,39 +69,40 @@ def imputer(
     """X with each element that equals the replaced value (NaN equals NaN) replaced by its feature's imputed value."""
     if bool(imputed_value_floats) == bool(imputed_value_int64s):
         raise InvalidModelError("one of imputed_value_floats and imputed_value_int64s must be given")
-    if (X.dtype.kind == "f") != bool(imputed_value_floats):
-        raise InvalidModelError(f"imputed values of another kind than X, which is {X.dtype}")
+    if (x.dtype.kind == "f") != bool(imputed_value_floats):
+        raise InvalidModelError(f"imputed values of another kind than X, which is {x.dtype}")
     if imputed_value_floats:
-        values = np.array(imputed_value_floats, dtype=X.dtype)
-        replaced = X.dtype.type(replaced_value_float)
-        found = np.isnan(X) if np.isnan(replaced) else X == replaced
+        values = np.array(imputed_value_floats, dtype=x.dtype)
+        replaced = x.dtype.type(replaced_value_float)
+        found = np.isnan(x) if np.isnan(replaced) else x == replaced
     else:
-        ends = np.iinfo(X.dtype)
+        ends = np.iinfo(x.dtype)
         if not all(ends.min <= value <= ends.max for value in imputed_value_int64s or ()):
-            raise InvalidModelError(f"an imputed value does not fit {X.dtype}")
-        values = np.array(imputed_value_int64s, dtype=X.dtype)
-        found = X.astype(np.int64) == replaced_value_int64
-    per_feature(list(values), X.shape, "imputed values")
-    return np.where(found, values if X.ndim else values[0], X)
+            raise InvalidModelError(f"an imputed value does not fit {x.dtype}")
+        values = np.array(imputed_value_int64s, dtype=x.dtype)
+        found = x.astype(np.int64) == replaced_value_int64
+    per_feature(list(values), x.shape, "imputed values")
+    return np.where(found, values if x.ndim else values[0], x)
 
 
 @ml_operator("Binarizer")
-def binarizer(X: Array, *, threshold: float = 0.0) -> Array:
+def binarizer(x: Array, *, threshold: float = 0.0) -> Array:
     """1 where x is greater than the threshold, else 0, in the type of X. Integers compare exactly."""
-    if X.dtype.kind == "f":
-        return (X > X.dtype.type(threshold)).astype(X.dtype)
+    if x.dtype.kind == "f":
+        return np.asarray(x > x.dtype.type(threshold), dtype=x.dtype)
     if np.isnan(threshold) or threshold >= 2.0**63:
-        return np.zeros_like(X)
+        return np.zeros_like(x)
     if threshold < -(2.0**63):
-        return np.ones_like(X)
-    return (X.astype(np.int64) > np.int64(np.floor(threshold))).astype(X.dtype)
+        return np.ones_like(x)
+    greater = x.astype(np.int64) > np.int64(np.floor(threshold))
+    return np.asarray(greater, dtype=x.dtype)
 
 
 @ml_operator("FeatureVectorizer")
-def feature_vectorizer(*X: Array, inputdimensions: Sequence[int] | None = None) -> Array:
+def feature_vectorizer(*inputs: Array, inputdimensions: Sequence[int] | None = None) -> Array:
     """The inputs [N, C_i] (a vector is one row) side by side, as float; input i is cut or padded with 0 to its size."""
     matrices = []
-    for x in X:
+    for x in inputs:
         if x.ndim not in (1, 2):
             raise ShapeError(f"an input has shape {list(x.shape)}, expected [N, C] or [C]")
         matrices.append((x if x.ndim == 2 else x[None]).astype(np.float32))
@@ -122,12 +123,12 @@ def feature_vectorizer(*X: Array, inputdimensions: Sequence[int] | None = None) 
 
 
 @ml_operator("ArrayFeatureExtractor")
-def array_feature_extractor(X: Array, Y: Array) -> Array:
+def array_feature_extractor(x: Array, y: Array) -> Array:
     """The elements of the last axis whose places are in Y (of any shape, read flat). A vector gives one row [1, K]."""
-    if X.ndim == 0:
+    if x.ndim == 0:
         raise ShapeError("X is a scalar, expected at least one axis")
-    places = Y.reshape(-1)
-    if ((places < 0) | (places >= X.shape[-1])).any():
-        raise InvalidInputError(f"an index is outside [0, {X.shape[-1]})")
-    z = np.take(X, places, axis=-1)
-    return z[None] if X.ndim == 1 else z
+    places = y.reshape(-1)
+    if ((places < 0) | (places >= x.shape[-1])).any():
+        raise InvalidInputError(f"an index is outside [0, {x.shape[-1]})")
+    z = np.take(x, places, axis=-1)
+    return z[None] if x.ndim == 1 else z

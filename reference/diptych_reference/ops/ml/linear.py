@@ -26,12 +26,12 @@ def linear_scores(x: Array, coefficients: Array, intercepts: Sequence[float] | N
         return scores
     if len(intercepts) != len(coefficients):
         raise ShapeError(f"{len(intercepts)} intercepts for {len(coefficients)} rows of coefficients")
-    return scores + np.array(intercepts, dtype=x.dtype)
+    return np.asarray(scores + np.array(intercepts, dtype=x.dtype))
 
 
 @ml_operator("LinearRegressor")
 def linear_regressor(
-    X: Array,
+    x: Array,
     *,
     coefficients: Sequence[float] | None = None,
     intercepts: Sequence[float] | None = None,
@@ -39,7 +39,7 @@ def linear_regressor(
     targets: int = 1,
 ) -> Array:
     """X [N, F] to [N, targets], float; `coefficients` is [targets, F]."""
-    x = computing_rows(X)
+    x = computing_rows(x)
     if targets < 1:
         raise InvalidModelError(f"targets is {targets}, expected at least 1")
     weights = matrix(coefficients, targets, x.shape[1], "coefficients", x.dtype)
@@ -48,7 +48,7 @@ def linear_regressor(
 
 @ml_operator("LinearClassifier")
 def linear_classifier(
-    X: Array,
+    x: Array,
     *,
     coefficients: Sequence[float],
     classlabels_ints: Sequence[int] | None = None,
@@ -61,7 +61,7 @@ def linear_classifier(
 
     With two classes and one row of coefficients the score s is that of the second class, and the scores are (-s, s).
     """
-    x, labels = computing_rows(X), class_labels(classlabels_ints, classlabels_strings)
+    x, labels = computing_rows(x), class_labels(classlabels_ints, classlabels_strings)
     one_row = len(labels) == 2 and len(coefficients) == x.shape[1] != 0
     weights = matrix(coefficients, 1 if one_row else len(labels), x.shape[1], "coefficients", x.dtype)
     scores = linear_scores(x, weights, intercepts)

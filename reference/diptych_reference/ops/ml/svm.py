@@ -44,7 +44,7 @@ def kernel(x: Array, vectors: Array, kernel_type: str, kernel_params: Sequence[f
     scaled = gamma * chain + coef0
     if kernel_type == "SIGMOID":
         return numerics.tanh(scaled)
-    return numerics.power(scaled, np.float64(degree)).reshape(scaled.shape)
+    return numerics.power(scaled, np.asarray(degree, np.float64)).reshape(scaled.shape)
 
 
 def check_kernel(kernel_type: str, kernel_params: Sequence[float] | None) -> None:
@@ -71,7 +71,7 @@ def weighted(kernels: Array, terms: Sequence[tuple[slice, Array]], start: Array)
 
 @ml_operator("SVMRegressor")
 def svm_regressor(
-    X: Array,
+    x: Array,
     *,
     coefficients: Sequence[float] | None = None,
     kernel_params: Sequence[float] | None = None,
@@ -86,7 +86,7 @@ def svm_regressor(
 
     With `one_class` it is 1 where that is above 0, else -1. The transform comes last.
     """
-    x = computing_rows(X)
+    x = computing_rows(x)
     check_kernel(kernel_type, kernel_params)
     rho = check_rho(rho, 1)
     if n_supports < 0:
@@ -103,7 +103,7 @@ def svm_regressor(
 
 @ml_operator("SVMClassifier")
 def svm_classifier(
-    X: Array,
+    x: Array,
     *,
     classlabels_ints: Sequence[int] | None = None,
     classlabels_strings: Sequence[str] | None = None,
@@ -119,11 +119,11 @@ def svm_classifier(
 ) -> tuple[Array, Array]:
     """Label [N] and scores, float.
 
-    Without support vectors a linear model: scores [N, E], the label that of the greatest. With them each pair of classes
-    has a score and votes by its sign; the label is that of the most votes, the first of equals. The scores are the
-    probabilities [N, E] where prob_a and prob_b are given, else those of the pairs; for two classes (-s, s).
+    Without support vectors a linear model: scores [N, E], the label that of the greatest. With them each pair of
+    classes has a score and votes by its sign; the label is that of the most votes, the first of equals. The scores are
+    the probabilities [N, E] where prob_a and prob_b are given, else those of the pairs; for two classes (-s, s).
     """
-    x, labels = computing_rows(X), class_labels(classlabels_ints, classlabels_strings)
+    x, labels = computing_rows(x), class_labels(classlabels_ints, classlabels_strings)
     check_kernel(kernel_type, kernel_params)
     counts = list(vectors_per_class or ())
     if any(count < 0 for count in counts):
@@ -157,7 +157,7 @@ def check_probabilities(a: Sequence[float] | None, b: Sequence[float] | None, pa
 
 
 def pair_scores(kernels: Array, weights: Array, counts: Sequence[int], rho: Array) -> Array:
-    """The score of each pair i < j: chain over the vectors of class i (row j - 1 of the weights), then those of j (row i)."""
+    """The score of each pair i < j: a chain over class i's vectors (row j - 1 of the weights), then j's (row i)."""
     ends = np.concatenate([[0], np.array(counts)]).tolist()
     for k in range(1, len(ends)):
         ends[k] += ends[k - 1]

@@ -1,113 +1,25 @@
 """Tree ensembles: TreeEnsemble, TreeEnsembleRegressor, TreeEnsembleClassifier.
 
-Both ways in which ONNX writes trees are read into one `Forest`. A child is a number: n >= 0 is inner node n, and
--1 - n is leaf n. Nodes may have several parents, but no node may be its own descendant.
+Both ways in which ONNX writes trees are read into one `Forest`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from diptych_reference.errors import InvalidModelError, InvalidTypeError, ShapeError
-from diptych_reference.numerics import maximum, minimum, round_to, widen
+from diptych_reference.errors import InvalidModelError, InvalidTypeError
+from diptych_reference.numerics import round_to, widen
 from diptych_reference.operator import Array
 from diptych_reference.ops.ml.common import class_labels, computing_rows, first_greatest, ml_operator, transformed
+from diptych_reference.ops.ml.forest import MEMBER, MODES, Forest
 
-MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ", "BRANCH_MEMBER")
-MEMBER = MODES.index("BRANCH_MEMBER")
 AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")
 TRANSFORMS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
 Floats = Sequence[float]
 Ints = Sequence[int]
-
-
-@dataclass
-class Forest:
-    """Inner nodes, one entry each; the root of each tree; votes of leaf n are those from first[n] to first[n + 1]."""
-
-    features: Array
-    modes: Array
-    thresholds: Array
-    missing: Array  # whether a NaN goes to the true child
-    children: Array  # [inner nodes, 2]: true child, false child
-    roots: Array
-    members: dict[int, Array]  # of the MEMBER nodes
-    first: Array
-    targets: Array
-    weights: Array
-
-    def check(self, features: int, targets: int) -> None:
-        """Refuse features and targets out of range, and cycles."""
-        if targets < 1:
-            raise InvalidModelError(f"{targets} targets, expected at least 1")
-        if ((self.features < 0) | (self.features >= features)).any():
-            raise ShapeError(f"a node looks at a feature outside [0, {features}), which is what X has")
-        if ((self.targets < 0) | (self.targets >= targets)).any():
-            raise InvalidModelError(f"a leaf votes for a target outside [0, {targets})")
-        parents = np.zeros(len(self.children), dtype=np.int64)
-        for child in self.children[self.children >= 0]:
-            parents[child] += 1
-        ready = np.flatnonzero(parents == 0).tolist()
-        seen = 0
-        while ready:
-            node = ready.pop()
-            seen += 1
-            for child in self.children[node]:
-                if child >= 0:
-                    parents[child] -= 1
-                    if parents[child] == 0:
-                        ready.append(child)
-        if seen < len(self.children):
-            raise InvalidModelError("the nodes of a tree form a cycle")
-
-    def leaves(self, x: Array) -> Array:
-        """The leaf of each row in each tree [N, trees]."""
-        position = np.tile(self.roots, (len(x), 1))
-        while (inside := position >= 0).any():
-            rows, node = np.nonzero(inside)[0], position[inside]
-            holds = self.holds(node, x[rows, self.features[node]])
-            position[inside] = np.where(holds, self.children[node, 0], self.children[node, 1])
-        return -1 - position
-
-    def holds(self, node: Array, value: Array) -> Array:
-        """Whether the comparison of each node holds for its value; for NaN, what the node says of missing values."""
-        t, mode = self.thresholds[node], self.modes[node]
-        tests = [value <= t, value < t, value >= t, value > t, value == t, value != t]
-        holds = np.select([mode == m for m in range(MEMBER)], tests, False)
-        for i in np.flatnonzero(mode == MEMBER):
-            holds[i] = (self.members[int(node[i])] == value[i]).any()
-        return np.where(np.isnan(value), self.missing[node], holds)
-
-    def aggregate(self, x: Array, targets: int, function: str) -> Array:
-        """Votes of each row's leaves, tree by tree and vote by vote, for each target [N, targets].
-
-        SUM: added to +0 in this order; AVERAGE: that divided by the number of trees. MIN, MAX: of the votes; without
-        any +0.
-        """
-        leaf = self.leaves(x)
-        total = np.zeros((len(x), targets), dtype=x.dtype)
-        voted = np.zeros((len(x), targets), dtype=bool)
-        for tree in range(len(self.roots)):
-            start, end = self.first[leaf[:, tree]], self.first[leaf[:, tree] + 1]
-            while (more := start < end).any():
-                rows, vote = np.flatnonzero(more), start[more]
-                at = (rows, self.targets[vote])
-                total[at] = vote_counted(total[at], voted[at], self.weights[vote], function)
-                voted[at] = True
-                start = start + more
-        return total / x.dtype.type(len(self.roots)) if function == "AVERAGE" else total
-
-
-def vote_counted(old: Array, voted: Array, weight: Array, function: str) -> Array:
-    """What becomes of a target's number by one more vote."""
-    if function in ("SUM", "AVERAGE"):
-        return old + weight
-    extreme = minimum(old, weight) if function == "MIN" else maximum(old, weight)
-    return np.where(voted, extreme, weight)
 
 
 # Numbers of attributes
@@ -138,7 +50,7 @@ def missing_flags(flags: Ints | None, nodes: int) -> Array:
         return np.zeros(nodes, dtype=bool)
     if len(flags) != nodes:
         raise InvalidModelError(f"nodes_missing_value_tracks_true has {len(flags)} numbers for {nodes} nodes")
-    return np.array(flags, dtype=np.int64) != 0
+    return np.array(flags, dtype=np.int64).astype(bool)
 
 
 # TreeEnsembleRegressor and TreeEnsembleClassifier: rows of a table of all nodes, inner nodes and leaves
@@ -233,7 +145,7 @@ def checked_base(base: Array, targets: int) -> Array:
 
 @ml_operator("TreeEnsembleRegressor", since=(1, 3, 5))
 def tree_ensemble_regressor(
-    X: Array,
+    x: Array,
     *,
     aggregate_function: str = "SUM",
     base_values: Floats | None = None,
@@ -258,7 +170,7 @@ def tree_ensemble_regressor(
     target_weights_as_tensor: Array | None = None,
 ) -> Array:
     """X [N, F] to [N, n_targets], float: the aggregate of the votes, plus the base value, transformed."""
-    x = computing_rows(X)
+    x = computing_rows(x)
     if n_targets is None or aggregate_function not in AGGREGATES:
         raise InvalidModelError(f"n_targets is {n_targets}, aggregate_function {aggregate_function!r}")
     forest = table_forest(
@@ -283,7 +195,7 @@ def tree_ensemble_regressor(
 
 @ml_operator("TreeEnsembleClassifier", since=(1, 3, 5))
 def tree_ensemble_classifier(
-    X: Array,
+    x: Array,
     *,
     base_values: Floats | None = None,
     base_values_as_tensor: Array | None = None,
@@ -312,7 +224,7 @@ def tree_ensemble_classifier(
     The label is that of the greatest score before the transform. Two classes of which only the first is voted for
     have one number s: `binary_scores`.
     """
-    x, labels = computing_rows(X), class_labels(classlabels_int64s, classlabels_strings)
+    x, labels = computing_rows(x), class_labels(classlabels_int64s, classlabels_strings)
     weights = numbers("class_weights", class_weights, class_weights_as_tensor, x.dtype)
     forest = table_forest(
         nodes_treeids,
@@ -354,7 +266,7 @@ def binary_scores(s: Array, positive: bool, post_transform: str) -> Array:
 
 @ml_operator("TreeEnsemble", since=5)
 def tree_ensemble(
-    X: Array,
+    x: Array,
     *,
     leaf_targetids: Ints,
     leaf_weights: Array,
@@ -382,8 +294,8 @@ def tree_ensemble(
         ("leaf_weights", leaf_weights),
         ("membership_values", membership_values),
     ):
-        if tensor is not None and (tensor.ndim != 1 or tensor.dtype != X.dtype):
-            raise InvalidTypeError(f"{name} is {tensor.dtype} {list(tensor.shape)}, expected a list of {X.dtype}")
+        if tensor is not None and (tensor.ndim != 1 or tensor.dtype != x.dtype):
+            raise InvalidTypeError(f"{name} is {tensor.dtype} {list(tensor.shape)}, expected a list of {x.dtype}")
     if nodes_modes.ndim != 1 or nodes_modes.dtype != np.uint8 or (nodes_modes > MEMBER).any():
         raise InvalidModelError(f"nodes_modes must be a list of uint8 from 0 to {MEMBER}")
     nodes = same_length(
@@ -396,7 +308,7 @@ def tree_ensemble(
         nodes_falseleafs=nodes_falseleafs,
     )
     leaves = same_length(leaf_weights=leaf_weights, leaf_targetids=leaf_targetids)
-    x = computing_rows(X)
+    x = computing_rows(x)
     forest = Forest(
         features=np.array(nodes_featureids, dtype=np.int64),
         modes=nodes_modes.astype(np.int64),
@@ -419,7 +331,7 @@ def tree_ensemble(
         raise InvalidModelError("an ensemble without trees")
     forest.check(x.shape[1], n_targets)
     scores = forest.aggregate(x, n_targets, AGGREGATES[aggregate_function])
-    return round_to(transformed(scores, TRANSFORMS[post_transform]), X.dtype)
+    return round_to(transformed(scores, TRANSFORMS[post_transform]), nodes_splits.dtype)
 
 
 def child_codes(ids: Ints, leafs: Ints, nodes: int, leaves: int) -> Array:

@@ -378,6 +378,16 @@ mod tests {
     }
 
     #[test]
+    fn maps_have_types_of_keys_and_values() {
+        let vectorizer = find("ai.onnx.ml", "DictVectorizer", 1).unwrap();
+        let check = |key, value| vectorizer.check_types([Some(ValueType::Map(key, value))]);
+        assert!(check(DType::I64, DType::F32).is_ok() && check(DType::String, DType::I64).is_ok());
+        let refused = check(DType::I64, DType::I64).unwrap_err();
+        assert!(refused.message().contains("got map(int64,tensor(int64)), expected one of map(int64,tensor(double))"));
+        assert!(refusal("Identity", 16, &[Some(ValueType::Map(DType::I64, DType::F32))]).contains("got map"));
+    }
+
+    #[test]
     fn inputs_of_one_variable_have_one_type() {
         assert_eq!(refusal("Slice", 13, &[Some(F), Some(I64), Some(I64), None, Some(I64)]), "");
         assert_eq!(

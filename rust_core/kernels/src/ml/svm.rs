@@ -73,6 +73,7 @@ impl<T: Float> Distances<'_, T> {
         let panels: [&[T]; P] =
             std::array::from_fn(|p| &self.packed[(panel + p) * features * PANEL..][..features * PANEL]);
         let mut q = [[T::Lanes::<PANEL>::from_f32(0.0); P]; R];
+        #[allow(clippy::needless_range_loop)] // an index into all rows and panels at once
         for f in 0..features {
             for p in 0..P {
                 // SAFETY: the panel has PANEL elements a feature.

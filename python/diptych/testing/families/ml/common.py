@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 
 from diptych.testing.shapes import SIDES
-from diptych.testing.sketch import Sketch, shape_rule
+from diptych.testing.sketch import Rule, Sketch, shape_rule
 from diptych.testing.values import Array
 
 __all__ = ["DOMAIN", "batch", "floats", "integers", "labels", "ml_rule", "strings", "transform"]
 
 DOMAIN = "ai.onnx.ml"
+Registered = TypeVar("Registered", bound=Rule)
 TRANSFORMS = ("NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO", "PROBIT")
 ROWS = (1, 2, 3, 0, 7, 8, 9, 16, 17, 65, 131)
 WORDS = ("", "a", "b", "ab", "äöü", "日本", "NaN", "7")
 
 
-def ml_rule(*op_types: str) -> Any:
+def ml_rule(*op_types: str) -> Callable[[Registered], Registered]:
     """Register a shape rule of the domain."""
     return shape_rule(*op_types, domain=DOMAIN)
 

@@ -79,5 +79,3 @@ def one_hot_encoder(s: Sketch) -> list[Any]:
     with np.errstate(all="ignore"):
         s.set("cats_int64s", picks(s, x, 5, s.tensor((5,), np.int64)).astype(np.int64).tolist())
     return [x]
-
-

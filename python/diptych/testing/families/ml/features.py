@@ -75,5 +75,3 @@ def array_feature_extractor(s: Sketch) -> list[Any]:
         x[-1] = max(x[-1], 1)
     random = np.random.default_rng(s.integer(0, 0xFFFF))
     return [s.tensor(x), random.integers(0, max(x[-1], 1), where)]
-
-

@@ -12,7 +12,9 @@ def kernel(s: Sketch) -> None:
     """A kernel and its parameters: moderate ones, at times special ones."""
     s.attribute("kernel_type", "RBF", "LINEAR", "POLY", "SIGMOID")
     if s.integer(0, 3):
-        s.set("kernel_params", [s.choose(0.5, 1.0, 0.0, -0.25), s.choose(0.0, 0.25, -1.0), s.choose(3.0, 2.0, 0.5, 0.0)])
+        s.set(
+            "kernel_params", [s.choose(0.5, 1.0, 0.0, -0.25), s.choose(0.0, 0.25, -1.0), s.choose(3.0, 2.0, 0.5, 0.0)]
+        )
     elif s.coin():
         s.set("kernel_params", floats(s, 3))
 

@@ -1,4 +1,4 @@
-"""Tree ensembles: trees drawn by a seed, of any depth, with shared nodes, any number of votes, thresholds that X meets."""
+"""Tree ensembles: trees of any depth drawn by a seed, with shared nodes, any number of votes, thresholds of X."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRA
 
 @dataclass
 class Drawn:
-    """Nodes of all trees: children [node, 2] are nodes; a leaf has none. Nodes of a tree follow each other, roots first."""
+    """Nodes of all trees with their children; a leaf has none. Nodes of a tree follow each other, its root first."""
 
     trees: list[int] = field(default_factory=list)
     children: list[tuple[int, int] | None] = field(default_factory=list)
@@ -100,7 +100,11 @@ def table(s: Sketch, x: Array, prefix: str, targets: int, most_votes: int, *, po
         s.set("nodes_missing_value_tracks_true", random.integers(0, 2, count).tolist())
     if s.coin():
         s.set("nodes_hitrates", [1.0] * count)
-    votes = [(node, int(random.integers(targets))) for node in drawn.leaves for _ in range(random.integers(1, most_votes + 1))]
+    votes = [
+        (node, int(random.integers(targets)))
+        for node in drawn.leaves
+        for _ in range(random.integers(1, most_votes + 1))
+    ]
     if s.coin():  # leaves without a vote, votes of inner nodes, any order
         votes = [votes[i] for i in random.permutation(len(votes))[: max(1, len(votes) - 1)]]
         votes += [(node, 0) for node in drawn.inner[:1]]

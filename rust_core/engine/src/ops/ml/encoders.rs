@@ -381,8 +381,7 @@ fn build_one_hot(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
     if integers.is_empty() == strings.is_empty() {
         return Err(Error::invalid_model("one of cats_int64s and cats_strings must be given"));
     }
-    let keys =
-        if integers.is_empty() { text_list(strings.iter().map(String::as_str)) } else { number_list(integers)? };
+    let keys = if integers.is_empty() { text_list(strings.iter().map(String::as_str)) } else { number_list(integers)? };
     // The values are not used: the place is.
     let places = number_list(&vec![0i16; length(&keys)?])?;
     let encoder = Arc::new(Encoder::new(&keys, Floats::Bits, places, number_list(&[0i16])?)?);

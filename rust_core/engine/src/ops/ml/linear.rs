@@ -143,7 +143,8 @@ struct LinearOperator {
 impl LinearOperator {
     /// The rows of coefficients, and whether one row serves two classes.
     fn rows_of_coefficients(&self, features: usize) -> Result<(usize, bool)> {
-        let opposite = self.labels.is_some() && self.targets == 2 && features > 0 && self.coefficients.len() == features;
+        let opposite =
+            self.labels.is_some() && self.targets == 2 && features > 0 && self.coefficients.len() == features;
         let rows = if opposite { 1 } else { self.targets };
         check_matrix("coefficients", self.coefficients.len(), rows, features)?;
         if !self.intercepts.is_empty() && self.intercepts.len() != rows {

@@ -194,7 +194,9 @@ fn build_zip_map(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
 }
 
 pub fn rows() -> impl Iterator<Item = Row> {
-    versions("CastMap", &[1], build_cast_map)
-        .chain(versions("DictVectorizer", &[1], build_vectorizer))
-        .chain(versions("ZipMap", &[1], build_zip_map))
+    versions("CastMap", &[1], build_cast_map).chain(versions("DictVectorizer", &[1], build_vectorizer)).chain(versions(
+        "ZipMap",
+        &[1],
+        build_zip_map,
+    ))
 }

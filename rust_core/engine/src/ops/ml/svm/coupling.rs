@@ -2,7 +2,7 @@
 //! Pairwise Coupling", JMLR 5 (2004), their second approach, iterated as libsvm does.
 
 use super::super::model::Computing;
-use super::pairs;
+use super::models::pairs;
 use crate::error::Result;
 use crate::tensor::element_count;
 

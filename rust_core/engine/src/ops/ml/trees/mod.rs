@@ -6,6 +6,8 @@ mod flat;
 mod structure;
 mod table;
 
+use std::sync::Arc;
+
 use diptych_kernels::Isa;
 use diptych_kernels::ml::scores::{Transform, transform};
 use diptych_kernels::ml::trees::{Aggregate, predict};
@@ -13,7 +15,6 @@ use diptych_kernels::ml::trees::{Aggregate, predict};
 use super::labels::{Labels, choose};
 use super::model::{Computing, Feature, Model, Written, classes_step, extents, scores_step, transform_named};
 use super::versions;
-use crate::dtype::Element;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operator::{BuildCx, Operator, PlanCx, Planned, Row, Step};
 use crate::ops::elements::buffer_bytes;
@@ -124,30 +125,30 @@ enum Kind {
 }
 
 impl Ensemble {
-    fn forest<S: Feature>(&self, cx: &PlanCx<'_>) -> Result<(std::sync::Arc<Forest<S::Computed>>, usize, usize)> {
-        let (rows, features) = extents(cx.shape(0)?)?;
+    /// The forest for as many features.
+    fn forest<T: Computing>(&self, features: usize) -> Result<Arc<Forest<T>>> {
         self.structure.check_features(features).map_err(|TooFewFeatures(feature)| {
             Error::shape(format!("a node looks at feature {feature} of {features}, which is what X has"))
         })?;
-        let forest = self.made.get_or_pack((0, "forest", S::Computed::DTYPE as u64), || {
+        self.made.get_or_pack((0, "forest", T::DTYPE as u64), || {
             let forest = Forest {
-                flat: Flat::<S::Computed>::of(&self.structure)?,
+                flat: Flat::<T>::of(&self.structure)?,
                 function: self.function,
                 targets: self.targets,
-                base: self.base.iter().map(|&base| S::Computed::of(base)).collect(),
+                base: self.base.iter().map(|&base| T::of(base)).collect(),
                 binary: self.binary,
                 transform: self.transform,
             };
             Ok((forest, 0))
-        })?;
-        Ok((forest, rows, features))
+        })
     }
 
     fn step<S: Feature>(&self, cx: &PlanCx<'_>) -> Planned<Step>
     where
         f32: Written<S::Computed>,
     {
-        let (forest, rows, features) = self.forest::<S>(cx)?;
+        let (rows, features) = extents(cx.shape(0)?)?;
+        let forest = self.forest::<S::Computed>(features)?;
         match &self.kind {
             Kind::Classifier(labels) => classes_step::<S>(forest, labels, rows, features),
             _ => scores_step::<S, f32>(forest, rows, features),
@@ -155,7 +156,8 @@ impl Ensemble {
     }
 
     fn typed_step<S: Feature + Written<S::Computed>>(&self, cx: &PlanCx<'_>) -> Planned<Step> {
-        let (forest, rows, features) = self.forest::<S>(cx)?;
+        let (rows, features) = extents(cx.shape(0)?)?;
+        let forest = self.forest::<S::Computed>(features)?;
         scores_step::<S, S>(forest, rows, features)
     }
 }

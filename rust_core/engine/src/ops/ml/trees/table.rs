@@ -152,7 +152,9 @@ fn mode_named(name: &str) -> Result<Option<Mode>> {
         "BRANCH_EQ" => Mode::Equal,
         "BRANCH_NEQ" => Mode::NotEqual,
         "LEAF" => return Ok(None),
-        other => return Err(Error::invalid_model(format!("nodes_modes has '{other}', expected BRANCH_LEQ, … or LEAF"))),
+        other => {
+            return Err(Error::invalid_model(format!("nodes_modes has '{other}', expected BRANCH_LEQ, … or LEAF")));
+        }
     }))
 }
 
