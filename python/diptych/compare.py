@@ -30,11 +30,13 @@ class Comparison:
 
 
 def compare(expected: Any, actual: Any) -> Comparison:
-    """Compare two values as a model returns them: arrays, lists of values, None."""
+    """Compare two values as a model returns them: arrays, lists of values, dicts of numbers or strings, None."""
     if isinstance(expected, np.ndarray) and isinstance(actual, np.ndarray):
         return _compare_arrays(expected, actual)
     if isinstance(expected, list) and isinstance(actual, list):
         return _compare_lists(expected, actual)
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        return _compare_maps(expected, actual)
     if expected is None and actual is None:
         return Comparison()
     return Comparison(f"a {type(actual).__name__}, expected a {type(expected).__name__}")
@@ -47,6 +49,34 @@ def _compare_lists(expected: list[Any], actual: list[Any]) -> Comparison:
     items = [compare(e, a) for e, a in zip(expected, actual, strict=True)]
     problem = next((f"item {i}: {item.problem}" for i, item in enumerate(items) if item.problem), "")
     return Comparison(problem, sum(i.elements for i in items), sum(i.differing for i in items))
+
+
+def _compare_maps(expected: dict[Any, Any], actual: dict[Any, Any]) -> Comparison:
+    """Maps are equal if their keys are and the values under them.
+
+    A Python number has no element type: it is that of the other side's, if it is one of its values.
+    """
+    if expected.keys() != actual.keys():
+        return Comparison(f"a map with the keys {sorted(actual)[:9]}, expected {sorted(expected)[:9]}")
+    items = [_compare_scalars(value, actual[key]) for key, value in expected.items()]
+    problem = next((f"key {k!r}: {i.problem}" for k, i in zip(expected, items, strict=True) if i.problem), "")
+    return Comparison(problem, sum(i.elements for i in items), sum(i.differing for i in items))
+
+
+def _compare_scalars(expected: Any, actual: Any) -> Comparison:
+    """Numbers of NumPy or of Python, or strings."""
+    if isinstance(expected, str) or isinstance(actual, str):
+        equal = type(expected) is type(actual) and expected == actual
+        return Comparison("" if equal else f"{actual!r}, expected {expected!r}", 1, int(not equal))
+    sides = [np.asarray(expected), np.asarray(actual)]
+    for side, value in enumerate((expected, actual)):
+        other = sides[1 - side]
+        if not isinstance(value, np.generic) and sides[side].dtype.kind == other.dtype.kind:
+            with np.errstate(all="ignore"):
+                narrow = sides[side].astype(other.dtype)
+            if _compare_arrays(sides[side], narrow.astype(sides[side].dtype)).equal:
+                sides[side] = narrow
+    return _compare_arrays(sides[0], sides[1])
 
 
 def _compare_arrays(expected: np.ndarray[Any, Any], actual: np.ndarray[Any, Any]) -> Comparison:

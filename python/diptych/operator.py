@@ -9,7 +9,7 @@ from typing import Any
 from diptych import _core
 from diptych.errors import UnsupportedOperatorError
 from diptych.options import default_isa, default_threads
-from diptych.values import as_array
+from diptych.values import as_array, as_map
 
 __all__ = ["operators", "run_operator"]
 
@@ -27,7 +27,8 @@ def run_operator(
 ) -> list[Any]:
     """Evaluate one operator on the engine and return its first `n_outputs` outputs.
 
-    `inputs` are arrays, numbers, nested lists, lists of arrays for sequences, None for an absent optional. Python
+    `inputs` are arrays, numbers, nested lists, lists of arrays for sequences, dicts for maps, None for an absent
+    optional. Python
     numbers take NumPy's types (float64, int64): pass arrays where the operator wants another. `opset` defaults
     to the newest version of the operator that the engine has.
 
@@ -68,5 +69,7 @@ def _is_sequence(value: Any) -> bool:
 
 
 def _optional(value: Any) -> Any:
-    """Return the array of a value; None and the empty sequence stay."""
+    """Return the array of a value, keys and values of a dict; None and the empty sequence stay."""
+    if isinstance(value, Mapping):
+        return as_map("input", value)
     return value if value is None or (isinstance(value, list) and not value) else as_array(value)

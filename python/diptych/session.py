@@ -96,7 +96,8 @@ class InferenceSession:
         """Run the model on `input_feed` (name -> value) and return the named outputs; all of them for None or [].
 
         Values are NumPy arrays (object or str arrays for strings), DLPack exporters, nested lists, lists of tensors for
-        a sequence, None for an absent optional. An output is an array, a list for a sequence, or None.
+        a sequence, dicts for maps, None for an absent optional. An output is an array, a list for a sequence, a dict of
+        Python's own numbers and strings for a map, or None.
 
         Raises:
             MissingInputError: an input without a default is not in `input_feed`.

@@ -6,6 +6,7 @@ have no element type of their own, take the declared one where no value is lost 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from diptych.errors import InvalidInputError
 
-__all__ = ["ELEMENT_TYPES", "NodeArg", "as_array", "as_value", "element_type", "numpy_type"]
+__all__ = ["ELEMENT_TYPES", "NodeArg", "as_array", "as_map", "as_value", "element_type", "numpy_type"]
 
 # ONNX's element types (onnx.proto, TensorProto.DataType): name -> (number, NumPy's or ml_dtypes' name of the type).
 ELEMENT_TYPES = {
@@ -140,9 +141,29 @@ def _as_type(name: str, type: str, value: Any) -> Any:
         if not isinstance(value, list | tuple):
             raise InvalidInputError(f"input {name!r} is a {value.__class__.__name__}; expected a list, {type}")
         return [_as_type(name, inner, item) for item in value]
+    if outer == "map":
+        key, _, element = inner.partition(",")
+        if not isinstance(value, Mapping):
+            raise InvalidInputError(f"input {name!r} is a {value.__class__.__name__}; expected a dict, {type}")
+        return as_map(name, value, key, element.removeprefix("tensor(").removesuffix(")"))
     if outer == "tensor":
         return _as_tensor(name, inner, value)
     raise InvalidInputError(f"input {name!r} is declared {type}, which cannot be fed from Python")
+
+
+def as_map(name: str, value: Mapping[Any, Any], key: str = "", element: str = "") -> tuple[Any, Any]:
+    """Return keys and values of a dict as the engine takes a map: two vectors. Types not given are NumPy's."""
+    found = []
+    for what, items, kind in (("keys", list(value), key), ("values", list(value.values()), element)):
+        if not items and not kind:
+            raise InvalidInputError(f"{name!r} is an empty map, which does not say of what type its {what} are")
+        if not kind:
+            kind = "string" if all(isinstance(item, str) for item in items) else element_type(np.asarray(items).dtype)
+        vector = _from_python(f"{name}, {what}", kind, numpy_type(kind), items)
+        if vector.ndim != 1:
+            raise InvalidInputError(f"{what} of the map {name!r} have the shape {list(vector.shape)}; expected scalars")
+        found.append(vector)
+    return found[0], found[1]
 
 
 def _as_tensor(name: str, element: str, value: Any) -> np.ndarray[Any, Any]:

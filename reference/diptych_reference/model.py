@@ -37,7 +37,7 @@ class ValueInfo:
     """A declared input or output: element type (None: not a dense tensor, or unknown) and shape (None: unknown)."""
 
     name: str
-    type_name: str  # as in onnx.defs: "tensor(float)", "seq(tensor(int64))", "" when not declared
+    type_name: str  # as in onnx.defs: "tensor(float)", "seq(tensor(int64))", "map(int64,tensor(float))"; "": undeclared
     shape: tuple[int | str | None, ...] | None
 
 
@@ -393,6 +393,8 @@ def type_name(proto: onnx.TypeProto) -> str:
         return f"seq({type_name(proto.sequence_type.elem_type)})"
     if kind == "optional_type":
         return f"optional({type_name(proto.optional_type.elem_type)})"
+    if kind == "map_type":
+        return f"map({ELEMENT_NAMES.get(proto.map_type.key_type, '')},{type_name(proto.map_type.value_type)})"
     return ""
 
 

@@ -5,9 +5,9 @@ variadic tail is `*inputs`), attributes keyword-only with ONNX's names and defau
 What is no attribute, a function gets by keyword-only parameters of these names: `n_outputs`, how many outputs the node
 asks for; `place`, where the node stands in its session's runs, a text that no other evaluation has (session.py).
 
-Values are NumPy arrays (strings: dtype object), lists for sequences, None for an absent input, NOTHING for an optional
-that holds nothing (`values`). Attributes arrive as
-int, float (the binary32 value), str, list, array (tensor attributes) or callable (graph attributes).
+Values are NumPy arrays (strings: dtype object), lists for sequences, Map for maps, None for an absent input, NOTHING
+for an optional that holds nothing (`values`). Attributes arrive as int, float (the binary32 value), str, list, array
+(tensor attributes) or callable (graph attributes).
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ class ReferenceSession:
         missing = sorted(set(self.input_names) - feeds.keys())
         if unknown or missing:
             raise InvalidInputError(f"{self.model.name}: unknown inputs {unknown}, missing inputs {missing}")
-        fed = {v.name: check_feed(v, as_input(feeds[v.name])) for v in graph.inputs if v.name in feeds}
+        fed = {v.name: check_feed(v, as_input(feeds[v.name], v.type_name)) for v in graph.inputs if v.name in feeds}
         return {**graph.initializers, **fed}
 
 

@@ -12,6 +12,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from diptych_reference.errors import InvalidInputError, InvalidModelError, InvalidTypeError, ShapeError
+from diptych_reference.maps import Map, as_map
 from diptych_reference.model import ELEMENT_NAMES, ValueInfo
 from diptych_reference.values import NOTHING, Sequence, sequence_dtype
 
@@ -20,21 +21,41 @@ DTYPE_NAMES: dict[np.dtype[Any], str] = {
 }
 
 
-def as_input(value: Any) -> Any:
-    """A fed value: arrays as they are, strings of any NumPy kind as object arrays, lists element by element."""
+def as_input(value: Any, type_name: str = "") -> Any:
+    """A fed value: arrays as they are, strings of any NumPy kind as object arrays, lists element by element.
+
+    Dicts become maps, whose numbers take the type that `type_name` declares; without it, NumPy's.
+    """
     if value is None or value is NOTHING:
         return value
-    if isinstance(value, list):
-        return [as_input(item) for item in value] or value  # an empty one may have a dtype
+    if isinstance(value, list):  # an empty one may have a dtype
+        return [as_input(item, type_name.removeprefix("seq(")[:-1]) for item in value] or value
+    if isinstance(value, Mapping):
+        return as_map(value, *map_types(type_name))
     array = np.asarray(value)
     return array.astype(object) if array.dtype.kind == "U" else array
 
 
+def map_types(type_name: str) -> tuple[np.dtype[Any] | None, np.dtype[Any] | None]:
+    """Dtypes of keys and values of a type spelled `map(int64,tensor(float))`; None for any other."""
+    if not type_name.startswith("map("):
+        return None, None
+    key, _, element = type_name.removeprefix("map(")[:-1].partition(",")
+    return dtype_named(f"tensor({key})"), dtype_named(element)
+
+
 def value_type(value: Any) -> str:
-    """`tensor(float)`, `seq(tensor(int64))`; an empty list without a dtype gives `seq()`, NOTHING `optional()`."""
+    """`tensor(float)`, `seq(tensor(int64))`, `map(int64,tensor(float))`.
+
+    An empty list without a dtype gives `seq()`, NOTHING `optional()`.
+    """
     if value is NOTHING:
         return "optional()"
+    if isinstance(value, Map):
+        return f"map({DTYPE_NAMES[value.key]},tensor({DTYPE_NAMES[value.value]}))"
     if isinstance(value, list):
+        if value and isinstance(value[0], Map):
+            return f"seq({value_type(value[0])})"
         dtype = sequence_dtype(value)
         return "seq()" if dtype is None else f"seq(tensor({DTYPE_NAMES[dtype]}))"
     if not isinstance(value, np.ndarray) or value.dtype not in DTYPE_NAMES:

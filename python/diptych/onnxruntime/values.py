@@ -84,7 +84,12 @@ class OrtValue:
         if self._value is None or (isinstance(self._value, list) and not self._value):
             return self._declared or "seq(tensor(float))"
         if isinstance(self._value, list):
-            return f"seq(tensor({element_type(self._value[0].dtype)}))"
+            first = self._value[0]
+            if isinstance(first, dict):
+                # A Python float stands for binary32: ZipMap is what makes sequences of maps.
+                key, value = (element_type(np.asarray(list(items)).dtype) for items in (first, first.values()))
+                return f"seq(map({key},tensor({'float' if value == 'double' else value})))"
+            return f"seq(tensor({element_type(first.dtype)}))"
         return f"tensor({element_type(self._value.dtype)})"
 
     def element_type(self) -> int:

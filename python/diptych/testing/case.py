@@ -92,6 +92,12 @@ class Case:
 
 def declared(name: str, value: Any) -> onnx.ValueInfoProto:
     """A graph input for `value` of open shape."""
+    if isinstance(value, Mapping):
+        key, element = (np.asarray(list(items)) for items in (value, value.values()))
+        numbers = [onnx_number(object if a.dtype.kind in "UO" else a.dtype) for a in (key, element)]
+        return helper.make_value_info(
+            name, helper.make_map_type_proto(numbers[0], helper.make_tensor_type_proto(numbers[1], []))
+        )
     if isinstance(value, list):
         element = helper.make_tensor_type_proto(onnx_number(sequence_dtype(value) or np.float32), None)
         return helper.make_value_info(name, helper.make_sequence_type_proto(element))

@@ -61,9 +61,11 @@ class Row:
     def types(self, variable: str) -> tuple[np.dtype[Any], ...]:
         """Element types of dense tensors that a type variable may stand for, in the order of DTYPES.
 
-        Of the tensors in sequences or optionals, if it stands for those alone.
+        Of the tensors in sequences or optionals, or those of a map's values, if it stands for those alone.
         """
         allowed = self._constraints.get(variable, frozenset({variable}))
+        if all(name.startswith("map(") for name in allowed):
+            return tuple(dtype for name, dtype in DTYPES.items() if self.map_keys(variable, name))
         dense = tuple(dtype for name, dtype in DTYPES.items() if f"tensor({name})" in allowed)
         inner = {spelled.rpartition("(")[2].rstrip(")") for spelled in allowed}
         return dense or tuple(dtype for name, dtype in DTYPES.items() if name in inner)
@@ -76,6 +78,11 @@ class Row:
     def takes_graphs(self) -> bool:
         """Whether an attribute is a graph, so that cases can only be run as models."""
         return any(attribute.type == OpSchema.AttrType.GRAPH for attribute in self.schema.attributes.values())
+
+    def map_keys(self, variable: str, value: str) -> tuple[str, ...]:
+        """The types of keys, int64 or string, of the maps to `value` that a type variable may stand for."""
+        allowed = self._constraints.get(variable, frozenset({variable}))
+        return tuple(key for key in ("int64", "string") if f"map({key}, {value})" in allowed)
 
     @cached_property
     def _constraints(self) -> dict[str, frozenset[str]]:

@@ -4,13 +4,13 @@ use std::os::raw::c_int;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use diptych_engine::{DType, Error, Sequence, Shape, Strings, Tensor, Value};
+use diptych_engine::{DType, Error, Keys, Map, Sequence, Shape, Strings, Tensor, Value};
 use numpy::npyffi::{self, NPY_TYPES, PY_ARRAY_API, npy_intp};
 use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyList, PyString};
+use pyo3::types::{PyDict, PyFloat, PyList, PyString, PyTuple};
 
 use crate::errors::raise;
 
@@ -138,8 +138,8 @@ impl AsRef<[u8]> for Borrowed {
     }
 }
 
-/// A Python object as the engine takes it: an array (no copy if it is C-contiguous), a list for a sequence, None for an empty
-/// optional.
+/// A Python object as the engine takes it: an array (no copy if it is C-contiguous), a list for a sequence, a tuple of two
+/// vectors, keys and values, for a map, None for an empty optional.
 pub fn from_python(object: &Bound<'_, PyAny>) -> PyResult<Value> {
     let py = object.py();
     if object.is_none() {
@@ -148,6 +148,9 @@ pub fn from_python(object: &Bound<'_, PyAny>) -> PyResult<Value> {
     if let Ok(list) = object.cast::<PyList>() {
         let items = list.iter().map(|item| from_python(&item)).collect::<PyResult<_>>()?;
         return Sequence::new(items).map(Value::Sequence).map_err(|error| raise(py, &error));
+    }
+    if let Ok(pair) = object.cast::<PyTuple>() {
+        return map_from(pair);
     }
     let array = match object.cast::<PyUntypedArray>() {
         Ok(array) => array.clone(),
@@ -181,6 +184,41 @@ pub fn from_python(object: &Bound<'_, PyAny>) -> PyResult<Value> {
         Tensor::mapped(dtype, &shape, Bytes::from_owner(borrowed)).and_then(|tensor| tensor.aligned())
     };
     tensor.map(Value::Dense).map_err(|error| raise(py, &error))
+}
+
+fn map_from(pair: &Bound<'_, PyTuple>) -> PyResult<Value> {
+    let py = pair.py();
+    let fail = |error: Error| raise(py, &error);
+    if pair.len() != 2 {
+        return Err(PyTypeError::new_err("a map is a tuple of two arrays, keys and values"));
+    }
+    let keys = match from_python(&pair.get_item(0)?)? {
+        Value::Strings(strings) => Keys::Strings(strings.data),
+        Value::Dense(tensor) => Keys::Integers(tensor.as_slice::<i64>().map_err(fail)?.into()),
+        other => return Err(PyTypeError::new_err(format!("a map has the keys {}", other.describe()))),
+    };
+    Map::new(keys, from_python(&pair.get_item(1)?)?).map(Value::Map).map_err(fail)
+}
+
+/// A map as a dict of Python's own numbers and strings.
+fn map_to_python(py: Python<'_>, map: &Map) -> PyResult<Py<PyAny>> {
+    let dict = PyDict::new(py);
+    let fail = |error: Error| raise(py, &error);
+    let values: Vec<Py<PyAny>> = match map.values() {
+        Value::Strings(strings) => {
+            strings.data.iter().map(|text| PyString::new(py, text).into_any().unbind()).collect()
+        }
+        Value::Dense(tensor) if tensor.dtype() == DType::F32 => {
+            let numbers = tensor.as_slice::<f32>().map_err(fail)?;
+            numbers.iter().map(|&x| PyFloat::new(py, x.into()).into_any().unbind()).collect()
+        }
+        other => to_python(py, other.clone())?.call_method0(py, "tolist")?.extract(py)?,
+    };
+    match map.keys() {
+        Keys::Integers(keys) => keys.iter().zip(values).try_for_each(|(key, value)| dict.set_item(key, value))?,
+        Keys::Strings(keys) => keys.iter().zip(values).try_for_each(|(key, value)| dict.set_item(&**key, value))?,
+    }
+    Ok(dict.into_any().unbind())
 }
 
 /// Packs one element a byte into the type's bits, low bits first.
@@ -250,6 +288,7 @@ pub fn to_python(py: Python<'_>, value: Value) -> PyResult<Py<PyAny>> {
             Ok(PyList::new(py, items)?.into_any().unbind())
         }
         Value::Absent => Ok(py.None()),
+        Value::Map(map) => map_to_python(py, &map),
     }
 }
 

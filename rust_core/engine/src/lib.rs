@@ -7,6 +7,7 @@ pub mod custom;
 pub mod dtype;
 pub mod error;
 pub mod graph;
+pub mod map;
 pub mod memory;
 pub mod onnx;
 pub mod operator;
@@ -23,4 +24,5 @@ pub mod tensor;
 
 pub use dtype::{Bool, DType, Element};
 pub use error::{Context, Error, ErrorKind, Result};
+pub use map::{Keys, Map};
 pub use tensor::{Sequence, Shape, Strings, Tensor, Value, ValueType};

@@ -264,6 +264,7 @@ fn fits(declared: &Type, value: &Value) -> bool {
     match (declared, value) {
         (Type::Tensor { dtype, .. }, value) => value.dtype() == Some(*dtype),
         (Type::Sequence(item), Value::Sequence(sequence)) => sequence.items().iter().all(|value| fits(item, value)),
+        (Type::Map { key, value }, Value::Map(map)) => *key == map.keys().dtype() && fits(value, map.values()),
         (Type::Optional(_), Value::Absent) => true,
         (Type::Optional(inner), value) => fits(inner, value),
         _ => false,

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use crate::dtype::{DType, Element};
 use crate::error::{Error, ErrorKind, Result};
+use crate::map::Map;
 pub use crate::memory::{ALIGN, AlignedBytes};
 
 /// Dimensions of a tensor, outermost first.
@@ -288,6 +289,7 @@ pub enum Value {
     Dense(Tensor),
     Strings(Strings),
     Sequence(Sequence),
+    Map(Map),
     /// An optional that holds nothing.
     Absent,
 }
@@ -304,6 +306,8 @@ pub enum ValueType {
     Absent,
     /// A sequence of what is no tensor: no operator takes one.
     Nested,
+    /// Element types of keys and values.
+    Map(DType, DType),
 }
 
 impl ValueType {
@@ -325,6 +329,7 @@ impl std::fmt::Display for ValueType {
             ValueType::EmptySequence => f.write_str("seq()"),
             ValueType::Absent => f.write_str("optional()"),
             ValueType::Nested => f.write_str("a sequence of what is no tensor"),
+            ValueType::Map(key, value) => write!(f, "map({key},tensor({value}))"),
         }
     }
 }
@@ -340,6 +345,7 @@ impl Value {
                 None if sequence.is_empty() => ValueType::EmptySequence,
                 None => ValueType::Nested,
             },
+            Value::Map(map) => ValueType::Map(map.keys().dtype(), map.value_dtype()),
             Value::Absent => ValueType::Absent,
         }
     }
@@ -349,6 +355,7 @@ impl Value {
         match self {
             Value::Dense(tensor) => tensor.release(),
             Value::Sequence(sequence) => sequence.items().iter().for_each(Value::release),
+            Value::Map(map) => map.values().release(),
             Value::Strings(_) | Value::Absent => {}
         }
     }
@@ -380,6 +387,7 @@ impl Value {
             Value::Dense(tensor) => format!("tensor({}){:?}", tensor.dtype(), tensor.shape()),
             Value::Strings(strings) => format!("tensor(string){:?}", strings.shape.as_slice()),
             Value::Sequence(sequence) => format!("{} of {}", self.value_type(), sequence.len()),
+            Value::Map(map) => format!("map({},tensor({})) of {}", map.keys().dtype(), map.value_dtype(), map.len()),
             Value::Absent => "an empty optional".into(),
         }
     }

@@ -17,6 +17,7 @@ pub mod gemm;
 pub mod integer;
 pub mod lanes;
 pub mod lrn;
+pub mod ml;
 pub mod mt19937;
 pub mod mutant;
 pub mod norm;

@@ -16,6 +16,7 @@ pub mod indexing;
 pub mod linear;
 pub mod logical;
 pub mod matmul;
+pub mod ml;
 pub mod mover;
 pub mod normalization;
 pub mod pool;
@@ -57,4 +58,5 @@ pub fn rows() -> impl Iterator<Item = Row> {
         .chain(dropout::rows())
         .chain(quantization::rows())
         .chain(random::rows())
+        .chain(ml::rows())
 }

@@ -11,7 +11,7 @@ use diptych_kernels::Isa;
 use diptych_kernels::transpose::transpose;
 use smallvec::SmallVec;
 
-use crate::dtype::DType;
+use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::memory::check_room;
 use crate::operator::{KernelStep, OutputType, Planned, Step};
@@ -87,6 +87,17 @@ impl<'a> Inputs<'a> {
     /// Bytes of an input that is no data.
     pub fn bytes(&self, input: usize) -> &'a [u8] {
         self.words::<u8>(input)
+    }
+
+    /// Elements of an input. `T` is its type.
+    pub fn elements<T: Element>(&self, input: usize) -> &'a [T] {
+        let slot = self.slots[input];
+        if slot.bytes == 0 {
+            return &[];
+        }
+        debug_assert!((slot.ptr as usize).is_multiple_of(align_of::<T>()));
+        // SAFETY: the slot is valid and aligned for its dtype, which is T's; nobody writes it during the step.
+        unsafe { std::slice::from_raw_parts(slot.ptr.cast(), slot.bytes / size_of::<T>()) }
     }
 
     /// Elements of an int32 or int64 input.

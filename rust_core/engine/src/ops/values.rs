@@ -49,6 +49,7 @@ pub fn byte_size(value: &Value) -> usize {
         Value::Dense(tensor) => tensor.byte_len(),
         Value::Strings(strings) => strings.data.iter().map(|text| size_of::<Arc<str>>() + text.len()).sum(),
         Value::Sequence(sequence) => sequence.items().iter().map(byte_size).sum(),
+        Value::Map(map) => map.len() * size_of::<Arc<str>>() + byte_size(map.values()),
         Value::Absent => 0,
     }
 }

@@ -50,7 +50,7 @@ pub struct TypeSet {
     pub sequences: Types,
     pub optionals: Types,
     pub optional_sequences: Types,
-    /// Keys and values. No value of the engine is a map yet.
+    /// Keys and values.
     pub maps: &'static [(DType, DType)],
 }
 
@@ -67,6 +67,7 @@ impl TypeSet {
         match ty {
             ValueType::Tensor(dtype) => self.tensors.contains(dtype),
             ValueType::Sequence(dtype) => self.sequences.contains(dtype),
+            ValueType::Map(key, value) => self.maps.contains(&(key, value)),
             ValueType::EmptySequence => !self.sequences.is_empty(),
             ValueType::Absent | ValueType::Nested => false,
         }
@@ -80,7 +81,7 @@ impl TypeSet {
             ValueType::Sequence(dtype) => self.optional_sequences.contains(dtype),
             ValueType::EmptySequence => !self.optional_sequences.is_empty(),
             ValueType::Absent => !(self.optionals.is_empty() && self.optional_sequences.is_empty()),
-            ValueType::Nested => false,
+            ValueType::Map(..) | ValueType::Nested => false,
         }
     }
 }
@@ -371,6 +372,16 @@ mod tests {
             assert!(find(row.domain, row.op_type, row.since).is_some(), "{}-{}", row.op_type, row.since);
         }
         assert!(find("", "Slice", 12).is_none() && find("com.example", "Slice", 13).is_none());
+    }
+
+    #[test]
+    fn maps_have_types_of_keys_and_values() {
+        let vectorizer = find("ai.onnx.ml", "DictVectorizer", 1).unwrap();
+        let check = |key, value| vectorizer.check_types([Some(ValueType::Map(key, value))]);
+        assert!(check(DType::I64, DType::F32).is_ok() && check(DType::String, DType::I64).is_ok());
+        let refused = check(DType::I64, DType::I64).unwrap_err();
+        assert!(refused.message().contains("got map(int64,tensor(int64)), expected one of map(int64,tensor(double))"));
+        assert!(refusal("Identity", 16, &[Some(ValueType::Map(DType::I64, DType::F32))]).contains("got map"));
     }
 
     #[test]

@@ -99,7 +99,7 @@ fn kernel<S: Element + Source, D: Element + Target<S::Wide>>(shape: &[usize]) ->
 }
 
 /// Conversions that strings or types of less than 16 bits take part in.
-fn cast_value(isa: Isa, value: &Value, to: DType, options: small::Options) -> Result<Value> {
+pub(in crate::ops) fn cast_value(isa: Isa, value: &Value, to: DType, options: small::Options) -> Result<Value> {
     match value {
         Value::Strings(strings) => match to {
             DType::F64 => Ok(text::parse_f64(strings)?.into()),
