@@ -91,8 +91,8 @@ unsafe fn lanes<T: Chain>(from: *const T, stride: isize, count: usize) -> Simd<T
             return from.cast::<Simd<T, N>>().read_unaligned();
         }
         let mut lanes = [T::default(); N];
-        for i in 0..count {
-            lanes[i] = from.offset(i as isize * stride).read();
+        for (i, lane) in lanes.iter_mut().enumerate().take(count) {
+            *lane = from.offset(i as isize * stride).read();
         }
         Simd::from_array(lanes)
     }

@@ -100,8 +100,7 @@ pub fn atan<const N: usize>(x: F64<N>) -> F64<N> {
         (39.0 / 16.0, -one, a, c::HALF_PI_F64),
     ];
     let (mut numerator, mut divisor, mut start, mut start_low) = (a, one, F64::splat(0.0), F64::splat(0.0));
-    for i in 0..nearest.len() {
-        let (step, n, d, [s, s_low]) = nearest[i];
+    for &(step, n, d, [s, s_low]) in &nearest {
         let beyond = a.simd_ge(F64::splat(step));
         (numerator, divisor) = (beyond.select(n, numerator), beyond.select(d, divisor));
         (start, start_low) = (beyond.select(F64::splat(s), start), beyond.select(F64::splat(s_low), start_low));

@@ -27,10 +27,9 @@ impl Operator for Det {
     }
 }
 
-fn kernel<T: Element + Source>(batch: &[usize], size: usize) -> Result<KernelStep>
+fn kernel<T: Element + Source + Target<f64>>(batch: &[usize], size: usize) -> Result<KernelStep>
 where
     f64: Target<T::Wide>,
-    T: Target<f64>,
 {
     let bytes = if element_count(batch)? == 0 { 0 } else { buffer_bytes::<f64>(&[size, size])? };
     let len = bytes / size_of::<f64>();

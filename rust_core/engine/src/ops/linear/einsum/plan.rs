@@ -56,7 +56,7 @@ pub enum Stage {
     /// A chain of `k` terms for each place of the walk; terms are `steps` apart.
     Chains { from: [At; 2], walk: Walk<2>, k: usize, steps: [isize; 2], to: To },
     /// A batch of products of matrices.
-    Product { from: [At; 2], product: Product, tasks: Tasks, to: To },
+    Product { from: [At; 2], product: Box<Product>, tasks: Tasks, to: To },
     /// The elements of the output, rounded from a room or moved from an input.
     Finish { from: At, walk: Walk<1> },
 }
@@ -98,15 +98,16 @@ impl Plan {
     /// other, dense or transposed.
     pub fn lone_product(&self, shapes: &[&[usize]]) -> Option<Product> {
         let [Stage::Product { from, product, to: To::Output, .. }] = &self.stages[..] else { return None };
-        let &Product { n, k, .. } = product;
+        let Product { n, k, .. } = **product;
         let matrix = k * n;
         let dense = product.b == [n, 1] || product.b == [1, k];
-        let apart = product.batch.axes().iter().all(|axis| axis.len <= 1 || axis.strides[1] as usize % matrix == 0);
+        let apart =
+            product.batch.axes().iter().all(|axis| axis.len <= 1 || (axis.strides[1] as usize).is_multiple_of(matrix));
         if *from != [At::Input(0), At::Input(1)] || !dense || !apart || matrix == 0 {
             return None;
         }
         let b_count = shapes[1].iter().product::<usize>() / matrix;
-        Some(Product { batch: product.batch.clone(), b_count, ..*product })
+        Some(Product { batch: product.batch.clone(), b_count, ..**product })
     }
 }
 
@@ -311,7 +312,7 @@ impl Planner<'_> {
         let tasks = self.tasks(&product);
         let result = self.room(&order([batch, rows, columns]), names)?;
         let to = To::Room(self.rooms.len() - 1);
-        self.stages.push(Stage::Product { from: [a.at, b.at], product, tasks, to });
+        self.stages.push(Stage::Product { from: [a.at, b.at], product: Box::new(product), tasks, to });
         Ok(result)
     }
 
