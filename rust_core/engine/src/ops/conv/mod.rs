@@ -1,5 +1,6 @@
 //! Conv, ConvInteger, QLinearConv and ConvTranspose over one to three spatial axes.
 
+mod operands;
 mod product;
 mod run;
 
@@ -12,8 +13,9 @@ use crate::error::{Error, Result};
 use crate::operator::{BuildCx, KernelStep, Operator, OutputType, PlanCx, Planned, Row, Step, rows as versions};
 use crate::ops::windows::{WindowAttributes, Windows, per_axis};
 use crate::tensor::element_count;
+use operands::{Operand, Output};
 use product::{pointwise_step, tiled_step};
-use run::{Convolution, Images, Operand, Output, step};
+use run::{Convolution, Images, step};
 
 /// Bytes of laid-out input that a group's convolution finds in the first cache.
 const FIRST_CACHE: usize = 48 << 10;

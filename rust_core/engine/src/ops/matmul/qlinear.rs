@@ -240,7 +240,7 @@ fn rounded_step(
     let tables = dtypes.map(numbers);
     let step = KernelStep::new(output.y, shape, move |cx| {
         let (isa, requantization) = (cx.isa(), output.requantization(cx));
-        let [a, b] = rooms(cx.workspace(), wide).map(|room| elements_mut::<f32>(room));
+        let [a, b] = rooms(cx.workspace(), wide).map(elements_mut::<f32>);
         widen(cx, &product, &tables, output.per_channel, [&mut *a, &mut *b]);
         let (a, b) = (&*a, &*b);
         tasks.run::<u8>(&product, cx, |matrix, rows, cols, c, scratch| {

@@ -25,7 +25,7 @@ fn kernel<T: Element + Integer>(layout: Layout, out: Shape) -> Result<KernelStep
     let workspace = rooms_bytes(&sizes)?;
     let step = KernelStep::new(T::DTYPE, out, move |cx| {
         let (isa, given) = (cx.isa(), cx.input::<T>(0));
-        let [x, y] = rooms(cx.workspace(), sizes).map(|room| elements_mut::<f64>(room));
+        let [x, y] = rooms(cx.workspace(), sizes).map(elements_mut::<f64>);
         cx.parallel_rows(x, 1, GRAIN, |first, x, _| {
             x.iter_mut().zip(&given[first..]).for_each(|(x, &n)| *x = n.to_f64());
         })?;
