@@ -34,7 +34,17 @@ pub type Builder = fn(&BuildCx<'_>) -> Result<Box<dyn Operator>>;
 
 /// Rows of ai.onnx for one builder: `rows("Relu", &[1, 6, 13, 14], build_relu)`.
 pub fn rows(op_type: &'static str, since: &'static [i64], build: Builder) -> impl Iterator<Item = Row> {
-    since.iter().map(move |&since| Row { domain: "", op_type, since, build })
+    domain_rows("", op_type, since, build)
+}
+
+/// Rows of another domain.
+pub fn domain_rows(
+    domain: &'static str,
+    op_type: &'static str,
+    since: &'static [i64],
+    build: Builder,
+) -> impl Iterator<Item = Row> {
+    since.iter().map(move |&since| Row { domain, op_type, since, build })
 }
 
 /// A node being built: its attributes, version and arity.

@@ -14,6 +14,7 @@ pub mod functions;
 pub mod gemm;
 pub mod integer;
 pub mod lanes;
+pub mod loss;
 pub mod lrn;
 pub mod lstm;
 pub mod mt19937;
@@ -29,6 +30,7 @@ pub mod scan;
 pub mod scatter;
 pub mod small_float;
 pub mod softmax;
+pub mod training;
 pub mod transpose;
 
 pub use lanes::Isa;

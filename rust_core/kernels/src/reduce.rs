@@ -129,9 +129,9 @@ pub(crate) trait Term<S>: Copy {
 #[derive(Clone, Copy)]
 pub(crate) struct Itself;
 #[derive(Clone, Copy)]
-struct Magnitude;
+pub(crate) struct Magnitude;
 #[derive(Clone, Copy)]
-struct Square;
+pub(crate) struct Square;
 /// `rn((x - mean)^2)`.
 #[derive(Clone, Copy)]
 pub(crate) struct SquaredDistance<S>(pub S);

@@ -13,6 +13,7 @@ pub mod elements;
 pub mod elementwise;
 pub mod indexing;
 pub mod logical;
+pub mod loss;
 pub mod matmul;
 pub mod mover;
 pub mod normalization;
@@ -24,6 +25,7 @@ pub mod resize;
 pub mod shape;
 pub mod softmax;
 pub mod sub_byte;
+pub mod training;
 pub mod windows;
 
 /// Every row of every family.
@@ -38,6 +40,8 @@ pub fn rows() -> impl Iterator<Item = Row> {
         .chain(reduce::rows())
         .chain(softmax::rows())
         .chain(normalization::rows())
+        .chain(loss::rows())
+        .chain(training::rows())
         .chain(control_flow::rows())
         .chain(shape::rows())
         .chain(indexing::rows())

@@ -18,8 +18,11 @@ const GRAIN_NS: usize = 20_000;
 fn picoseconds(op: Unary) -> usize {
     match op {
         Unary::Sin | Unary::Cos => 2000,
+        Unary::Mish => 1000,
         Unary::Log | Unary::Softplus | Unary::Erf | Unary::Tanh | Unary::Sigmoid => 500,
-        Unary::Exp | Unary::Elu { .. } | Unary::Sqrt | Unary::Reciprocal => 300,
+        Unary::Gelu | Unary::GeluTanh | Unary::Swish { .. } | Unary::Celu { .. } => 500,
+        Unary::Exp | Unary::Elu { .. } | Unary::Selu { .. } => 300,
+        Unary::Sqrt | Unary::Reciprocal | Unary::Softsign => 300,
         _ => 100,
     }
 }
