@@ -153,7 +153,7 @@ def gelu(x: Array, *, approximate: str = "none") -> Array:
             argument = w * one(SQRT_HALF)
         else:
             argument = one(SQRT_TWO_OVER_PI) * (w * fma(np.full_like(w, 0.044715), w * w, np.ones_like(w)))
-        return w * one(0.5) * (one(1) + inner(argument))
+        return np.asarray(w * one(0.5) * (one(1) + inner(argument)))
 
     return rounded(program, x)
 
@@ -186,7 +186,7 @@ def swi_glu(a: Array, b: Array, *, alpha: float = 1.0) -> Array:
 
 def gated(x: Array, alpha: float) -> Array:
     """Swish in the type of `x`."""
-    return x * numerics.sigmoid(x.dtype.type(alpha) * x)
+    return np.asarray(x * numerics.sigmoid(x.dtype.type(alpha) * x))
 
 
 @operator("ThresholdedRelu", since=(10, 22))
@@ -229,7 +229,9 @@ def p_relu_6(x: Array, slope: Array) -> Array:
     if slope.size == 1:
         return p_relu(x, slope.reshape(()))
     if x.ndim < 2 or slope.shape != x.shape[1:2]:
-        raise ShapeError(f"slope has shape {list(slope.shape)}, expected one number or one a channel of {list(x.shape)}")
+        raise ShapeError(
+            f"slope has shape {list(slope.shape)}, expected one number or one a channel of {list(x.shape)}"
+        )
     return p_relu(x, slope.reshape(-1, *(1,) * (x.ndim - 2)))
 
 

@@ -16,6 +16,8 @@ from diptych_reference.operator import Array, operator
 from diptych_reference.ops.elementwise import rounded
 from diptych_reference.signature import dtype_of
 
+EPSILON = np.float32(1e-9)  # what the function body of MeanVarianceNormalization adds to a standard deviation
+
 
 @operator("BatchNormalization", since=(14, 15))
 def batch_normalization(
@@ -195,9 +197,7 @@ def stashed(x: Array, stash: np.dtype[Any]) -> Array:
 
 
 @operator("RMSNormalization", since=23)
-def rms_normalization(
-    x: Array, scale: Array, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1
-) -> Array:
+def rms_normalization(x: Array, scale: Array, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1) -> Array:
     """Over all axes from `axis` on: `x / sqrt(mean(x * x) + epsilon)` in the stash type, rounded to the type of `x`.
 
     Then times the scale, in the scale's type: that is the type of Y.
@@ -240,7 +240,8 @@ def scaled_groups(x: Array, groups: Array, scale: Array, bias: Array, epsilon: f
     """`rn(rn(h * scale) + bias)` for `groups` [N, G, n] of `x`, `h` standardized, one scale and one bias a group."""
     h = standardized(widen(groups), epsilon)
     s, b = (
-        widen(per_group(name, value, groups.shape[1]))[:, None] for name, value in {"scale": scale, "bias": bias}.items()
+        widen(per_group(name, value, groups.shape[1]))[:, None]
+        for name, value in {"scale": scale, "bias": bias}.items()
     )
     return round_to(h * s + b, x.dtype).reshape(x.shape)
 
@@ -264,7 +265,7 @@ def per_group(name: str, value: Array, groups: int) -> Array:
 def standardized(x: Array, epsilon: float) -> Array:
     """`d * inv` along the last axis of [N, G, n], `d = x - mean`, `inv = 1 / sqrt(var + epsilon)`."""
     _, d, variance = moments(x, (2,))
-    return d * (x.dtype.type(1) / np.sqrt(variance + x.dtype.type(epsilon)))
+    return np.asarray(d * (x.dtype.type(1) / np.sqrt(variance + x.dtype.type(epsilon))))
 
 
 @operator("InstanceNormalization", since=(6, 22))
@@ -286,7 +287,10 @@ def instance_normalization_1(
 
 @operator("LpNormalization", since=(1, 22))
 def lp_normalization(input: Array, *, axis: int = -1, p: int = 2) -> Array:
-    """Along `axis`: `rn(x / norm)`, +0 where the norm is 0. The norm is `sqrt(lanesum(x * x))`, or `lanesum(abs(x))`."""
+    """Along `axis`: `rn(x / norm)`, +0 where the norm is 0.
+
+    The norm is `sqrt(lanesum(rn(x * x)))`, with p = 1 `lanesum(abs(x))`.
+    """
     if p not in (1, 2):
         raise InvalidModelError(f"p is {p}, expected 1 or 2")
     along = (normal_axis(axis, input.ndim),)
@@ -305,7 +309,7 @@ def mean_variance_normalization(x: Array, *, axes: Sequence[int] = (0, 2, 3)) ->
 
     def program(wide: Array) -> Array:
         _, d, variance = moments(wide, over)
-        return np.asarray(d / (np.sqrt(variance) + wide.dtype.type(1e-9)))
+        return np.asarray(d / (np.sqrt(variance) + wide.dtype.type(EPSILON)))
 
     return rounded(program, x)
 

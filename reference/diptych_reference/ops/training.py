@@ -107,7 +107,7 @@ def number(name: str, value: Array) -> Any:
 
 def power(base: float, exponent: Any) -> Any:
     """`base ^ exponent` in binary64."""
-    return numerics.power(np.float64(base), exponent).reshape(())[()]
+    return numerics.power(np.asarray(base, np.float64), np.asarray(exponent)).reshape(())[()]
 
 
 def each(step: Callable[..., tuple[Array, ...]], inputs: Sequence[Array], kinds: int) -> tuple[Array, ...]:

@@ -1,7 +1,9 @@
 """Oracles, one module a family of operators. Importing this package fills `ORACLES` and `MOVERS`."""
 
 from tests.ops.oracles import (
+    activation,
     elementwise,
+    loss,
     matmul,
     normalization,
     quantization,
@@ -9,6 +11,7 @@ from tests.ops.oracles import (
     reduce,
     resize,
     shape,
+    training,
     windows,
 )
 from tests.ops.oracles.base import MOVERS, ORACLES, WIDE, Expected, bounded, wide
@@ -18,8 +21,10 @@ __all__ = [
     "ORACLES",
     "WIDE",
     "Expected",
+    "activation",
     "bounded",
     "elementwise",
+    "loss",
     "matmul",
     "normalization",
     "quantization",
@@ -27,6 +32,7 @@ __all__ = [
     "reduce",
     "resize",
     "shape",
+    "training",
     "wide",
     "windows",
 ]

@@ -6,6 +6,7 @@ from diptych.testing.families import (
     conv,
     elementwise,
     indexing,
+    loss,
     matmul,
     normalization,
     pool,
@@ -14,6 +15,7 @@ from diptych.testing.families import (
     reduce,
     resize,
     shape,
+    training,
 )
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "conv",
     "elementwise",
     "indexing",
+    "loss",
     "matmul",
     "normalization",
     "pool",
@@ -30,4 +33,5 @@ __all__ = [
     "reduce",
     "resize",
     "shape",
+    "training",
 ]

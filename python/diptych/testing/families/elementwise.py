@@ -15,15 +15,35 @@ FACTORS = (0.5, 0.0, -1.5, 3.0, 0.01)  # alpha, beta: exact ones, signs, one tha
 
 
 @shape_rule(
-    "Abs", "Ceil", "Cos", "Erf", "Exp", "Floor", "HardSigmoid", "HardSwish", "LeakyRelu", "Log", "Neg", "Not",
-    "Reciprocal", "Relu", "Round", "Sigmoid", "Sign", "Sin", "Softplus", "Sqrt", "Tanh",
+    "Abs", "Ceil", "Celu", "Cos", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu",
+    "Log", "Mish", "Neg", "Not", "Reciprocal", "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin",
+    "Softplus", "Softsign", "Sqrt", "Swish", "Tanh", "ThresholdedRelu",
 )  # fmt: skip
 def unary(s: Sketch) -> list[Any]:
     """One tensor."""
     x = s.tensor(s.shape())
-    for name in ("alpha", "beta"):
+    for name in ("alpha", "beta", "gamma", "bias", "lambd"):
         s.attribute(name, *FACTORS)
+    s.attribute("approximate", "none", "tanh")
     return [x]
+
+
+@shape_rule("PRelu")
+def prelu(s: Sketch) -> list[Any]:
+    """X and a slope that broadcasts into it; before opset 7 one number, or one a channel."""
+    x = s.shape()
+    if s.since >= 7:
+        return [s.tensor(x), s.tensor(shapes.operand(s.draw, x) if s.coin() else x)]
+    single = s.choose((1,), (), (1, 1))
+    return [s.tensor(x), s.tensor(x[1:2] if len(x) > 1 and s.coin() else single)]
+
+
+@shape_rule("SwiGLU")
+def swiglu(s: Sketch) -> list[Any]:
+    """A gate and a value of one shape."""
+    x = s.shape()
+    s.attribute("alpha", *FACTORS)
+    return [s.tensor(x), s.tensor(x)]
 
 
 @shape_rule(

@@ -6,28 +6,37 @@ use crate::lanes::*;
 use ::core::primitive::{f32, f64};
 use half::{bf16, f16};
 
-const ALL: [Unary; 21] = [
+const ALL: [Unary; 30] = [
     Unary::Abs,
     Unary::Ceil,
+    Unary::Celu { alpha: 1.3 },
     Unary::Cos,
     Unary::Elu { alpha: 0.7 },
     Unary::Erf,
     Unary::Exp,
     Unary::Floor,
+    Unary::Gelu,
+    Unary::GeluTanh,
     Unary::HardSigmoid { alpha: 0.2, beta: 0.5 },
     Unary::HardSwish,
     Unary::LeakyRelu { alpha: 0.01 },
     Unary::Log,
+    Unary::Mish,
     Unary::Neg,
     Unary::Reciprocal,
     Unary::Relu,
     Unary::Round,
+    Unary::Selu { alpha: 1.67, gamma: 1.05 },
+    Unary::Shrink { bias: 0.3, lambd: 0.5 },
     Unary::Sigmoid,
     Unary::Sign,
     Unary::Sin,
     Unary::Softplus,
+    Unary::Softsign,
     Unary::Sqrt,
+    Unary::Swish { alpha: 1.7 },
     Unary::Tanh,
+    Unary::ThresholdedRelu { alpha: 0.9 },
 ];
 
 /// xorshift64.
