@@ -212,7 +212,7 @@ def shrink(input: Array, *, bias: float = 0.0, lambd: float = 0.5) -> Array:
 
 def shrunk(x: Array, bias: Any, lambd: Any) -> Array:
     """Shrink in the type of `x`."""
-    return np.where(x < -lambd, x + bias, np.where(x > lambd, x - bias, x.dtype.type(0)))
+    return np.asarray(np.where(x < -lambd, x + bias, np.where(x > lambd, x - bias, x.dtype.type(0))))
 
 
 @operator("PRelu", since=(7, 9, 16))

@@ -47,12 +47,19 @@ impl Targets<'_> {
     }
 }
 
+/// What LogSoftmax subtracts from x, first one, then the other: a number for each target.
+#[derive(Clone, Copy, Debug)]
+pub struct LogSums<'a, W> {
+    pub maxima: &'a [W],
+    pub logs: &'a [W],
+}
+
 /// The operands of a loss. Log-probabilities are `[N, classes, inner]`, targets `[N, inner]`.
 #[derive(Clone, Copy)]
 pub struct Loss<'a, T: Float> {
     pub x: &'a [T],
-    /// What is subtracted from x one after the other to give log-probabilities, for each target.
-    pub log_sums: Option<(&'a [T::Wide], &'a [T::Wide])>,
+    /// What is subtracted from x to give log-probabilities, if x are not those.
+    pub log_sums: Option<LogSums<'a, T::Wide>>,
     pub targets: Targets<'a>,
     /// A factor for each class.
     pub weights: Option<&'a [T]>,
@@ -73,8 +80,8 @@ impl<T: Float> Loss<'_, T> {
         }
         let class = class as usize;
         let mut y = self.x[(i / self.inner * self.classes + class) * self.inner + i % self.inner].widen();
-        if let Some((m, l)) = self.log_sums {
-            y = (y - m[i]) - l[i];
+        if let Some(LogSums { maxima, logs }) = self.log_sums {
+            y = (y - maxima[i]) - logs[i];
         }
         match self.weights {
             None => (-y, T::Wide::from_f32(1.0)),

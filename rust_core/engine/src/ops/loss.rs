@@ -2,7 +2,7 @@
 
 use diptych_kernels::Isa;
 use diptych_kernels::functions::Float;
-use diptych_kernels::loss::{Loss, Targets};
+use diptych_kernels::loss::{LogSums, Loss, Targets};
 use diptych_kernels::norm::Then;
 use diptych_kernels::reduce::{Extent, Reduction, reduce};
 use diptych_kernels::softmax::log_sums;
@@ -145,7 +145,7 @@ impl Plan {
         }
         let loss = Loss {
             x: cx.input::<T>(0),
-            log_sums: self.what.softmax.then_some((&*m, &*l)),
+            log_sums: self.what.softmax.then_some(LogSums { maxima: m, logs: l }),
             targets,
             weights: cx.opt_input::<T>(2),
             ignored: self.what.ignored,
