@@ -2,7 +2,8 @@
 
 A function's signature *is* the ONNX signature. Inputs are positional in ONNX's order (optional ones default to None, a
 variadic tail is `*inputs`), attributes keyword-only with ONNX's names and defaults. It returns one value or a tuple.
-A function that needs to know how many outputs the node asks for declares the keyword-only parameter `n_outputs`.
+A function that needs to know how many outputs the node asks for declares the keyword-only parameter `n_outputs`; one
+that looks at the graph around its node (Gradient) declares `enclosing`, None where an operator is called directly.
 
 Values are NumPy arrays (strings: dtype object), lists for sequences, None for an absent optional. Attributes arrive as
 int, float (the binary32 value), str, list, array (tensor attributes) or callable (graph attributes).
@@ -29,6 +30,7 @@ from diptych_reference.errors import (
 )
 
 Array = NDArray[Any]
+CONTEXT = ("n_outputs", "enclosing")  # parameters that are no attributes
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -45,19 +47,20 @@ class Operator:
     present: int  # this many inputs, the first ones, may not be absent
     defaults: Mapping[str, Any]  # optional attributes
     required: frozenset[str]  # attributes without a default
-    wants_n_outputs: bool
+    wants: frozenset[str]  # of CONTEXT
 
     @property
     def name(self) -> str:
         """Name for messages: `Conv-11` or `com.example.Conv-1`."""
         return f"{self.domain + '.' if self.domain else ''}{self.op_type}-{self.since}"
 
-    def __call__(self, inputs: Sequence[Any], attributes: Mapping[str, Any], n_outputs: int = 1) -> tuple[Any, ...]:
+    def __call__(
+        self, inputs: Sequence[Any], attributes: Mapping[str, Any], n_outputs: int = 1, enclosing: Any = None
+    ) -> tuple[Any, ...]:
         """Evaluate on `inputs` (None: absent) and return all outputs the function computes, at least `n_outputs`."""
         arguments = self._trim(inputs)
         keywords = self._bind(attributes)
-        if self.wants_n_outputs:
-            keywords["n_outputs"] = n_outputs
+        keywords.update({k: v for k, v in {"n_outputs": n_outputs, "enclosing": enclosing}.items() if k in self.wants})
         try:
             with np.errstate(all="ignore"):
                 result = self.function(*arguments, **keywords)
@@ -143,7 +146,7 @@ def describe(domain: str, op_type: str, since: int, function: Callable[..., Any]
     """
     parameters = inspect.signature(function).parameters.values()
     inputs = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    attributes = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "n_outputs"]
+    attributes = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in CONTEXT]
     present = sum(p.default is p.empty for p in inputs)
     min_inputs = present
     schema = find_schema(domain, op_type, since)
@@ -160,7 +163,7 @@ def describe(domain: str, op_type: str, since: int, function: Callable[..., Any]
         max_inputs=None if any(p.kind is p.VAR_POSITIONAL for p in parameters) else len(inputs),
         defaults={p.name: as_attribute(p.default) for p in attributes if p.default is not p.empty},
         required=frozenset(p.name for p in attributes if p.default is p.empty),
-        wants_n_outputs=any(p.name == "n_outputs" for p in parameters),
+        wants=frozenset(p.name for p in parameters if p.name in CONTEXT),
     )
 
 

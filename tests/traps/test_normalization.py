@@ -118,6 +118,11 @@ def test_instance_normalization_is_over_one_channel_of_one_instance() -> None:
     same(y, np.tile(np.float32([-1, 1]), (2, 2, 1)))
 
 
+def test_instance_normalization_of_rank_2_gives_the_bias() -> None:
+    x, scale, bias = np.array([[4, 5]], np.float32), np.ones(2, np.float32), np.array([7, 8], np.float32)
+    same(answer("InstanceNormalization", [x, scale, bias], opset=6), [[7, 8]])
+
+
 def test_batch_normalization_trains_on_population_variance() -> None:
     """running = input * momentum + batch * (1 - momentum); in inference Y is the only output."""
     x = np.array([[1, 3]], np.float32).T  # [2, 1]: one channel, mean 2, population variance 1 (sample variance 2)

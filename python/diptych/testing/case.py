@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import GraphProto, ModelProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
 
 from diptych.testing.values import Array, onnx_number
 
@@ -16,6 +16,7 @@ __all__ = ["Case"]
 
 # The oldest IR whose rules hold for what is built here: initializers need not be inputs.
 IR_VERSION = 10
+BEFORE_OPSET = 22
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Case:
     """`op_type` of `domain` at `opset`, applied to `inputs` (None: absent) for `n_outputs` outputs.
 
     Attributes are ints, floats, strings, lists of one of them, arrays for tensors, GraphProto for graphs. `outer` are
-    values that graph attributes see by name.
+    values that graph attributes see by name. `before` are nodes of ai.onnx, at opset BEFORE_OPSET, that come before it
+    in the graph, for an operator that looks at them.
     """
 
     op_type: str
@@ -33,11 +35,12 @@ class Case:
     attributes: Mapping[str, Any]
     n_outputs: int
     outer: Mapping[str, Array] = field(default_factory=dict)
+    before: tuple[NodeProto, ...] = ()
 
     @property
     def has_graphs(self) -> bool:
-        """Whether an attribute is a graph, so that the case can only be run as a model."""
-        return any(isinstance(value, GraphProto) for value in self.attributes.values())
+        """Whether an attribute is a graph, or nodes come before it, so that the case can only be run as a model."""
+        return bool(self.before) or any(isinstance(value, GraphProto) for value in self.attributes.values())
 
     def feeds(self) -> dict[str, Any]:
         """Inputs of `model()` by name."""
@@ -54,12 +57,14 @@ class Case:
         node = helper.make_node(self.op_type, names, outputs, domain=self.domain)
         node.attribute.extend(self._attribute(name, value) for name, value in self.attributes.items())
         graph = helper.make_graph(
-            [node],
+            [*self.before, node],
             self.op_type,
             [declared(name, value) for name, value in self.feeds().items()],
             [helper.make_empty_tensor_value_info(name) for name in outputs],
         )
         opsets = [helper.make_opsetid(self.domain, self.opset)]
+        if self.before and self.domain:
+            opsets.append(helper.make_opsetid("", BEFORE_OPSET))
         return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
 
     def _attribute(self, name: str, value: Any) -> onnx.AttributeProto:

@@ -11,6 +11,7 @@ pub mod conv;
 pub mod dropout;
 pub mod elements;
 pub mod elementwise;
+pub mod gradient;
 pub mod indexing;
 pub mod logical;
 pub mod loss;
@@ -42,6 +43,7 @@ pub fn rows() -> impl Iterator<Item = Row> {
         .chain(normalization::rows())
         .chain(loss::rows())
         .chain(training::rows())
+        .chain(gradient::rows())
         .chain(control_flow::rows())
         .chain(shape::rows())
         .chain(indexing::rows())

@@ -414,6 +414,7 @@ mod tests {
             outputs: vec![Some(9); outputs],
             attributes: attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
             captures: Vec::new(),
+            around: None,
         };
         match find("", op_type, since).unwrap().check_node(&node) {
             Ok(()) => String::new(),
