@@ -458,6 +458,8 @@ def finish(graph: Graph, visible: frozenset[str] | set[str]) -> Graph:
     if undefined:
         raise InvalidModelError(f"graph {graph.name!r}: undefined outputs {undefined}")
     alive = {value.name for value in graph.outputs}
+    if any(node.op_type == "Gradient" for node in graph.nodes):  # it evaluates parts of the graph once more
+        alive |= defined
     last_uses = []
     for node in reversed(graph.nodes):
         touched = (node.reads() | set(filter(None, node.outputs))) & defined

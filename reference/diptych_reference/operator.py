@@ -3,7 +3,8 @@
 A function's signature *is* the ONNX signature. Inputs are positional in ONNX's order (optional ones default to None, a
 variadic tail is `*inputs`), attributes keyword-only with ONNX's names and defaults. It returns one value or a tuple.
 What is no attribute, a function gets by keyword-only parameters of these names: `n_outputs`, how many outputs the node
-asks for; `place`, where the node stands in its session's runs, a text that no other evaluation has (session.py).
+asks for; `place`, where the node stands in its session's runs, a text that no other evaluation has (session.py);
+`enclosing`, the graph around the node (Gradient looks at it), None where an operator is called directly.
 
 Values are NumPy arrays (strings: dtype object), lists for sequences, Map for maps, None for an absent input, NOTHING
 for an optional that holds nothing (`values`). Attributes arrive as int, float (the binary32 value), str, list, array
@@ -31,7 +32,7 @@ from diptych_reference.errors import (
 from diptych_reference.schemas import find_schema
 
 Array = NDArray[Any]
-CONTEXT = ("n_outputs", "place")  # keyword-only parameters that are no attributes
+CONTEXT = ("n_outputs", "place", "enclosing")  # keyword-only parameters that are no attributes
 Function = TypeVar("Function", bound=Callable[..., Any])
 REQUIRED: Any = object()  # the default of an input that a node must have although optional ones come before it
 
@@ -59,12 +60,17 @@ class Operator:
         return f"{self.domain + '.' if self.domain else ''}{self.op_type}-{self.since}"
 
     def __call__(
-        self, inputs: Sequence[Any], attributes: Mapping[str, Any], n_outputs: int = 1, place: str = ""
+        self,
+        inputs: Sequence[Any],
+        attributes: Mapping[str, Any],
+        n_outputs: int = 1,
+        place: str = "",
+        enclosing: Any = None,
     ) -> tuple[Any, ...]:
         """Evaluate on `inputs` (None: absent) and return all outputs the function computes, at least `n_outputs`."""
         arguments = self._trim(inputs)
         keywords = self._bind(attributes)
-        given = {"n_outputs": n_outputs, "place": place}
+        given = {"n_outputs": n_outputs, "place": place, "enclosing": enclosing}
         keywords.update((name, given[name]) for name in self.context)
         try:
             with np.errstate(all="ignore"):

@@ -13,7 +13,13 @@ import numpy as np
 import onnx
 
 import diptych_reference.ops  # noqa: F401  fills the registry
-from diptych_reference.errors import Error, InvalidInputError, InvalidModelError, ResourceLimitError
+from diptych_reference.errors import (
+    Error,
+    InvalidInputError,
+    InvalidModelError,
+    ResourceLimitError,
+    UnsupportedOperatorError,
+)
 from diptych_reference.model import AttributeReference, FunctionBody, Graph, Model, Node, load
 from diptych_reference.operator import lookup
 from diptych_reference.schemas import find_schema
@@ -168,7 +174,7 @@ class Evaluation:
         for node, dead in zip(graph.nodes, graph.last_uses, strict=True):
             inputs = [values[name] if name else None for name in node.inputs]
             try:
-                outputs = self.node(node, inputs, values, attributes)
+                outputs = self.node(node, inputs, values, attributes, graph)
                 for output in outputs:
                     self.limits.check_value(output)
             except Error as error:
@@ -179,16 +185,19 @@ class Evaluation:
             for name in dead:
                 own.pop(name, None)
 
-    def node(self, node: Node, inputs: list[Any], values: Mapping[str, Any], outer: dict[str, Any]) -> list[Any]:
-        """Outputs of one node, as many as it names."""
+    def node(
+        self, node: Node, inputs: list[Any], values: Mapping[str, Any], outer: dict[str, Any], graph: Graph
+    ) -> list[Any]:
+        """Outputs of one node of `graph`, as many as it names."""
         attributes = self.attributes(node, values, outer)
         function = self.model.functions.get((node.domain, node.op_type, node.overload))
         if function is not None:
             return self.function(node, function, inputs, attributes)
         if node.domain not in self.opsets:
             raise InvalidModelError(f"domain {node.domain or 'ai.onnx'!r} is not among the opset imports {self.opsets}")
-        opset, place = self.opsets[node.domain], self.place(node)
-        return evaluate(node.op_type, inputs, attributes, opset, node.domain, len(node.outputs), place)
+        around = None if self.calls else Enclosing(self, graph, values)  # names in functions are not the model's
+        opset, count = self.opsets[node.domain], len(node.outputs)
+        return evaluate(node.op_type, inputs, attributes, opset, node.domain, count, self.place(node), around)
 
     def attributes(self, node: Node, values: Mapping[str, Any], outer: dict[str, Any]) -> dict[str, Any]:
         """Attributes of a node: references resolved in the enclosing function, graphs as callables over `values`."""
@@ -219,6 +228,46 @@ class Evaluation:
         if len(outputs) < len(node.outputs):
             raise InvalidModelError(f"function {node.op_type!r} has {len(outputs)} outputs, not {len(node.outputs)}")
         return outputs[: len(node.outputs)]
+
+
+class Enclosing:
+    """The graph around a node, for an operator that looks at it."""
+
+    def __init__(self, evaluation: Evaluation, graph: Graph, values: Mapping[str, Any]) -> None:
+        self.evaluation, self.graph, self.values = evaluation, graph, values
+
+    def leading_to(self, name: str, known: set[str]) -> list[Node]:
+        """The nodes that `name` depends on, short of what is `known`: each after the nodes of its inputs, in order."""
+        producers = {output: i for i, node in enumerate(self.graph.nodes) for output in node.outputs if output}
+        found: dict[int, Node] = {}
+        stack = [(name, False)]
+        while stack:
+            wanted, done = stack.pop()
+            index = producers.get(wanted)
+            if index is None or wanted in known or index in found:
+                continue
+            node = self.graph.nodes[index]
+            if done:
+                found[index] = node
+            else:
+                stack += [(wanted, True), *((name, False) for name in reversed(node.inputs) if name)]
+        return list(found.values())
+
+    def value(self, name: str) -> Any:
+        """A value that no node of the graph gives."""
+        if name not in self.values:
+            raise InvalidModelError(f"there is no value {name!r} around the node")
+        return self.values[name]
+
+    def opset(self, node: Node) -> int:
+        """The opset that a node belongs to."""
+        return self.evaluation.opsets.get(node.domain, 0)
+
+    def evaluate(self, node: Node, inputs: list[Any]) -> list[Any]:
+        """Outputs of a node for other inputs than its own."""
+        if any(node.graphs()) or (node.domain, node.op_type, node.overload) in self.evaluation.model.functions:
+            raise UnsupportedOperatorError(f"{node.label}: graphs and functions are not looked into")
+        return self.evaluation.node(node, inputs, self.values, {}, self.graph)
 
 
 class Subgraph:
@@ -259,6 +308,7 @@ def evaluate(
     domain: str,
     n_outputs: int,
     place: str,
+    enclosing: Enclosing | None = None,
 ) -> list[Any]:
     """Look up the operator, hold its inputs against the schema's types, call it, return `n_outputs` values."""
     row = lookup(domain, op_type, opset)
@@ -266,7 +316,7 @@ def evaluate(
     if schema is not None:
         check_inputs(schema, inputs)
         check_attributes(schema, attributes)
-    return list(row(inputs, attributes, n_outputs, place)[:n_outputs])
+    return list(row(inputs, attributes, n_outputs, place, enclosing)[:n_outputs])
 
 
 def run_operator(

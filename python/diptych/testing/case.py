@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import GraphProto, ModelProto, TensorProto, TypeProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, helper, numpy_helper
 
 from diptych.testing.schema import row
 from diptych.testing.values import onnx_number
@@ -18,6 +18,7 @@ __all__ = ["Case"]
 
 # The oldest IR whose rules hold for what is built here: initializers need not be inputs.
 IR_VERSION = 10
+BEFORE_OPSET = 22
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Case:
 
     Inputs are arrays, lists for sequences (`diptych_reference.Sequence` where an empty one has a type), NOTHING for an
     optional that holds nothing. Attributes are ints, floats, strings, lists of one of them, arrays for tensors,
-    GraphProto for graphs, TypeProto for types. `outer` are values that graph attributes see by name.
+    GraphProto for graphs, TypeProto for types. `outer` are values that graph attributes see by name. `before` are nodes
+    of ai.onnx, at opset BEFORE_OPSET, that come before it in the graph, for an operator that looks at them.
     """
 
     op_type: str
@@ -36,15 +38,17 @@ class Case:
     attributes: Mapping[str, Any]
     n_outputs: int
     outer: Mapping[str, Any] = field(default_factory=dict)
+    before: tuple[NodeProto, ...] = ()
 
     @property
     def needs_model(self) -> bool:
         """Whether the case can only be run as a model.
 
-        An attribute is a graph or a type, or an input has a type that the value itself does not tell.
+        An attribute is a graph or a type, an input has a type that it does not tell itself, or nodes come before.
         """
         protos = any(isinstance(value, GraphProto | TypeProto) for value in self.attributes.values())
-        return protos or any(value is NOTHING or (isinstance(value, list) and not value) for value in self.inputs)
+        untold = any(value is NOTHING or (isinstance(value, list) and not value) for value in self.inputs)
+        return protos or untold or bool(self.before)
 
     def feeds(self) -> dict[str, Any]:
         """Inputs of `model()` by name."""
@@ -64,12 +68,14 @@ class Case:
         node = helper.make_node(self.op_type, names, outputs, domain=self.domain)
         node.attribute.extend(self._attribute(name, value) for name, value in self.attributes.items())
         graph = helper.make_graph(
-            [node],
+            [*self.before, node],
             self.op_type,
             [declared(name, value) for name, value in self._fed().items()],
             [helper.make_empty_tensor_value_info(name) for name in outputs],
         )
         opsets = [helper.make_opsetid(self.domain, self.opset)]
+        if self.before and self.domain:
+            opsets.append(helper.make_opsetid("", BEFORE_OPSET))
         return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
 
     def _attribute(self, name: str, value: Any) -> onnx.AttributeProto:

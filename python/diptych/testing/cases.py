@@ -50,4 +50,13 @@ def draw_case(draw: Draw, row: Row, dtype: np.dtype[Any]) -> Case:
         inputs.pop()
     if "consumed_inputs" in row.attributes and row.attributes["consumed_inputs"].required:
         sketch.set("consumed_inputs", [0] * len(inputs))  # a memory hint of opset 1
-    return Case(row.op_type, row.domain, row.since, tuple(inputs), sketch.attributes, sketch.n_outputs, sketch.outer)
+    return Case(
+        row.op_type,
+        row.domain,
+        row.since,
+        tuple(inputs),
+        sketch.attributes,
+        sketch.n_outputs,
+        sketch.outer,
+        tuple(sketch.before),
+    )

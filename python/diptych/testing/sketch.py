@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
+from onnx import NodeProto
 
 from diptych.testing import shapes, values
 from diptych.testing.draws import Draw
@@ -28,6 +29,7 @@ class Sketch:
         self.since = row.since
         self.attributes: dict[str, Any] = {}
         self.outer: dict[str, Any] = {}
+        self.before: list[NodeProto] = []
         self.n_outputs = 1
         self.bound = {row.leading: dtype}
 

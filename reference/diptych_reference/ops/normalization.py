@@ -1,19 +1,22 @@
-"""Normalisations: BatchNormalization, LayerNormalization, LRN (docs/numerics.md, section 4)."""
+"""Normalisations: mean and deviation over the batch, a row, a group, a channel (docs/numerics.md, section 4)."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from diptych_reference import numerics
-from diptych_reference.axes import normal_axis
-from diptych_reference.errors import ShapeError, UnsupportedOperatorError
+from diptych_reference.axes import normal_axes, normal_axis
+from diptych_reference.errors import InvalidModelError, ShapeError, UnsupportedOperatorError
 from diptych_reference.numerics import accumulator, fma, is_float, lane_sum, round_to, widen
 from diptych_reference.operator import Array, operator
 from diptych_reference.ops.elementwise import rounded
 from diptych_reference.signature import dtype_of
+
+EPSILON = np.float32(1e-9)  # what the function body of MeanVarianceNormalization adds to a standard deviation
 
 
 @operator("BatchNormalization", since=(14, 15))
@@ -167,11 +170,9 @@ def layer_normalization(
 
     Returns Y, the mean and the inverse standard deviation; the last two in the stash type, with the reduced axes kept.
     """
-    stash = dtype_of(stash_type)
-    if not is_float(stash):
-        raise UnsupportedOperatorError(f"stash_type {stash_type} ({stash}), expected a floating-point type")
+    stash = stash_dtype(stash_type)
     axes = tuple(range(normal_axis(axis, x.ndim), x.ndim))
-    wide = round_to(widen(x), stash).astype(accumulator(stash))
+    wide = stashed(x, stash)
     mean, d, variance = moments(wide, axes)
     inverse = wide.dtype.type(1) / np.sqrt(variance + wide.dtype.type(epsilon))
     y = rounded(np.multiply, round_to(d * inverse, x.dtype), scale)
@@ -180,6 +181,137 @@ def layer_normalization(
     if y.shape != x.shape:
         raise ShapeError(f"scale {list(scale.shape)} or bias does not broadcast into X of shape {list(x.shape)}")
     return y, round_to(mean, stash), round_to(inverse, stash)
+
+
+def stash_dtype(stash_type: int) -> np.dtype[Any]:
+    """The type that statistics are rounded to."""
+    stash = dtype_of(stash_type)
+    if not is_float(stash):
+        raise UnsupportedOperatorError(f"stash_type {stash_type} ({stash}), expected a floating-point type")
+    return stash
+
+
+def stashed(x: Array, stash: np.dtype[Any]) -> Array:
+    """`x` rounded to the stash type, in the type that one computes in."""
+    return round_to(widen(x), stash).astype(accumulator(stash))
+
+
+@operator("RMSNormalization", since=23)
+def rms_normalization(x: Array, scale: Array, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1) -> Array:
+    """Over all axes from `axis` on: `x / sqrt(mean(x * x) + epsilon)` in the stash type, rounded to the type of `x`.
+
+    Then times the scale, in the scale's type: that is the type of Y.
+    """
+    axes = tuple(range(normal_axis(axis, x.ndim), x.ndim))
+    wide = stashed(x, stash_dtype(stash_type))
+    count = wide.dtype.type(math.prod(x.shape[axis] for axis in axes))
+    mean_square = lane_sum(wide * wide, axes, keepdims=True) / count
+    inverse = wide.dtype.type(1) / np.sqrt(mean_square + wide.dtype.type(epsilon))
+    normalized = round_to(wide * inverse, x.dtype)
+    y = rounded(np.multiply, round_to(normalized, scale.dtype), scale)
+    if y.shape != x.shape:
+        raise ShapeError(f"scale of shape {list(scale.shape)} does not broadcast into X of shape {list(x.shape)}")
+    return y
+
+
+@operator("GroupNormalization", since=21)
+def group_normalization(
+    x: Array, scale: Array, bias: Array, *, epsilon: float = 1e-5, num_groups: int, stash_type: int = 1
+) -> Array:
+    """Each instance's groups of channels to mean 0 and deviation 1, in the stash type, rounded to the type of `x`.
+
+    Then, rounding after each, times scale and plus bias: one number a channel.
+    """
+    h = standardized(stashed(grouped(x, num_groups), stash_dtype(stash_type)), epsilon)
+    spread = (-1, *(1,) * (x.ndim - 2))
+    for name, value in {"scale": scale, "bias": bias}.items():
+        per_group(name, value, x.shape[1])
+    y = rounded(np.multiply, round_to(h, x.dtype).reshape(x.shape), scale.reshape(spread))
+    return rounded(np.add, y, bias.reshape(spread))
+
+
+@operator("GroupNormalization", since=18)
+def group_normalization_18(x: Array, scale: Array, bias: Array, *, epsilon: float = 1e-5, num_groups: int) -> Array:
+    """As version 21, but scale and bias are one number a group, and only the result is rounded to the type of `x`."""
+    return scaled_groups(x, grouped(x, num_groups), scale, bias, epsilon)
+
+
+def scaled_groups(x: Array, groups: Array, scale: Array, bias: Array, epsilon: float) -> Array:
+    """`rn(rn(h * scale) + bias)` for `groups` [N, G, n] of `x`, `h` standardized, one scale and one bias a group."""
+    h = standardized(widen(groups), epsilon)
+    s, b = (
+        widen(per_group(name, value, groups.shape[1]))[:, None]
+        for name, value in {"scale": scale, "bias": bias}.items()
+    )
+    return round_to(h * s + b, x.dtype).reshape(x.shape)
+
+
+def grouped(x: Array, groups: int) -> Array:
+    """`x` [N, C, ...] as [N, groups, n]: `n` numbers of C / groups neighbouring channels."""
+    if groups < 1:
+        raise InvalidModelError(f"num_groups is {groups}, expected a positive number")
+    if x.ndim < 2 or x.shape[1] % groups:
+        raise ShapeError(f"X of shape {list(x.shape)}: expected channels on axis 1 that {groups} groups divide")
+    return x.reshape(x.shape[0], groups, x.shape[1] // groups * math.prod(x.shape[2:]))
+
+
+def per_group(name: str, value: Array, groups: int) -> Array:
+    """`value`, which must have one number for each group (or channel)."""
+    if value.shape != (groups,):
+        raise ShapeError(f"{name} has shape {list(value.shape)}, expected {[groups]}")
+    return value
+
+
+def standardized(x: Array, epsilon: float) -> Array:
+    """`d * inv` along the last axis of [N, G, n], `d = x - mean`, `inv = 1 / sqrt(var + epsilon)`."""
+    _, d, variance = moments(x, (2,))
+    return np.asarray(d * (x.dtype.type(1) / np.sqrt(variance + x.dtype.type(epsilon))))
+
+
+@operator("InstanceNormalization", since=(6, 22))
+def instance_normalization(input: Array, scale: Array, b: Array, *, epsilon: float = 1e-5) -> Array:
+    """Each channel of each instance for itself: GroupNormalization-18 with as many groups as channels."""
+    if input.ndim < 2:
+        raise ShapeError(f"the input has shape {list(input.shape)}, expected channels on axis 1")
+    channels = input.reshape(*input.shape[:2], math.prod(input.shape[2:]))
+    return scaled_groups(input, channels, scale, b, epsilon)
+
+
+@operator("InstanceNormalization", since=1)
+def instance_normalization_1(
+    input: Array, scale: Array, b: Array, *, consumed_inputs: Any = None, epsilon: float = 1e-5
+) -> Array:
+    """InstanceNormalization with opset 1's memory hint."""
+    return instance_normalization(input, scale, b, epsilon=epsilon)
+
+
+@operator("LpNormalization", since=(1, 22))
+def lp_normalization(input: Array, *, axis: int = -1, p: int = 2) -> Array:
+    """Along `axis`: `rn(x / norm)`, +0 where the norm is 0.
+
+    The norm is `sqrt(lanesum(rn(x * x)))`, with p = 1 `lanesum(abs(x))`.
+    """
+    if p not in (1, 2):
+        raise InvalidModelError(f"p is {p}, expected 1 or 2")
+    along = (normal_axis(axis, input.ndim),)
+
+    def program(x: Array) -> Array:
+        norm = lane_sum(np.abs(x), along, keepdims=True) if p == 1 else np.sqrt(lane_sum(x * x, along, keepdims=True))
+        return np.where(norm == 0, x.dtype.type(0), x / norm)
+
+    return rounded(program, input)
+
+
+@operator("MeanVarianceNormalization", since=(9, 13))
+def mean_variance_normalization(x: Array, *, axes: Sequence[int] = (0, 2, 3)) -> Array:
+    """`rn(d / rn(sqrt(var) + 1e-9))`, `d = x - mean`: statistics over `axes`, all of them if none is named."""
+    over = normal_axes(axes, x.ndim) if axes else tuple(range(x.ndim))
+
+    def program(wide: Array) -> Array:
+        _, d, variance = moments(wide, over)
+        return np.asarray(d / (np.sqrt(variance) + wide.dtype.type(EPSILON)))
+
+    return rounded(program, x)
 
 
 @operator("LRN", since=(1, 13))

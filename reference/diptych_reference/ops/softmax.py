@@ -1,4 +1,4 @@
-"""Softmax and LogSoftmax: the maximum subtracted first, so nothing overflows."""
+"""Softmax and LogSoftmax: the maximum subtracted first, so nothing overflows. Hardmax: where the maximum is."""
 
 from __future__ import annotations
 
@@ -64,3 +64,25 @@ def softmax_1(input: Array, *, axis: int = 1) -> Array:
 def log_softmax_1(input: Array, *, axis: int = 1) -> Array:
     """LogSoftmax over all axes from `axis` on, taken as one."""
     return coerced(log_softmax_over, input, axis)
+
+
+@operator("Hardmax", since=13)
+def hardmax(input: Array, *, axis: int = -1) -> Array:
+    """1 at the first maximum along `axis`, else 0. As in ArgMax, -0 equals +0 and a NaN wins."""
+    along = (normal_axis(axis, input.ndim),)
+    return rounded(lambda x: hardmax_over(x, along), input)
+
+
+def hardmax_over(x: Array, axes: tuple[int, ...]) -> Array:
+    """1 at the first maximum along one axis (`axes` has one)."""
+    if x.size == 0:
+        return x
+    (axis,) = axes
+    places = np.arange(x.shape[axis]).reshape(-1, *(1,) * (x.ndim - 1 - axis))
+    return np.asarray(places == np.argmax(x, axis=axis, keepdims=True)).astype(x.dtype)
+
+
+@operator("Hardmax", since=(1, 11))
+def hardmax_1(input: Array, *, axis: int = 1) -> Array:
+    """Hardmax over all axes from `axis` on, taken as one."""
+    return coerced(hardmax_over, input, axis)

@@ -52,6 +52,7 @@ fn run_operator<'py>(
         outputs: (0..n_outputs).map(|index| Some(values.len() + index)).collect(),
         attributes: attributes::from_dict(attributes)?,
         captures: Vec::new(),
+        around: None,
     };
     let results = py.detach(|| {
         let _environment = FloatEnvironment::enter();

@@ -99,6 +99,24 @@ pub struct Node {
     /// Outer values that the node's subgraphs read, in the order of [`Graph::captures`] of each subgraph, in attribute
     /// name order. They are dependencies like inputs.
     pub captures: Vec<ValueId>,
+    /// What a Gradient differentiates: its leaves are the node's `captures`.
+    pub around: Option<Arc<Around>>,
+}
+
+/// The part of a graph that leads to one value. Values are numbered as in the graph when it was read.
+#[derive(Clone, Debug)]
+pub struct Around {
+    /// Each after the nodes of its inputs, in the order of the inputs.
+    pub nodes: Vec<Node>,
+    /// The tensors named in `xs`, then those in `zs`: what the part starts from. `None`: the graph has no such value.
+    pub sources: Vec<Option<ValueId>>,
+    /// How many of them are `xs`.
+    pub variables: usize,
+    pub target: ValueId,
+    /// Other values that it reads and no node of the graph gives.
+    pub leaves: Vec<ValueId>,
+    /// Gradients of gradients: 1 if there is no other Gradient among the nodes.
+    pub depth: usize,
 }
 
 impl Node {

@@ -22,6 +22,8 @@ pub enum Binary {
     /// -0 below +0; NaN if an operand is NaN.
     Max,
     Min,
+    /// `b * a` where `a < 0`, else a: PRelu of a with slope b.
+    PRelu,
 }
 
 /// What a number computes in.
@@ -33,6 +35,7 @@ pub trait Compute: SimdElement + Default + Send + Sync + 'static {
     fn div(a: Simd<Self, N>, b: Simd<Self, N>) -> Simd<Self, N>;
     fn max(a: Simd<Self, N>, b: Simd<Self, N>) -> Simd<Self, N>;
     fn min(a: Simd<Self, N>, b: Simd<Self, N>) -> Simd<Self, N>;
+    fn prelu(a: Simd<Self, N>, b: Simd<Self, N>) -> Simd<Self, N>;
 }
 
 macro_rules! compute {
@@ -62,6 +65,7 @@ macro_rules! compute_floats {
             let chosen = a.simd_eq(b).select(either, a.simd_lt(b).select(a, b));
             a.simd_ne(a).select(a, chosen)
         };
+        prelu => |a, b| a.simd_lt(Simd::splat(0.0)).select(b * a, a);
     });)*};
 }
 compute_floats!(f32, f64);
@@ -80,6 +84,7 @@ macro_rules! compute_integers {
         };
         max => |a, b| a.simd_max(b);
         min => |a, b| a.simd_min(b);
+        prelu => |a, b| a.simd_lt(Simd::splat(0)).select(b * a, a);
     });)*};
 }
 compute_integers!(i8, i16, i32, i64, u8, u16, u32, u64);
@@ -206,6 +211,7 @@ impl<T: Number> Kernel for BinaryRow<T> {
             Binary::Div => self.row(T::Wide::div),
             Binary::Max => self.row(T::Wide::max),
             Binary::Min => self.row(T::Wide::min),
+            Binary::PRelu => self.row(T::Wide::prelu),
         }
     }
 }
@@ -280,6 +286,7 @@ impl<T: Number> Kernel for Accumulate<'_, T> {
             Some(Binary::Div) => self.sweep(T::Wide::div),
             Some(Binary::Max) => self.sweep(T::Wide::max),
             Some(Binary::Min) => self.sweep(T::Wide::min),
+            Some(Binary::PRelu) => self.sweep(T::Wide::prelu),
         }
     }
 }

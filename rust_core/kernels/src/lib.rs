@@ -16,6 +16,7 @@ pub mod functions;
 pub mod gemm;
 pub mod integer;
 pub mod lanes;
+pub mod loss;
 pub mod lrn;
 pub mod ml;
 pub mod mt19937;
@@ -35,6 +36,7 @@ pub mod scan;
 pub mod scatter;
 pub mod small_float;
 pub mod softmax;
+pub mod training;
 pub mod transpose;
 
 pub use lanes::Isa;

@@ -105,6 +105,37 @@ fn search<T: Ordered>(
     }
 }
 
+/// In each `[n, inner]` of `data`, for each column: `one` at the first greatest element, as [`extreme_index`] finds it, else zero.
+///
+/// # Panics
+/// If the slices have not one length.
+pub fn hardmax<T: Ordered + Default>(data: &[T], out: &mut [T], n: usize, inner: usize, one: T) {
+    /// Columns side by side.
+    const COLUMNS: usize = 64;
+    assert_eq!(data.len(), out.len());
+    if data.is_empty() || n * inner == 0 {
+        return;
+    }
+    out.fill(T::default());
+    for (data, out) in data.chunks_exact(n * inner).zip(out.chunks_exact_mut(n * inner)) {
+        for from in (0..inner).step_by(COLUMNS) {
+            let count = COLUMNS.min(inner - from);
+            let (mut places, mut best) = ([0usize; COLUMNS], [data[from].key(); COLUMNS]);
+            for index in 0..n {
+                let line = &data[index * inner + from..][..count];
+                for ((place, best), x) in places.iter_mut().zip(&mut best).zip(line) {
+                    if index == 0 || x.key() > *best {
+                        (*place, *best) = (index, x.key());
+                    }
+                }
+            }
+            for (column, place) in places[..count].iter().enumerate() {
+                out[place * inner + from + column] = one;
+            }
+        }
+    }
+}
+
 /// Which elements to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Top {

@@ -3,7 +3,7 @@
 //! `m = max x; e = exp(rn(x - m)); s = lanesum(e); y = rn(e * rn(1 / s))`, or `rn(rn(x - m) - log(s))`. float16 and
 //! bfloat16 compute in binary32 and round `y` once; they evaluate the exponential twice rather than store it rounded.
 
-use crate::functions::{Arithmetic, Float, Real};
+use crate::functions::{Arithmetic, Float, Real, Stash};
 use crate::lanes::*;
 use crate::mutant::{self, Mutant};
 use crate::reduce::{CHUNK, COLUMNS, Chunks, Extent, Itself, LANES, Maximum, Sum, reduce_columns, reduce_row, tree};
@@ -140,7 +140,12 @@ unsafe fn sum_of_exponentials<A: Arch, T: Float>(
 /// # Safety
 /// `src` is valid for reading and `dst` for writing `n` elements.
 #[inline(always)]
-unsafe fn map_row<T: Float>(src: *const T, dst: *mut T, n: usize, f: impl Fn(T::Lanes<LANES>) -> T::Lanes<LANES>) {
+pub(crate) unsafe fn map_row<T: Float>(
+    src: *const T,
+    dst: *mut T,
+    n: usize,
+    f: impl Fn(T::Lanes<LANES>) -> T::Lanes<LANES>,
+) {
     let whole = n - n % LANES;
     for i in (0..whole).step_by(LANES) {
         // SAFETY: i + LANES <= n.
@@ -169,20 +174,7 @@ unsafe fn softmax_columns<A: Arch, T: Float, const N: usize>(
     // SAFETY: the caller vouches for `count` elements at every r < n.
     unsafe {
         let m = reduce_columns::<A, T, Maximum, _, N>(src, n, stride, count, Itself);
-        let mut chunks = Chunks::<T::Lanes<N>>::new::<Sum>();
-        for start in (0..n).step_by(CHUNK) {
-            let mut lanes = [T::Lanes::<N>::from_f32(-0.0); LANES];
-            for r in start..n.min(start + CHUNK) {
-                let e = (T::load_partial::<N>(src.add(r * stride), count) - m).exp::<A>();
-                if keep {
-                    T::store_partial(e, dst.add(r * stride), count);
-                }
-                let lane = &mut lanes[(r - start) % LANES];
-                *lane = *lane + e;
-            }
-            chunks.push::<Sum>(tree::<Sum, _>(lanes));
-        }
-        let sum = chunks.finish::<Sum>();
+        let sum = sum_of_columns::<A, T, N>(src, keep.then_some(dst), n, stride, count, m);
         let (l, r) = (sum.log::<A>(), T::Lanes::<N>::from_f32(1.0) / sum);
         for at in (0..n).map(|k| k * stride) {
             let y = if keep {
@@ -192,6 +184,94 @@ unsafe fn softmax_columns<A: Arch, T: Float, const N: usize>(
                 if log { d - l } else { d.exp::<A>() * r }
             };
             T::store_partial(y, dst.add(at), count);
+        }
+    }
+}
+
+/// The lane sums of `exp(x - m)` of columns, each for itself; the terms are also stored where `keep` points.
+///
+/// # Safety
+/// As for [`softmax_columns`], with `keep` for `dst`.
+#[inline(always)]
+unsafe fn sum_of_columns<A: Arch, T: Float, const N: usize>(
+    src: *const T,
+    keep: Option<*mut T>,
+    n: usize,
+    stride: usize,
+    count: usize,
+    m: T::Lanes<N>,
+) -> T::Lanes<N> {
+    let mut chunks = Chunks::<T::Lanes<N>>::new::<Sum>();
+    for start in (0..n).step_by(CHUNK) {
+        let mut lanes = [T::Lanes::<N>::from_f32(-0.0); LANES];
+        for r in start..n.min(start + CHUNK) {
+            // SAFETY: the caller vouches for `count` elements at every r < n.
+            unsafe {
+                let e = (T::load_partial::<N>(src.add(r * stride), count) - m).exp::<A>();
+                if let Some(keep) = keep {
+                    T::store_partial(e, keep.add(r * stride), count);
+                }
+                let lane = &mut lanes[(r - start) % LANES];
+                *lane = *lane + e;
+            }
+        }
+        chunks.push::<Sum>(tree::<Sum, _>(lanes));
+    }
+    chunks.finish::<Sum>()
+}
+
+/// What LogSoftmax subtracts: `m = max x` and `l = log(lanesum(exp(rn(x - m))))`, one number of each for each outer and inner
+/// position in `rows` and `columns`, in the type that T computes in.
+///
+/// # Safety
+/// `src` is valid for reading `outer * n * inner` elements, `m` and `l` for writing `outer * inner` numbers, of which the ranges' are
+/// written. The ranges lie within the extent, n is not 0, and calls at the same time have disjoint ranges.
+pub unsafe fn log_sums<T: Float>(
+    isa: Isa,
+    src: *const T,
+    (m, l): (*mut T::Wide, *mut T::Wide),
+    extent: Extent,
+    rows: Range<usize>,
+    columns: Range<usize>,
+) {
+    dispatch(isa, LogSums { src, m, l, extent, rows, columns });
+}
+
+struct LogSums<T: Float> {
+    src: *const T,
+    m: *mut T::Wide,
+    l: *mut T::Wide,
+    extent: Extent,
+    rows: Range<usize>,
+    columns: Range<usize>,
+}
+
+impl<T: Float> Kernel for LogSums<T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<A: Arch, const L: usize>(self) {
+        let LogSums { src, m, l, extent: Extent { n, inner, .. }, rows, columns } = self;
+        for row in rows {
+            // SAFETY: the caller vouches for the row and its outputs; `count` columns from `column` on lie in his range.
+            unsafe {
+                let src = src.add(row * n * inner);
+                if inner == 1 && columns.len() == 1 {
+                    let maximum = reduce_row::<A, T, T::Wide, Maximum, _>(src, n, Itself);
+                    let sum = sum_of_exponentials::<A, T>(src, None, n, T::Lanes::<LANES>::splat(maximum));
+                    m.add(row).write(maximum);
+                    l.add(row).write(T::to_array(T::Lanes::<1>::splat(sum).log::<A>())[0]);
+                    continue;
+                }
+                for column in columns.clone().step_by(COLUMNS) {
+                    let (count, at) = (COLUMNS.min(columns.end - column), row * inner + column);
+                    let src = src.add(column);
+                    let maxima = reduce_columns::<A, T, Maximum, _, COLUMNS>(src, n, inner, count, Itself);
+                    let sums = sum_of_columns::<A, T, COLUMNS>(src, None, n, inner, count, maxima).log::<A>();
+                    for (to, lanes) in [(m, maxima), (l, sums)] {
+                        T::Wide::store_partial(T::Wide::lanes_from::<T, COLUMNS>(lanes), to.add(at), count);
+                    }
+                }
+            }
         }
     }
 }

@@ -244,6 +244,7 @@ fn rows_are_normalised_in_two_passes() {
             let (mut y, mut mean, mut inverse) = (x.clone(), vec![0.0f32; rows], vec![0.0f32; rows]);
             let operands = LayerNorm {
                 n,
+                centered: true,
                 scale: Some(&scale),
                 bias: Some(&bias),
                 epsilon,
@@ -278,8 +279,15 @@ fn narrow_types_round_after_each_step_of_the_second_stage() {
     let inv = 1.0 / (sum(&squares) / n as f32 + 1e-5f32).sqrt();
     for isa in Isa::available() {
         let mut y = x.clone();
-        let operands =
-            LayerNorm { n, scale: Some(&scale), bias: Some(&bias), epsilon: 1e-5, mean: None, inverse: None };
+        let operands = LayerNorm {
+            n,
+            centered: true,
+            scale: Some(&scale),
+            bias: Some(&bias),
+            epsilon: 1e-5,
+            mean: None,
+            inverse: None,
+        };
         // SAFETY: one row of n elements, in place.
         unsafe { layer_norm::<f16, f32>(*isa, &operands, y.as_ptr(), y.as_mut_ptr(), 0..1) };
         for i in 0..n {

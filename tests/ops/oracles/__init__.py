@@ -1,8 +1,10 @@
 """Oracles, one module a family of operators. Importing this package fills `ORACLES` and `MOVERS`."""
 
 from tests.ops.oracles import (
+    activation,
     elementwise,
     linear,
+    loss,
     matmul,
     ml,
     normalization,
@@ -14,6 +16,7 @@ from tests.ops.oracles import (
     sequence,
     shape,
     text,
+    training,
     windows,
 )
 from tests.ops.oracles.base import MOVERS, ORACLES, WIDE, Expected, bounded, wide
@@ -23,9 +26,11 @@ __all__ = [
     "ORACLES",
     "WIDE",
     "Expected",
+    "activation",
     "bounded",
     "elementwise",
     "linear",
+    "loss",
     "matmul",
     "ml",
     "normalization",
@@ -37,6 +42,7 @@ __all__ = [
     "sequence",
     "shape",
     "text",
+    "training",
     "wide",
     "windows",
 ]

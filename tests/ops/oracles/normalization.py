@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -71,6 +72,96 @@ def layer_normalization(case: Case) -> list[Expected | None] | None:
     top = float(ml_dtypes.finfo(dtype).max)
     slack = np.where(np.abs(exact) + slack > top, np.inf, slack)  # infinite before the bias can bring it back
     return [Expected(exact + bias, slack + least * (2 + np.abs(scale)))]
+
+
+def standardized(x: Array, axes: tuple[int, ...], epsilon: Any, dtype: Any, centered: bool = True) -> Expected:
+    """`(x - mean) / sqrt(var + epsilon)` over some axes, computed in `dtype`; not `centered`: with a mean of 0."""
+    u, double = WIDE(unit(dtype)), np.dtype(dtype) == np.float64
+    count = math.prod(x.shape[axis] for axis in axes)
+    h = gamma(lane_depth(count) + 2, dtype)
+
+    def mean(t: Array) -> Array:
+        return np.asarray(np.sum(t, axis=axes, keepdims=True) / WIDE(count))
+
+    d = x - mean(x) if centered else x
+    # Lost of d; for double in float also what is below binary32, since it is rounded to the stash type first.
+    lost = (h * mean(np.abs(x)) if centered else 0) + u * np.abs(d) + u * np.abs(x) + tiny(dtype)
+    variance = mean(d * d) + epsilon
+    relative = (mean(2 * np.abs(d) * lost + lost * lost) + h * mean(d * d)) / variance + u
+    inverse = 1 / np.sqrt(variance)
+    relative = np.where(relative < 0.1, 0.6 * relative + 3 * u, np.inf)
+    slack = np.abs(d) * inverse * (relative + 2 * u) + lost * inverse
+    reach = np.max(np.abs(x) + np.abs(d), axis=axes, keepdims=True, initial=0)
+    over, under = (WIDE(2) ** 480, WIDE(2) ** -900) if double else (WIDE(2) ** 57, WIDE(2) ** -100)
+    # Infinite where a row's squares over- or underflow.
+    return Expected(d * inverse, np.where((reach > over) | (variance < under), np.inf, slack))
+
+
+def scaled(h: Expected, types: tuple[Any, ...], scale: Array, bias: Array) -> Expected:
+    """`h` rounded to each of `types`, then `* scale` and `+ bias` in the last of them, each rounded."""
+    halves = [WIDE(float(ml_dtypes.finfo(t).eps) / 2) for t in types]
+    least = sum(float(ml_dtypes.finfo(t).smallest_subnormal) for t in types) + SUBNORMAL
+    top = min(float(ml_dtypes.finfo(t).max) for t in types)
+    exact = h.exact * scale
+    slack = np.abs(scale) * (h.slack + sum(halves) * np.abs(h.exact)) * WIDE(1.01)
+    slack = slack + halves[-1] * (2 * np.abs(exact) + np.abs(bias)) * WIDE(1.01) + least * (2 + np.abs(scale))
+    return Expected(exact + bias, np.where((np.abs(exact) + slack > top) | (np.abs(h.exact) > top / 2), np.inf, slack))
+
+
+@oracle("RMSNormalization")
+def rms_normalization(case: Case) -> list[Expected | None] | None:
+    if case.attributes.get("stash_type", 1) != 1:
+        return None
+    x, scale = wide(case.inputs[0]), wide(case.inputs[1])
+    axes = tuple(range(case.attributes.get("axis", -1) % x.ndim, x.ndim))
+    h = standardized(x, axes, WIDE(np.float32(case.attributes.get("epsilon", 1e-5))), np.float32, centered=False)
+    return [scaled(h, (case.inputs[0].dtype, case.inputs[1].dtype), scale, WIDE(0))]
+
+
+@oracle("GroupNormalization", "InstanceNormalization")
+def group_normalization(case: Case) -> list[Expected | None] | None:
+    x, dtype = wide(case.inputs[0]), case.inputs[0].dtype
+    if case.attributes.get("stash_type", 1) != 1:
+        return None
+    groups = case.attributes.get("num_groups", x.shape[1])
+    if x.size == 0:
+        return [Expected(x)]
+    per_channel = case.op_type == "GroupNormalization" and case.opset >= 21
+    computed = np.float32 if per_channel or dtype != np.float64 else np.float64
+    h = standardized(
+        x.reshape(x.shape[0], groups, -1), (2,), WIDE(np.float32(case.attributes.get("epsilon", 1e-5))), computed
+    )
+    h = Expected(h.exact.reshape(x.shape), np.asarray(h.slack).reshape(x.shape))
+    repeats = 1 if per_channel else x.shape[1] // groups
+    scale, bias = (np.repeat(wide(p), repeats).reshape(-1, *(1,) * (x.ndim - 2)) for p in case.inputs[1:])
+    return [scaled(h, (dtype if per_channel else computed,), scale, bias)]
+
+
+@oracle("MeanVarianceNormalization")
+def mean_variance_normalization(case: Case) -> list[Expected | None]:
+    x, dtype = wide(case.inputs[0]), case.inputs[0].dtype
+    axes = tuple(axis % x.ndim for axis in case.attributes.get("axes", (0, 2, 3))) or tuple(range(x.ndim))
+    if x.size == 0:
+        return [Expected(x)]
+    computed = np.float64 if dtype == np.float64 else np.float32
+    h = standardized(x, axes, WIDE(0), computed)
+    d = x - np.mean(x, axis=axes, keepdims=True)
+    deviation = np.sqrt(np.mean(d * d, axis=axes, keepdims=True))
+    slack = np.where(deviation > 0, np.asarray(h.slack) + 4 * WIDE(unit(dtype)) * np.abs(h.exact), np.inf)
+    return [Expected(d / (deviation + WIDE(np.float32(1e-9))), slack)]
+
+
+@oracle("LpNormalization")
+def lp_normalization(case: Case) -> list[Expected | None]:
+    x, dtype = wide(case.inputs[0]), case.inputs[0].dtype
+    axis, squared = case.attributes.get("axis", -1), case.attributes.get("p", 2) == 2
+    total = np.sum(x * x if squared else np.abs(x), axis=axis, keepdims=True)
+    norm = np.sqrt(total) if squared else total
+    y = np.where(norm == 0, 0, x / norm)
+    relative = gamma(lane_depth(x.shape[axis]) + 4, dtype)
+    over, under = (WIDE(2) ** 1000, WIDE(2) ** -900) if dtype == np.float64 else (WIDE(2) ** 120, WIDE(2) ** -100)
+    sound = (total < over) & ((total > under) | (total == 0) | (not squared)) | np.isnan(total)
+    return [Expected(y, np.where(sound, relative * np.abs(y) + tiny(dtype, 2), np.inf))]
 
 
 @oracle("BatchNormalization")

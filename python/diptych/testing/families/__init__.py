@@ -7,6 +7,7 @@ from diptych.testing.families import (
     elementwise,
     indexing,
     linear,
+    loss,
     matmul,
     ml,
     normalization,
@@ -19,6 +20,7 @@ from diptych.testing.families import (
     sequence,
     shape,
     text,
+    training,
 )
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "elementwise",
     "indexing",
     "linear",
+    "loss",
     "matmul",
     "ml",
     "normalization",
@@ -40,4 +43,5 @@ __all__ = [
     "sequence",
     "shape",
     "text",
+    "training",
 ]

@@ -15,18 +15,38 @@ FACTORS = (0.5, 0.0, -1.5, 3.0, 0.01)  # alpha, beta: exact ones, signs, one tha
 
 
 @shape_rule(
-    "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BitwiseNot", "Ceil", "Cos", "Cosh", "Erf", "Exp",
-    "Floor", "HardSigmoid", "HardSwish", "IsInf", "IsNaN", "LeakyRelu", "Log", "Neg", "Not", "Reciprocal", "Relu",
-    "Round", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Sqrt", "Tan", "Tanh",
+    "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BitwiseNot", "Ceil", "Celu", "Cos", "Cosh", "Elu", "Erf",
+    "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "IsInf", "IsNaN", "LeakyRelu", "Log", "Mish", "Neg", "Not",
+    "Reciprocal", "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt",
+    "Swish", "Tan", "Tanh", "ThresholdedRelu",
 )  # fmt: skip
 def unary(s: Sketch) -> list[Any]:
     """One tensor."""
     x = s.tensor(s.shape())
-    for name in ("alpha", "beta"):
+    for name in ("alpha", "beta", "gamma", "bias", "lambd"):
         s.attribute(name, *FACTORS)
     for name in ("detect_negative", "detect_positive"):
         s.attribute(name, 0, 1)
+    s.attribute("approximate", "none", "tanh")
     return [x]
+
+
+@shape_rule("PRelu")
+def prelu(s: Sketch) -> list[Any]:
+    """X and a slope that broadcasts into it; before opset 7 one number, or one a channel."""
+    x = s.shape()
+    if s.since >= 7:
+        return [s.tensor(x), s.tensor(shapes.operand(s.draw, x) if s.coin() else x)]
+    single = s.choose((1,), (), (1, 1))
+    return [s.tensor(x), s.tensor(x[1:2] if len(x) > 1 and s.coin() else single)]
+
+
+@shape_rule("SwiGLU")
+def swiglu(s: Sketch) -> list[Any]:
+    """A gate and a value of one shape."""
+    x = s.shape()
+    s.attribute("alpha", *FACTORS)
+    return [s.tensor(x), s.tensor(x)]
 
 
 @shape_rule(

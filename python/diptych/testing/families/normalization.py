@@ -8,9 +8,10 @@ import numpy as np
 
 from diptych.testing import shapes
 from diptych.testing.sketch import Sketch, shape_rule
-from diptych.testing.values import onnx_number
+from diptych.testing.values import numpy_dtype, onnx_number
 
 EPSILONS = (1e-5, 1e-3, 0.0, 1.0)
+FLOATS = tuple(onnx_number(numpy_dtype(name)) for name in ("float", "double", "float16", "bfloat16"))
 
 
 @shape_rule("BatchNormalization")
@@ -46,6 +47,56 @@ def layer_normalization(s: Sketch) -> list[Any]:
     return [s.tensor(x), s.tensor(scale), s.tensor(normalized) if s.coin() else None]
 
 
+@shape_rule("RMSNormalization")
+def rms_normalization(s: Sketch) -> list[Any]:
+    """X and a scale, perhaps of another type, that broadcasts into X; mostly it has the axes from `axis` on."""
+    x = s.choose(None, None, None, None, None, None, None, (2, 4099)) or s.shape((1, 4), limit=2048)
+    axis = s.attribute("axis", -1, *range(-len(x), len(x)))
+    s.attribute("epsilon", *EPSILONS)
+    s.attribute("stash_type", *FLOATS)
+    scale_type = s.input_dtype("scale") if s.coin() else s.bound.setdefault("V", s.dtype)
+    scale = shapes.operand(s.draw, x[s.choose(axis, 0) :]) if s.coin() else x[axis:]
+    return [s.tensor(x), s.tensor(scale, scale_type)]
+
+
+@shape_rule("GroupNormalization")
+def group_normalization(s: Sketch) -> list[Any]:
+    """X [N, groups * k, ...]; scale and bias one number a group, from 21 on a channel."""
+    groups, each = s.set("num_groups", s.integer(1, 4)), s.integer(0, 4)
+    x = (shapes.side(s.draw, 3), groups * each, *s.shape((0, 3), limit=80))
+    s.attribute("epsilon", *EPSILONS)
+    s.attribute("stash_type", *FLOATS)
+    parameters = (groups if s.since < 21 else x[1],)
+    return [s.tensor(x), s.tensor(parameters), s.tensor(parameters)]
+
+
+@shape_rule("InstanceNormalization")
+def instance_normalization(s: Sketch) -> list[Any]:
+    """X [N, C, ...], a scale and a bias for each channel."""
+    x = s.choose(None, None, None, None, None, None, None, (1, 2, 4099)) or s.shape((2, 5))
+    s.attribute("epsilon", *EPSILONS)
+    return [s.tensor(x), s.tensor(x[1:2]), s.tensor(x[1:2])]
+
+
+@shape_rule("LpNormalization")
+def lp_normalization(s: Sketch) -> list[Any]:
+    """X and an axis; now and then one longer than a chunk of 4096 terms."""
+    x = s.choose(None, None, None, None, None, None, None, (2, 4099)) or s.shape((1, 4), limit=2048)
+    s.attribute("axis", -1, *range(-len(x), len(x)))
+    s.attribute("p", 2, 1)
+    return [s.tensor(x)]
+
+
+@shape_rule("MeanVarianceNormalization")
+def mean_variance_normalization(s: Sketch) -> list[Any]:
+    """X and some axes, or none named, which is all; without the attribute X has four axes at least."""
+    if s.coin():
+        return [s.tensor(s.shape((4, 5)))]
+    x = s.shape((0, 4), limit=2048)
+    s.set("axes", shapes.subset(s.draw, len(x)))
+    return [s.tensor(x)]
+
+
 @shape_rule("LRN")
 def lrn(s: Sketch) -> list[Any]:
     """X [N, C, …]; `size` channels around each, even sizes and sizes beyond C included."""
@@ -57,7 +108,7 @@ def lrn(s: Sketch) -> list[Any]:
     return [s.tensor(x)]
 
 
-@shape_rule("Softmax", "LogSoftmax")
+@shape_rule("Softmax", "LogSoftmax", "Hardmax")
 def softmax(s: Sketch) -> list[Any]:
     """X and an axis; now and then one longer than a chunk of 4096 terms. Before opset 11 axes are not negative."""
     x = s.choose(None, None, None, None, None, None, None, (2, 4099)) or s.shape((2, 4), limit=2048)

@@ -231,6 +231,7 @@ impl<'a> Builder<'a> {
             outputs: vec![Some(output)],
             attributes: HashMap::new(),
             captures: Vec::new(),
+            around: None,
         });
         Ok(())
     }

@@ -8,6 +8,7 @@ use crate::error::{Context, Error, Result};
 use crate::graph::{Graph, Node, Type, ValueId};
 use crate::tensor::Value;
 
+use super::around;
 use super::functions::{Bound, Functions, type_weight};
 use super::normal_domain;
 use super::opsets::Opsets;
@@ -43,6 +44,7 @@ impl<'a> Builder<'a> {
         self.nodes(&proto.node, &proto.value_info)?;
         self.outputs_of_graph(&proto.output)?;
         sort(self.scopes.graph())?;
+        around::attach(self.scopes.graph())?;
         self.scopes.close_graph()
     }
 
@@ -136,6 +138,10 @@ impl<'a> Builder<'a> {
         if let Some(function) = self.functions.find(proto) {
             return self.inline(proto, function, &name);
         }
+        if around::is_gradient(domain, op_type) && self.scopes.frame().bindings.is_some() {
+            // The names in its attributes would be the function's.
+            return Err(Error::unsupported("Gradient inside a function"));
+        }
         let opset = self.scopes.frame().opsets.version(domain)?;
         let inputs = self.inputs(proto)?;
         let outputs = self.outputs(proto);
@@ -148,6 +154,7 @@ impl<'a> Builder<'a> {
             outputs,
             attributes: HashMap::with_capacity(proto.attribute.len()),
             captures: Vec::new(),
+            around: None,
         };
         for (name, Bound { attribute, captures, .. }) in self.attributes(proto)? {
             node.attributes.insert(name.into(), attribute);

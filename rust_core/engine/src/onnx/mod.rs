@@ -6,6 +6,7 @@
 //! Functions are inlined and values are numbered. Whatever the bytes, the answer is a model or an error; depth, work and
 //! memory are bounded by the size of the file and by the budgets named in [`functions`], [`scope`] and [`tensor`].
 
+mod around;
 mod attributes;
 mod external;
 mod functions;
@@ -17,6 +18,8 @@ mod scope;
 mod sort;
 mod tensor;
 mod types;
+
+pub(crate) use around::is_gradient;
 
 use std::path::Path;
 

@@ -12,9 +12,11 @@ pub mod conv;
 pub mod dropout;
 pub mod elements;
 pub mod elementwise;
+pub mod gradient;
 pub mod indexing;
 pub mod linear;
 pub mod logical;
+pub mod loss;
 pub mod matmul;
 pub mod ml;
 pub mod mover;
@@ -30,6 +32,7 @@ pub mod shape;
 pub mod softmax;
 pub mod sub_byte;
 pub mod text;
+pub mod training;
 pub mod values;
 pub mod windows;
 
@@ -46,6 +49,9 @@ pub fn rows() -> impl Iterator<Item = Row> {
         .chain(reduce::rows())
         .chain(softmax::rows())
         .chain(normalization::rows())
+        .chain(loss::rows())
+        .chain(training::rows())
+        .chain(gradient::rows())
         .chain(control_flow::rows())
         .chain(sequence::rows())
         .chain(text::rows())

@@ -1,6 +1,7 @@
-//! Softmax and LogSoftmax: the maximum subtracted first, so nothing overflows.
+//! Softmax and LogSoftmax: the maximum subtracted first, so nothing overflows. Hardmax: where the maximum is.
 
-use diptych_kernels::functions::Float;
+use diptych_kernels::functions::{Arithmetic, Float};
+use diptych_kernels::order::{Ordered, hardmax};
 use diptych_kernels::reduce::Extent;
 use diptych_kernels::softmax::softmax;
 
@@ -16,15 +17,22 @@ use crate::with_dtype;
 /// Elements worth a thread.
 const GRAIN: usize = 1 << 14;
 
+#[derive(Clone, Copy, PartialEq)]
+enum What {
+    Softmax,
+    LogSoftmax,
+    Hardmax,
+}
+
 struct Softmax {
-    log: bool,
+    what: What,
     axis: i64,
     since: i64,
 }
 
-fn build(cx: &BuildCx<'_>, log: bool) -> Result<Box<dyn Operator>> {
+fn build(cx: &BuildCx<'_>, what: What) -> Result<Box<dyn Operator>> {
     let axis = cx.int("axis", if cx.since < 13 { 1 } else { -1 })?;
-    Ok(Box::new(Softmax { log, axis, since: cx.since }))
+    Ok(Box::new(Softmax { what, axis, since: cx.since }))
 }
 
 impl Operator for Softmax {
@@ -37,7 +45,10 @@ impl Operator for Softmax {
             along(shape, normalize_axis(self.axis, shape.len())?)
         };
         with_dtype!(
-            dtype, T in [F32, F64, F16, BF16] => kernel::<T>(self.log, extent, shape.into()).into(),
+            dtype, T in [F32, F64, F16, BF16] => match self.what {
+                What::Hardmax => one_hot::<T>(extent, shape.into()).into(),
+                what => kernel::<T>(what == What::LogSoftmax, extent, shape.into()).into(),
+            },
             else Err(Error::unsupported(format!("Softmax of {dtype}")).into())
         )
     }
@@ -69,8 +80,22 @@ fn kernel<T: Element + Float>(log: bool, extent: Extent, shape: Shape) -> Kernel
     .cost(cost)
 }
 
+/// 1 at each first maximum.
+fn one_hot<T: Element + Float + Ordered>(extent: Extent, shape: Shape) -> KernelStep {
+    let Extent { n, inner, .. } = extent;
+    let cost = (extent.outer * n * inner) as u64 + 100;
+    KernelStep::new(T::DTYPE, shape, move |cx| {
+        let (x, one) = (cx.input::<T>(0), T::narrow(T::Wide::from_f32(1.0)));
+        cx.parallel_rows(cx.output::<T>(0), n * inner, GRAIN / (n * inner).max(1), |first, out, _| {
+            hardmax(&x[first * n * inner..][..out.len()], out, n, inner, one);
+        })
+    })
+    .cost(cost)
+}
+
 pub fn rows() -> impl Iterator<Item = Row> {
     const SINCE: &[i64] = &[1, 11, 13];
-    operator::rows("Softmax", SINCE, |cx| build(cx, false))
-        .chain(operator::rows("LogSoftmax", SINCE, |cx| build(cx, true)))
+    operator::rows("Softmax", SINCE, |cx| build(cx, What::Softmax))
+        .chain(operator::rows("LogSoftmax", SINCE, |cx| build(cx, What::LogSoftmax)))
+        .chain(operator::rows("Hardmax", SINCE, |cx| build(cx, What::Hardmax)))
 }

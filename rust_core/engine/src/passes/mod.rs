@@ -9,7 +9,8 @@ use std::sync::Arc;
 use diptych_kernels::Isa;
 
 use crate::error::{Error, Result};
-use crate::graph::{Attribute, Graph, Node};
+use crate::graph::{Attribute, Graph, Node, ValueInfo};
+use crate::signatures;
 
 /// One pass: its public name and what it does to a graph (not to subgraphs: [`run`] descends).
 struct Pass {
@@ -62,7 +63,26 @@ fn run_on(graph: &mut Graph, disabled: &[String], cx: &PassCx) -> Result<()> {
             break;
         }
     }
+    name_needed_outputs(graph);
     Ok(())
+}
+
+/// Gives the outputs that an operator always has a value each, also where nobody reads it: kernels write them.
+fn name_needed_outputs(graph: &mut Graph) {
+    let Graph { nodes, values, .. } = graph;
+    for node in nodes.iter_mut().filter(|node| !node.outputs.is_empty()) {
+        let signature = signatures::in_force(&node.domain, &node.op_type, node.opset);
+        let least = signature.map_or(1, |signature| signature.outputs.0);
+        if node.outputs.len() < least {
+            node.outputs.resize(least, None);
+        }
+        for (index, output) in node.outputs.iter_mut().enumerate().take(least) {
+            output.get_or_insert_with(|| {
+                values.push(ValueInfo { name: format!("{}:{index}", node.name), declared: None, constant: None });
+                values.len() - 1
+            });
+        }
+    }
 }
 
 fn run_on_subgraphs(node: &mut Node, disabled: &[String], cx: &PassCx) -> Result<()> {

@@ -214,6 +214,14 @@ pub fn find(domain: &str, op_type: &str, since: i64) -> Option<&'static Signatur
     found.ok().map(|index| &SIGNATURES[index])
 }
 
+/// The signature of the newest version that an opset has.
+pub fn in_force(domain: &str, op_type: &str, opset: i64) -> Option<&'static Signature> {
+    let key = |signature: &Signature| (signature.domain, signature.op_type, signature.since);
+    let after = SIGNATURES.partition_point(|signature| key(signature) <= (domain, op_type, opset));
+    let found = SIGNATURES[..after].last()?;
+    (found.domain == domain && found.op_type == op_type).then_some(found)
+}
+
 impl Signature {
     /// `Slice-13`: how messages name it.
     pub fn name(&self) -> String {
@@ -414,6 +422,7 @@ mod tests {
             outputs: vec![Some(9); outputs],
             attributes: attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
             captures: Vec::new(),
+            around: None,
         };
         match find("", op_type, since).unwrap().check_node(&node) {
             Ok(()) => String::new(),

@@ -21,7 +21,7 @@ mod unary;
 
 pub use real::{Arithmetic, Real};
 pub use storage::{Float, Stash};
-pub use unary::{Unary, power, unary};
+pub use unary::{Unary, power, swiglu, unary};
 
 #[cfg(test)]
 mod tests;

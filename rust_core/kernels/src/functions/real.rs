@@ -26,6 +26,8 @@ pub trait Real: Arithmetic {
     type Scalar: Arithmetic;
 
     fn splat(value: Self::Scalar) -> Self;
+    /// The number in every lane, rounded.
+    fn from_f64(value: ::core::primitive::f64) -> Self;
     fn exp<A: Arch>(self) -> Self;
     fn log<A: Arch>(self) -> Self;
     fn erf<A: Arch>(self) -> Self;
@@ -127,6 +129,10 @@ macro_rules! vector {
             #[inline(always)]
             fn splat(value: Self::Scalar) -> Self {
                 Simd::splat(value)
+            }
+            #[inline(always)]
+            fn from_f64(value: ::core::primitive::f64) -> Self {
+                Simd::splat(value as ::core::primitive::$t)
             }
             #[inline(always)]
             fn exp<A: Arch>(self) -> Self {

@@ -142,9 +142,9 @@ pub(crate) trait Term<V>: Copy {
 #[derive(Clone, Copy)]
 pub(crate) struct Itself;
 #[derive(Clone, Copy)]
-struct Magnitude;
+pub(crate) struct Magnitude;
 #[derive(Clone, Copy)]
-struct Square;
+pub(crate) struct Square;
 /// `rn((x - mean)^2)`.
 #[derive(Clone, Copy)]
 pub(crate) struct SquaredDistance<V>(pub V);

@@ -20,8 +20,11 @@ fn picoseconds(op: Unary) -> usize {
         Unary::Sin | Unary::Cos | Unary::Tan => 2000,
         Unary::Acos | Unary::Asin | Unary::Atan | Unary::Acosh | Unary::Asinh | Unary::Atanh => 1500,
         Unary::Cosh | Unary::Sinh => 1500,
+        Unary::Mish => 1000,
         Unary::Log | Unary::Softplus | Unary::Erf | Unary::Tanh | Unary::Sigmoid => 500,
-        Unary::Exp | Unary::Elu { .. } | Unary::Sqrt | Unary::Reciprocal => 300,
+        Unary::Gelu | Unary::GeluTanh | Unary::Swish { .. } | Unary::Celu { .. } => 500,
+        Unary::Exp | Unary::Elu { .. } | Unary::Selu { .. } => 300,
+        Unary::Sqrt | Unary::Reciprocal | Unary::Softsign => 300,
         _ => 100,
     }
 }

@@ -1,11 +1,16 @@
-//! Normalisations: BatchNormalization, LayerNormalization, LRN (docs/numerics.md, section 4).
+//! Normalisations: over the batch, rows, groups, channels, any axes (docs/numerics.md, section 4).
 
+mod axes;
 mod batch;
+mod group;
 mod layer;
 mod local;
+mod rows;
+
+pub(crate) use axes::spread;
 
 use crate::operator::Row;
 
 pub fn rows() -> impl Iterator<Item = Row> {
-    batch::rows().chain(layer::rows()).chain(local::rows())
+    batch::rows().chain(layer::rows()).chain(group::rows()).chain(axes::rows()).chain(local::rows())
 }
