@@ -29,7 +29,9 @@ ENTRIES = [
     for dtype in row.dtypes
     if dtype.name in FLOATS or dtype.kind in "iu"
 ]
-ENTRIES = [(row, dtype) for row, dtype in ENTRIES if dtype.name in FLOATS or row.op_type == "DequantizeLinear"]
+# Their first inputs are integers, their outputs are not.
+FROM_INTEGERS = {"DequantizeLinear", "HannWindow", "HammingWindow", "BlackmanWindow", "MelWeightMatrix"}
+ENTRIES = [(row, dtype) for row, dtype in ENTRIES if dtype.name in FLOATS or row.op_type in FROM_INTEGERS]
 
 
 def examples() -> int:

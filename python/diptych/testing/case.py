@@ -16,6 +16,8 @@ __all__ = ["Case"]
 
 # The oldest IR whose rules hold for what is built here: initializers need not be inputs.
 IR_VERSION = 10
+# ONNX's operators in the graphs of other domains' operators.
+GRAPH_OPSET = 21
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class Case:
             [helper.make_empty_tensor_value_info(name) for name in outputs],
         )
         opsets = [helper.make_opsetid(self.domain, self.opset)]
+        if self.domain and self.has_graphs:  # whose nodes are ONNX's
+            opsets.append(helper.make_opsetid("", GRAPH_OPSET))
         return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
 
     def _attribute(self, name: str, value: Any) -> onnx.AttributeProto:

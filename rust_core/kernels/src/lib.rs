@@ -5,15 +5,18 @@
 //! program that each kernel evaluates. All unstable `std::simd` features stand behind [`lanes`].
 #![feature(portable_simd)]
 
+pub mod attention;
 pub mod batch_norm;
 pub mod cast;
 pub mod conv;
 pub mod elementwise;
 pub mod epilogue;
+pub mod fourier;
 pub mod functions;
 pub mod gemm;
 pub mod integer;
 pub mod lanes;
+pub mod linear_attention;
 pub mod lrn;
 pub mod lstm;
 pub mod mt19937;
@@ -25,6 +28,7 @@ pub mod qgemm;
 pub mod quantize;
 pub mod reduce;
 pub mod resize;
+pub mod rotary;
 pub mod scan;
 pub mod scatter;
 pub mod small_float;

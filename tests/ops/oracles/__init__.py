@@ -1,6 +1,7 @@
 """Oracles, one module a family of operators. Importing this package fills `ORACLES` and `MOVERS`."""
 
 from tests.ops.oracles import (
+    attention,
     elementwise,
     matmul,
     normalization,
@@ -9,6 +10,7 @@ from tests.ops.oracles import (
     reduce,
     resize,
     shape,
+    signal,
     windows,
 )
 from tests.ops.oracles.base import MOVERS, ORACLES, WIDE, Expected, bounded, wide
@@ -18,6 +20,7 @@ __all__ = [
     "ORACLES",
     "WIDE",
     "Expected",
+    "attention",
     "bounded",
     "elementwise",
     "matmul",
@@ -27,6 +30,7 @@ __all__ = [
     "reduce",
     "resize",
     "shape",
+    "signal",
     "wide",
     "windows",
 ]

@@ -1,6 +1,7 @@
 """Shape rules, one module a family of operators. Importing this package fills `diptych.testing.sketch.RULES`."""
 
 from diptych.testing.families import (
+    attention,
     constant,
     control_flow,
     conv,
@@ -14,9 +15,11 @@ from diptych.testing.families import (
     reduce,
     resize,
     shape,
+    signal,
 )
 
 __all__ = [
+    "attention",
     "constant",
     "control_flow",
     "conv",
@@ -30,4 +33,5 @@ __all__ = [
     "reduce",
     "resize",
     "shape",
+    "signal",
 ]

@@ -3,6 +3,7 @@
 use crate::operator::Row;
 
 pub mod activation;
+pub mod attention;
 pub mod axes;
 pub mod cast;
 pub mod constant;
@@ -22,6 +23,7 @@ pub mod recurrent;
 pub mod reduce;
 pub mod resize;
 pub mod shape;
+pub mod signal;
 pub mod softmax;
 pub mod sub_byte;
 pub mod windows;
@@ -46,4 +48,6 @@ pub fn rows() -> impl Iterator<Item = Row> {
         .chain(constant::rows())
         .chain(dropout::rows())
         .chain(quantization::rows())
+        .chain(attention::rows())
+        .chain(signal::rows())
 }
