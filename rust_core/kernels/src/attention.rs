@@ -28,7 +28,10 @@ pub unsafe fn load_rows<T: Float, W: Computed>(
     dst: &mut [W],
 ) {
     assert!(dst.len() >= rows * cols);
-    for (i, dst) in dst.chunks_exact_mut(cols.max(1)).enumerate().take(rows) {
+    if cols == 0 {
+        return;
+    }
+    for (i, dst) in dst.chunks_exact_mut(cols).enumerate().take(rows) {
         // SAFETY: row i has `cols` elements.
         let src = unsafe { src.cast::<T>().add(i * stride) };
         dispatch(isa, Load { src, factor, dst });

@@ -245,7 +245,7 @@ def softcapped(x: Array, cap: np.floating[Any]) -> Array:
 
 
 def probabilities(x: Array, part: Array, dtype: np.dtype[Any], softmax_precision: int | None) -> Array:
-    """Softmax over the keys that take part, +0 for the others and in rows without any.
+    """Softmax over the keys that take part, +0 for the others.
 
     In the type of `x`, or, if softmax_precision is another type than `dtype`, in what that one computes in: scores and
     probabilities are then rounded to it.
@@ -262,7 +262,7 @@ def probabilities(x: Array, part: Array, dtype: np.dtype[Any], softmax_precision
     e = numerics.exp(x - maximum_over(x, (x.ndim - 1,), keepdims=True))
     e = np.where(part, e, x.dtype.type(0))
     p = e * (x.dtype.type(1) / lane_sum(e, (x.ndim - 1,), keepdims=True))
-    p = np.where(part.any(axis=-1, keepdims=True), p, x.dtype.type(0))
+    p = np.where(part, p, x.dtype.type(0))
     return round_to(round_to(p, precision), wide) if other else p
 
 

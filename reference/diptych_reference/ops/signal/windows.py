@@ -28,12 +28,12 @@ def hamming_window(size: Array, *, output_datatype: int = 1, periodic: int = 1) 
 
 @operator("BlackmanWindow", since=17)
 def blackman_window(size: Array, *, output_datatype: int = 1, periodic: int = 1) -> Array:
-    """`0.42 - 0.5 cos + 0.08 cos of the double angle`."""
+    """`(0.42 + 0.08 cos of the double angle) - 0.5 cos`: in this order the ends are 0 and the peak is 1."""
     return window(size, output_datatype, periodic, (0.42, 0.5, 0.08))
 
 
 def window(size: Array, output_datatype: int, periodic: int, factors: tuple[float, float, float]) -> Array:
-    """Element k: `rn(rn(a0 - rn(a1 * cos(2 pi k / N))) + rn(a2 * cos(4 pi k / N)))`, without the last term if a2 is 0.
+    """Element k: `rn(rn(a0 + rn(a2 * cos(4 pi k / N))) - rn(a1 * cos(2 pi k / N)))`, a0 alone in front if a2 is 0.
 
     N is the size of a periodic window, one less of a symmetric one; a symmetric window of one element is 1.
     """
@@ -46,10 +46,8 @@ def window(size: Array, output_datatype: int, periodic: int, factors: tuple[floa
         return converted(np.ones(1), dtype)
     a0, a1, a2 = factors
     k = np.arange(count, dtype=np.int64) % max(n, 1)
-    values = a0 - a1 * circle(k, max(n, 1))[0]
-    if a2:
-        values = values + a2 * circle(2 * k % max(n, 1), max(n, 1))[0]
-    return converted(values, dtype)
+    level = a0 + a2 * circle(2 * k % max(n, 1), max(n, 1))[0] if a2 else a0
+    return converted(level - a1 * circle(k, max(n, 1))[0], dtype)
 
 
 def number_type(output_datatype: int) -> np.dtype[Any]:

@@ -568,6 +568,11 @@ impl<W: Number> Attention<W> {
             row[..start].fill(W::default());
             row[last..].fill(W::default());
             (self.softmax)(shared.isa, keys.start + start, &mut row[start..last], room);
+            if left < row.len() && has_nan(&row[start..last]) {
+                // Of a sum that is NaN, also for keys that take no part.
+                let out = |&key: &usize| key < first || !self.takes_part(shared, query, keys.start + key);
+                (start..last).filter(out).for_each(|key| row[key] = W::default());
+            }
         }
         store(3, row);
         left

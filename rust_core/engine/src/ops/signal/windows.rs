@@ -10,7 +10,7 @@ use crate::ops::cast::cast_tensor;
 use crate::tensor::{Tensor, element_count};
 
 struct Window {
-    /// `a0 - a1 * cos + a2 * cos of the double angle`.
+    /// a0, a1, a2: `(a0 + a2 * cos of the double angle) - a1 * cos`.
     factors: [f64; 3],
     dtype: DType,
     periodic: bool,
@@ -38,18 +38,19 @@ impl Operator for Window {
     }
 }
 
-/// Element k is `rn(rn(a0 - rn(a1 * cos(2 pi k / n))) + rn(a2 * cos(4 pi k / n)))`, without the last term if a2 is 0.
+/// Element k is `rn(rn(a0 + rn(a2 * cos(4 pi k / n))) - rn(a1 * cos(2 pi k / n)))`, a0 alone in front if a2 is 0.
 fn fill(isa: diptych_kernels::Isa, n: u64, [a0, a1, a2]: [f64; 3], values: &mut [f64]) -> Result<()> {
     let mut cosines = Tensor::zeros(DType::F64, &[values.len()])?;
     let cos = cosines.as_mut_slice::<f64>()?;
     let mut sines = Tensor::zeros(DType::F64, &[values.len()])?;
     let sin = sines.as_mut_slice::<f64>()?;
-    circle(isa, n, |k| k as u64 % n, cos, sin);
-    values.iter_mut().zip(&*cos).for_each(|(value, cos)| *value = a0 - a1 * cos);
+    values.fill(a0);
     if a2 != 0.0 {
         circle(isa, n, |k| 2 * k as u64 % n, cos, sin);
-        values.iter_mut().zip(&*cos).for_each(|(value, cos)| *value += a2 * cos);
+        values.iter_mut().zip(&*cos).for_each(|(value, cos)| *value = a0 + a2 * cos);
     }
+    circle(isa, n, |k| k as u64 % n, cos, sin);
+    values.iter_mut().zip(&*cos).for_each(|(value, cos)| *value -= a1 * cos);
     Ok(())
 }
 
