@@ -29,8 +29,12 @@ ENTRIES = [
     for dtype in row.dtypes
     if dtype.name in FLOATS or dtype.kind in "iu" or row.op_type == "QLinearMatMul"
 ]
-QUANTIZED = ("DequantizeLinear", "QLinearConv", "QLinearMatMul")  # whose first input is quantized
-ENTRIES = [(row, dtype) for row, dtype in ENTRIES if dtype.name in FLOATS or row.op_type in QUANTIZED]
+# Their first inputs are integers.
+FROM_INTEGERS = {
+    "BlackmanWindow", "DequantizeLinear", "HammingWindow", "HannWindow", "MelWeightMatrix", "QLinearConv",
+    "QLinearMatMul",
+}  # fmt: skip
+ENTRIES = [(row, dtype) for row, dtype in ENTRIES if dtype.name in FLOATS or row.op_type in FROM_INTEGERS]
 
 
 def examples() -> int:

@@ -18,7 +18,8 @@ __all__ = ["Case"]
 
 # The oldest IR whose rules hold for what is built here: initializers need not be inputs.
 IR_VERSION = 10
-BEFORE_OPSET = 22
+# ONNX's operators beside those of other domains: nodes that come before, nodes of graphs.
+ONNX_OPSET = 22
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Case:
     Inputs are arrays, lists for sequences (`diptych_reference.Sequence` where an empty one has a type), NOTHING for an
     optional that holds nothing. Attributes are ints, floats, strings, lists of one of them, arrays for tensors,
     GraphProto for graphs, TypeProto for types. `outer` are values that graph attributes see by name. `before` are nodes
-    of ai.onnx, at opset BEFORE_OPSET, that come before it in the graph, for an operator that looks at them.
+    of ai.onnx, at opset ONNX_OPSET, that come before it in the graph, for an operator that looks at them.
     """
 
     op_type: str
@@ -74,8 +75,8 @@ class Case:
             [helper.make_empty_tensor_value_info(name) for name in outputs],
         )
         opsets = [helper.make_opsetid(self.domain, self.opset)]
-        if self.before and self.domain:
-            opsets.append(helper.make_opsetid("", BEFORE_OPSET))
+        if self.domain and self.needs_model:
+            opsets.append(helper.make_opsetid("", ONNX_OPSET))
         return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
 
     def _attribute(self, name: str, value: Any) -> onnx.AttributeProto:

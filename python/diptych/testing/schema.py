@@ -100,8 +100,11 @@ class Row:
 
     def default(self, attribute: str) -> Any:
         """The schema's default of an attribute, None where there is none."""
-        value = self.attributes[attribute].default_value
-        return onnx.helper.get_attribute_value(value) if value.type != onnx.AttributeProto.UNDEFINED else None
+        proto = self.attributes[attribute].default_value
+        if proto.type == onnx.AttributeProto.UNDEFINED:
+            return None
+        value = onnx.helper.get_attribute_value(proto)
+        return value.decode() if isinstance(value, bytes) else value
 
 
 @cache

@@ -5,6 +5,7 @@
 //! program that each kernel evaluates. All unstable `std::simd` features stand behind [`lanes`].
 #![feature(portable_simd)]
 
+pub mod attention;
 pub mod batch_norm;
 pub mod cast;
 pub mod chain;
@@ -12,10 +13,12 @@ pub mod conv;
 pub mod determinant;
 pub mod elementwise;
 pub mod epilogue;
+pub mod fourier;
 pub mod functions;
 pub mod gemm;
 pub mod integer;
 pub mod lanes;
+pub mod linear_attention;
 pub mod loss;
 pub mod lrn;
 pub mod ml;
@@ -32,6 +35,7 @@ pub mod reduce;
 pub mod remainder;
 pub mod requantize;
 pub mod resize;
+pub mod rotary;
 pub mod scan;
 pub mod scatter;
 pub mod small_float;

@@ -75,7 +75,7 @@ unsafe fn softmax_row<A: Arch, T: Float>(log: bool, src: *const T, dst: *mut T, 
     unsafe {
         let maximum = reduce_row::<A, T, T::Wide, Maximum, _>(src, n, Itself);
         let m = T::Lanes::<LANES>::splat(maximum);
-        let sum = sum_of_exponentials::<A, T>(src, keep.then_some(dst), n, m);
+        let sum = sum_of_exponentials::<A, T>(src, keep.then_some(dst), n, m, 0);
         if log {
             let l = T::Lanes::<LANES>::splat(T::to_array(T::Lanes::<1>::splat(sum).log::<A>())[0]);
             map_row::<T>(src, dst, n, |x| (x - m) - l);
@@ -91,20 +91,29 @@ unsafe fn softmax_row<A: Arch, T: Float>(log: bool, src: *const T, dst: *mut T, 
     }
 }
 
-/// The lane sum of `exp(x - m)`; the terms are also stored where `keep` points.
+/// The lane sum of `exp(x - m)`; the terms are also stored where `keep` points. Term `first` of a longer row is the first; those
+/// before it are +0. It is a multiple of the lanes.
 ///
 /// # Safety
 /// `src` is valid for reading and `keep` for writing `n` elements.
 #[inline(always)]
-unsafe fn sum_of_exponentials<A: Arch, T: Float>(
+pub(crate) unsafe fn sum_of_exponentials<A: Arch, T: Float>(
     src: *const T,
     keep: Option<*mut T>,
     n: usize,
     m: T::Lanes<LANES>,
+    first: usize,
 ) -> T::Wide {
+    debug_assert!(first.is_multiple_of(LANES));
     let mut chunks = Chunks::<T::Wide>::new::<Sum>();
-    for start in (0..n).step_by(CHUNK) {
-        let end = n.min(start + CHUNK);
+    for _ in 0..first / CHUNK {
+        chunks.push::<Sum>(T::Wide::from_f32(0.0));
+    }
+    let mut next = 0;
+    while next < n {
+        let start = next;
+        let end = n.min(start + CHUNK - (first + start) % CHUNK);
+        next = end;
         let whole = end - (end - start) % LANES;
         let mut lanes = T::Lanes::<LANES>::from_f32(-0.0);
         for i in (start..whole).step_by(LANES) {

@@ -2,6 +2,7 @@
 
 from tests.ops.oracles import (
     activation,
+    attention,
     elementwise,
     linear,
     loss,
@@ -15,6 +16,7 @@ from tests.ops.oracles import (
     resize,
     sequence,
     shape,
+    signal,
     text,
     training,
     windows,
@@ -27,6 +29,7 @@ __all__ = [
     "WIDE",
     "Expected",
     "activation",
+    "attention",
     "bounded",
     "elementwise",
     "linear",
@@ -41,6 +44,7 @@ __all__ = [
     "resize",
     "sequence",
     "shape",
+    "signal",
     "text",
     "training",
     "wide",

@@ -1,6 +1,7 @@
 """Shape rules, one module a family of operators. Importing this package fills `diptych.testing.sketch.RULES`."""
 
 from diptych.testing.families import (
+    attention,
     constant,
     control_flow,
     conv,
@@ -19,11 +20,13 @@ from diptych.testing.families import (
     resize,
     sequence,
     shape,
+    signal,
     text,
     training,
 )
 
 __all__ = [
+    "attention",
     "constant",
     "control_flow",
     "conv",
@@ -42,6 +45,7 @@ __all__ = [
     "resize",
     "sequence",
     "shape",
+    "signal",
     "text",
     "training",
 ]

@@ -3,6 +3,7 @@
 use crate::operator::Row;
 
 pub mod activation;
+pub mod attention;
 pub mod axes;
 pub mod bitwise;
 pub mod cast;
@@ -29,6 +30,7 @@ pub mod reduce;
 pub mod resize;
 pub mod sequence;
 pub mod shape;
+pub mod signal;
 pub mod softmax;
 pub mod sub_byte;
 pub mod text;
@@ -65,4 +67,6 @@ pub fn rows() -> impl Iterator<Item = Row> {
         .chain(quantization::rows())
         .chain(random::rows())
         .chain(ml::rows())
+        .chain(attention::rows())
+        .chain(signal::rows())
 }

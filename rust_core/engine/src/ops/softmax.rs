@@ -65,7 +65,7 @@ fn coerced(shape: &[usize], axis: i64) -> Result<Extent> {
     Ok(Extent { outer: product(&shape[..split]), n: product(&shape[split..]), inner: 1 })
 }
 
-fn kernel<T: Element + Float>(log: bool, extent: Extent, shape: Shape) -> KernelStep {
+pub(crate) fn kernel<T: Element + Float>(log: bool, extent: Extent, shape: Shape) -> KernelStep {
     let layout = Layout::middle(extent);
     let cost = layout.reads() as u64 + 100;
     KernelStep::new(T::DTYPE, shape, move |cx| {

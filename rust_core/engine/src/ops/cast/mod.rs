@@ -8,6 +8,7 @@ use crate::dtype::{Bool, DType, Element};
 use crate::error::{Error, Result};
 use crate::operator::{BuildCx, KernelStep, Operator, PlanCx, Planned, Row, Step, rows as versions};
 use crate::ops::axes::introduced;
+use crate::ops::elements::{elements, elements_mut};
 use crate::tensor::{Tensor, Value};
 use crate::with_dtype;
 
@@ -129,6 +130,14 @@ pub fn cast_tensor(isa: Isa, tensor: &Tensor, to: DType) -> Result<Tensor> {
         cast(isa, tensor.as_slice::<S>()?, out.as_mut_slice::<D>()?);
         Ok(out)
     }, else Err(Error::internal(format!("no conversion from {} to {to}", tensor.dtype()))))
+}
+
+/// Plain numbers of type `from` as `to`, in bytes aligned for their types.
+pub fn cast_bytes(isa: Isa, from: DType, x: &[u8], to: DType, out: &mut [u8]) -> Result<()> {
+    with_pair!(from, to, S, D => {
+        cast(isa, elements::<S>(x), elements_mut::<D>(out));
+        Ok(())
+    }, else Err(Error::internal(format!("no conversion from {from} to {to}"))))
 }
 
 fn build(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
