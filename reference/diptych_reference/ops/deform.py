@@ -75,9 +75,9 @@ def sampled(x: Array, view: Windows, position: tuple[int, ...], moved: Array) ->
     `acc = rn(w_0 * x_0)`, `acc = rn(acc + rn(w_i * x_i))`, those outside of the input being +0.
     """
     n, groups = moved.shape[:2]
-    rank = len(view.size)
-    size = math.prod(view.size)
-    flat = x.reshape(n, groups, -1, size)
+    rank, channels = len(view.size), x.shape[1] // groups
+    size, places = math.prod(view.size), math.prod(view.output)
+    flat = x.reshape(n, groups, channels, size)
     flat = np.concatenate([flat, np.zeros((*flat.shape[:3], 1), x.dtype)], axis=3)  # the last one is outside
     below, part = [], []
     for axis in range(rank):
@@ -96,9 +96,9 @@ def sampled(x: Array, view: Windows, position: tuple[int, ...], moved: Array) ->
             at = below[axis] + step
             within = (at >= 0) & (at < view.size[axis])
             where, inside = where * view.size[axis] + np.where(within, at, 0).astype(np.int64), inside & within
-        place = np.where(inside, where, size).reshape(n, groups, 1, -1)
-        read = np.take_along_axis(flat, np.broadcast_to(place, (*flat.shape[:3], place.shape[3])), axis=3)
-        term = weight.astype(x.dtype).reshape(n, groups, 1, -1) * read
+        place = np.where(inside, where, size).reshape(n, groups, 1, places)
+        read = np.take_along_axis(flat, np.broadcast_to(place, (*flat.shape[:3], places)), axis=3)
+        term = weight.astype(x.dtype).reshape(n, groups, 1, places) * read
         total = term if total is None else total + term
     assert total is not None  # a convolution has an axis
-    return total.reshape(n, groups, -1, *moved.shape[3:])
+    return total.reshape(n, groups, channels, *view.output)

@@ -5,15 +5,20 @@
 //! program that each kernel evaluates. All unstable `std::simd` features stand behind [`lanes`].
 #![feature(portable_simd)]
 
+pub mod affine;
 pub mod batch_norm;
 pub mod cast;
+pub mod causal;
 pub mod conv;
+pub mod detection;
 pub mod elementwise;
 pub mod epilogue;
+pub mod fold;
 pub mod functions;
 pub mod gemm;
 pub mod integer;
 pub mod lanes;
+pub mod lp;
 pub mod lrn;
 pub mod lstm;
 pub mod mt19937;
@@ -25,6 +30,7 @@ pub mod qgemm;
 pub mod quantize;
 pub mod reduce;
 pub mod resize;
+pub mod sample;
 pub mod scan;
 pub mod scatter;
 pub mod small_float;

@@ -1,7 +1,9 @@
 """Oracles, one module a family of operators. Importing this package fills `ORACLES` and `MOVERS`."""
 
 from tests.ops.oracles import (
+    detection,
     elementwise,
+    image,
     matmul,
     normalization,
     quantization,
@@ -19,7 +21,9 @@ __all__ = [
     "WIDE",
     "Expected",
     "bounded",
+    "detection",
     "elementwise",
+    "image",
     "matmul",
     "normalization",
     "quantization",

@@ -1,5 +1,8 @@
-//! Conv, ConvInteger and ConvTranspose over one to three spatial axes.
+//! Conv, ConvInteger, ConvTranspose and DeformConv over one to three spatial axes; CausalConvWithState; Col2Im.
 
+mod causal;
+mod deform;
+mod fold;
 mod product;
 mod run;
 
@@ -260,4 +263,7 @@ pub fn rows() -> impl Iterator<Item = Row> {
     versions("Conv", &[1, 11, 22], build_conv)
         .chain(versions("ConvInteger", &[10], build_conv_integer))
         .chain(versions("ConvTranspose", &[1, 11, 22], build_conv_transpose))
+        .chain(deform::rows())
+        .chain(causal::rows())
+        .chain(fold::rows())
 }
