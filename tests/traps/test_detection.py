@@ -12,7 +12,9 @@ F = np.float32
 def nms(boxes: list, scores: list, *limits: object, opset: int = 11, **attributes: int) -> list:
     """The selected boxes of one image and class; limits: most, overlap, least."""
     given = [np.array([v], t) if v is not None else None for v, t in zip(limits, (np.int64, F, F), strict=False)]
-    found = answer("NonMaxSuppression", [np.array([boxes], F), np.array([[scores]], F), *given], attributes, opset=opset)
+    found = answer(
+        "NonMaxSuppression", [np.array([boxes], F), np.array([[scores]], F), *given], attributes, opset=opset
+    )
     assert (found[:, :2] == 0).all()
     return found[:, 2].tolist()
 
@@ -120,7 +122,7 @@ def test_regions_outside_are_zero_and_malformed_ones_have_a_size() -> None:
 
 @pytest.mark.parametrize("opset", [1, 22])
 def test_bins_of_maxima(opset: int) -> None:
-    """Both corners belong to the region; halves are rounded away from zero; bins overlap where they do not divide it."""
+    """Both corners belong to the region; halves go away from zero; bins overlap where they do not divide it."""
     x = np.arange(1, 37, dtype=F).reshape(1, 1, 6, 6)
 
     def pool(roi: list, shape: list, scale: float = 1.0) -> list:

@@ -65,9 +65,12 @@ def test_reflection_folds_until_it_is_inside() -> None:
     assert sample([-3, 0.5, 7], line[:, :, :1], mode="nearest", padding_mode="reflection", align_corners=1) == [0, 0, 0]
 
 
-def test_a_cubic_place_outside_is_brought_inside_first() -> None:
-    line = np.array([1, 2, 4, 8], F).reshape(1, 1, 4)
-    assert sample([-1.5, 1.5], line, mode="cubic", padding_mode="border") == [1, 8]
+def test_a_cubic_place_outside_stays_there_and_its_neighbours_are_clamped() -> None:
+    """Just outside the first of 0, 1: a cubic through 0, 0, 0, 1 is below 0; far outside only the border is seen."""
+    line = np.array([0, 1], F).reshape(1, 1, 2)
+    near, far = sample([(2 * -0.75 + 1) / 2 - 1, 9], line, mode="cubic", padding_mode="border")
+    assert near == pytest.approx(-0.75 * 0.25**2 * 0.75)
+    assert far == pytest.approx(1)
 
 
 def test_places_that_are_no_numbers() -> None:
@@ -130,7 +133,9 @@ def test_transparency_is_left_out_and_16_bits_are_cut() -> None:
     same(decode(png(grey.astype(int) * 256 + 200, 16), "Grayscale"), grey)
 
 
-@pytest.mark.parametrize("stream", [b"", b"P6\n3 3\n255\nab", png(PIXELS, 8)[:-30], b"GIF89a" + bytes(40), b"\xff\xd8\xff"])
+@pytest.mark.parametrize(
+    "stream", [b"", b"P6\n3 3\n255\nab", png(PIXELS, 8)[:-30], b"GIF89a" + bytes(40), b"\xff\xd8\xff"]
+)
 def test_what_cannot_be_decoded_is_empty(stream: bytes) -> None:
     same(decode(stream), np.zeros((0, 0, 3), np.uint8))
     same(decode(stream, "Grayscale"), np.zeros((0, 0, 1), np.uint8))

@@ -105,5 +105,7 @@ def test_places_outside_are_refused_and_of_two_the_last_stays() -> None:
     attributes = {"kernel_shape": [2], "strides": [2]}
     for wrong in (-1, 8):
         refusals("MaxUnpool", [x, np.array([[[0, 1]], [[2, wrong]]])], attributes, opset=22)
-    same(answer("MaxUnpool", [x, np.array([[[6, 6]], [[0, 6]]])], attributes, opset=22), [[[3, 0, 0, 0]], [[0, 0, 4, 0]]])
+    same(
+        answer("MaxUnpool", [x, np.array([[[6, 6]], [[0, 6]]])], attributes, opset=22), [[[3, 0, 0, 0]], [[0, 0, 4, 0]]]
+    )
     refusals("MaxUnpool", [x, np.array([[[6, 6]], [[0, 6]]]), np.array([1, 1, 4])], attributes, opset=22)

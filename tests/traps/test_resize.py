@@ -10,7 +10,9 @@ F = np.float32
 LINE = np.arange(1, 5, dtype=F).reshape(1, 1, 1, 4)
 
 
-def resize(scales: list | None = None, sizes: list | None = None, x: np.ndarray = LINE, **attributes: object) -> np.ndarray:
+def resize(
+    scales: list | None = None, sizes: list | None = None, x: np.ndarray = LINE, **attributes: object
+) -> np.ndarray:
     given = [None if scales is None else np.array(scales, F), None if sizes is None else np.array(sizes)]
     return answer("Resize", [x, None, *given], attributes, opset=19)
 

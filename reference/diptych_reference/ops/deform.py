@@ -101,4 +101,4 @@ def sampled(x: Array, view: Windows, position: tuple[int, ...], moved: Array) ->
         term = weight.astype(x.dtype).reshape(n, groups, 1, places) * read
         total = term if total is None else total + term
     assert total is not None  # a convolution has an axis
-    return total.reshape(n, groups, channels, *view.output)
+    return np.asarray(total).reshape(n, groups, channels, *view.output)

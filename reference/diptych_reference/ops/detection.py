@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,9 @@ def max_roi_pool(x: Array, rois: Array, *, pooled_shape: Sequence[int], spatial_
     result = np.zeros((len(rois), x.shape[1], rows, columns), x.dtype)
     if result.size == 0:
         return result
-    for roi, (image, (left, top, right, bottom)) in enumerate(zip(images.astype(int), corners.astype(int), strict=True)):
+    for roi, (image, (left, top, right, bottom)) in enumerate(
+        zip(images.astype(int), corners.astype(int), strict=True)
+    ):
         for i, j in np.ndindex(rows, columns):
             part = x[image, :, span(i, rows, top, bottom, x.shape[2]), span(j, columns, left, right, x.shape[3])]
             if part[0].size:
@@ -227,7 +230,7 @@ def non_max_suppression(
     return np.array(selected, np.int64).reshape(-1, 3)
 
 
-def scalar(name: str, value: Array | None, default: object) -> object:
+def scalar(name: str, value: Array | None, default: Any) -> Any:
     """The one element of an optional input."""
     if value is None:
         return default

@@ -61,7 +61,7 @@ def padded_size(view: Windows) -> tuple[int, ...]:
 
 def empty_image(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> Array:
     """Zeros; of strings, empty ones."""
-    return np.full(shape, "", object) if dtype == object else np.zeros(shape, dtype)
+    return np.full(shape, "", object) if dtype.kind == "O" else np.zeros(shape, dtype)
 
 
 def check_apart(view: Windows) -> None:

@@ -31,10 +31,10 @@ MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "YCbCr", "I;16", "I;1
 
 @operator("AffineGrid", since=20)
 def affine_grid(theta: Array, size: Array, *, align_corners: int = 0) -> Array:
-    """Places `theta` (x, y, 1) in -1 .. 1 for an image of `size` [N, C, H, W] -> [N, H, W, 2]; or with depth, (x, y, z, 1).
+    """`theta` (x, y, 1) for the places in -1 .. 1 of an image of `size` [N, C, H, W] -> [N, H, W, 2]; 3-D alike.
 
-    Element i of n lies at `rn(rn(2i + 1 - n) / n)`, with align_corners at `rn(rn(2i + 1 - n) / (n - 1))`, a single one at
-    0. Then one chain of fused multiply-adds over x, y, (z,) 1 from +0.
+    Element i of n lies at `rn(rn(2i + 1 - n) / n)`, with align_corners at `rn(rn(2i + 1 - n) / (n - 1))`, a single one
+    at 0. Then one chain of fused multiply-adds over x, y, (z,) 1 from +0.
     """
     sizes = integers(size, "size")
     rank = len(sizes) - 2
@@ -56,7 +56,7 @@ def centers(n: int, align_corners: bool, dtype: np.dtype[Any]) -> Array:
     """Where in -1 .. 1 the elements of an axis of length `n` lie."""
     twice = (2 * np.arange(n) + 1 - n).astype(dtype)
     divisor = max(n - 1, 1) if align_corners else max(n, 1)
-    return twice / np.array(divisor).astype(dtype)
+    return np.asarray(twice / np.array(divisor).astype(dtype))
 
 
 @operator("GridSample", since=16)
@@ -98,7 +98,7 @@ def grid_sample(
         return np.empty(output, x.dtype)
     if padding_mode != "zeros" and 0 in x.shape:
         raise ShapeError(f"X of shape {list(x.shape)} has no border")
-    axes = [Axis(n, bool(align_corners), padding_mode) for n in x.shape[2:]]
+    axes = [Axis(n, bool(align_corners), padding_mode, mode == "cubic") for n in x.shape[2:]]
     places = [axis.denormalized(grid[..., rank - 1 - a].astype(np.float64)) for a, axis in enumerate(axes)]
     if mode == "nearest":
         places = [axis.bounded(np.rint(place)) for axis, place in zip(axes, places, strict=True)]
@@ -114,8 +114,8 @@ def grid_sample(
 class Axis:
     """A spatial axis of GridSample: its length, where its ends are, and what lies beyond them."""
 
-    def __init__(self, length: int, align_corners: bool, padding: str) -> None:
-        self.length, self.align_corners, self.padding = length, align_corners, padding
+    def __init__(self, length: int, align_corners: bool, padding: str, cubic: bool) -> None:
+        self.length, self.align_corners, self.padding, self.cubic = length, align_corners, padding, cubic
         self.low, self.high = (0.0, length - 1.0) if align_corners else (-0.5, length - 0.5)
 
     def denormalized(self, place: Array) -> Array:
@@ -125,10 +125,10 @@ class Axis:
         return ((place + 1) * self.length - 1) / 2
 
     def bounded(self, place: Array) -> Array:
-        """`place`, brought inside where it is outside and the padding says how."""
+        """`place`, brought inside where it is outside and the padding says how; with border and cubic it may stay."""
         if self.padding == "border":
             place = np.where(np.isnan(place), 0.0, place)
-            outside = (place < self.low) | (place > self.high)
+            outside = np.isinf(place) if self.cubic else (place < self.low) | (place > self.high)
             return np.where(outside, np.clip(place, 0, self.length - 1), place)
         place = np.where(np.isfinite(place), place, OUTSIDE)
         return self.reflected(place) if self.padding == "reflection" else place

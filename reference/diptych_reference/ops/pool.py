@@ -245,8 +245,8 @@ def max_unpool(
     """The elements of `x` at the places `i`, which are flat over all of the unpooled tensor; +0 elsewhere.
 
     Without output_shape the unpooled tensor has the sizes that `pads` leave. With it, `pads` are ignored: the sizes are
-    those without padding, cut down to output_shape where that is less (so much padding there was), and what output_shape
-    has beyond them is +0. Of two elements with one place the last one stays.
+    those without padding, cut down to output_shape where that is less (so much padding there was), and what
+    output_shape has beyond them is +0. Of two elements with one place the last one stays.
     """
     if x.ndim < 3 or i.shape != x.shape:
         raise ShapeError(f"X and I have shapes {list(x.shape)} and {list(i.shape)}, expected one of rank 3 at least")

@@ -89,7 +89,7 @@ def resize_10(x: Array, scales: Array, *, mode: str = "nearest") -> Array:
 
 @operator("Upsample", since=(9, 10))
 def upsample(x: Array, scales: Array, *, mode: str = "nearest") -> Array:
-    """As Resize 10, which replaced it, for scales of at least 1; modes nearest and linear. (Version 10: deprecated.)"""
+    """As Resize 10, which replaced it, for scales of at least 1; modes nearest and linear. Version 10 is deprecated."""
     return upsampled(x, scales, mode)
 
 

@@ -24,7 +24,9 @@ def regions(s: Sketch, x: Array, scale: float) -> tuple[Array, Array]:
     reach = np.array([*x.shape[:1:-1]] * 2) / scale
     corners = random.uniform(-0.3, 1.3, (count, 4)) * reach
     if s.coin():  # right way round
-        corners = np.concatenate([np.minimum(corners[:, :2], corners[:, 2:]), np.maximum(corners[:, :2], corners[:, 2:])], 1)
+        corners = np.concatenate(
+            [np.minimum(corners[:, :2], corners[:, 2:]), np.maximum(corners[:, :2], corners[:, 2:])], 1
+        )
     if s.coin():
         corners = np.rint(corners * 4) / 4
     return corners.astype(s.dtype), random.integers(0, x.shape[0], count)

@@ -16,10 +16,14 @@ SIZES = (3, 1, 2, 4, 7)
 
 @shape_rule("AffineGrid")
 def affine_grid(s: Sketch) -> list[Any]:
-    """theta [N, 2, 3] or [N, 3, 4] and the size of an image."""
+    """Theta [N, 2, 3] or [N, 3, 4] and the size of an image."""
     rank = s.choose(2, 3)
     s.attribute("align_corners", 0, 1)
-    size = [s.choose(1, 2, 3, 0), s.choose(1, 3), *(s.choose(*SIZES, 0, *((17, 37) if rank == 2 else ())) for _ in range(rank))]
+    size = [
+        s.choose(1, 2, 3, 0),
+        s.choose(1, 3),
+        *(s.choose(*SIZES, 0, *((17, 37) if rank == 2 else ())) for _ in range(rank)),
+    ]
     return [s.tensor((size[0], rank, rank + 1)), np.array(size, np.int64)]
 
 

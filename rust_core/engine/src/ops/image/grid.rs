@@ -56,15 +56,16 @@ pub(super) struct Axis {
     pub length: usize,
     align_corners: bool,
     padding: Padding,
+    cubic: bool,
     low: f64,
     high: f64,
 }
 
 impl Axis {
-    fn new(length: usize, align_corners: bool, padding: Padding) -> Axis {
+    fn new(length: usize, align_corners: bool, padding: Padding, mode: Mode) -> Axis {
         let n = length as f64;
         let (low, high) = if align_corners { (0.0, n - 1.0) } else { (-0.5, n - 0.5) };
-        Axis { length, align_corners, padding, low, high }
+        Axis { length, align_corners, padding, cubic: mode == Mode::Cubic, low, high }
     }
 
     /// -1 .. 1 as a coordinate of elements.
@@ -73,13 +74,14 @@ impl Axis {
         if self.align_corners { (place + 1.0) / 2.0 * (n - 1.0) } else { ((place + 1.0) * n - 1.0) / 2.0 }
     }
 
-    /// `place`, brought inside where it is outside and the padding says how.
+    /// `place`, brought inside where it is outside and the padding says how; with border and cubic it may stay.
     pub fn bounded(&self, place: f64) -> f64 {
         let finite = if place.is_finite() { place } else { NOWHERE };
         match self.padding {
             Padding::Zeros => finite,
             Padding::Reflection => self.reflected(finite),
             Padding::Border if place.is_nan() => 0.0,
+            Padding::Border if self.cubic && place.is_finite() => place,
             Padding::Border if place < self.low || place > self.high => place.clamp(0.0, self.length as f64 - 1.0),
             Padding::Border => place,
         }
@@ -184,7 +186,7 @@ impl Operator for GridSample {
             return Err(Error::shape(format!("X of shape {x:?} has no border")).into());
         }
         let geometry = Geometry {
-            axes: x[2..].iter().map(|&n| Axis::new(n, self.align_corners, self.padding)).collect(),
+            axes: x[2..].iter().map(|&n| Axis::new(n, self.align_corners, self.padding, self.mode)).collect(),
             batch: x[0],
             channels: x[1],
             from: element_count(&x[2..])?,
