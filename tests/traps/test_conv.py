@@ -18,7 +18,7 @@ def test_the_odd_pad_goes_behind_for_upper_and_before_for_lower() -> None:
 
 
 def test_transposed_sizes() -> None:
-    """SAME: input times stride, the odd pad at the end for UPPER. output_shape overrides pads; output_padding: the end."""
+    """SAME: input times stride, the odd pad at the end for UPPER. output_shape beats pads; output_padding: the end."""
     x, w = ramp(1, 1, 2), np.array([[[1, 10, 100]]], np.float32)
     full = [1, 10, 102, 20, 200]
     strides = {"strides": [2]}

@@ -18,8 +18,8 @@ SQUARE = np.arange(1, 7, dtype=F).reshape(1, 1, 2, 3)
 
 
 def sample(places: list, x: np.ndarray = SQUARE, opset: int = 20, **attributes: object) -> list:
-    """At places (x, y) of one row."""
-    grid = np.array(places, F).reshape(1, 1, -1, x.ndim - 2)
+    """At places of one row."""
+    grid = np.array(places, F).reshape(1, *(1,) * (x.ndim - 3), -1, x.ndim - 2)
     return answer("GridSample", [x, grid], attributes, opset=opset).reshape(-1).tolist()
 
 

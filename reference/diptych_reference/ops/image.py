@@ -274,5 +274,5 @@ def check_kind(image: Any) -> None:
     """Refuse an image that is too large, or of a kind that decoders take differently."""
     if math.prod(image.size) > PIXELS:
         raise ResourceLimitError(f"an image of {image.size} pixels, at most {PIXELS} are decoded")
-    if image.mode not in MODES:
+    if image.mode not in MODES or (image.format == "TIFF" and image.mode == "P"):
         raise UnsupportedOperatorError(f"an image of mode {image.mode} is not supported")

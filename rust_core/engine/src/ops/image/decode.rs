@@ -1,9 +1,12 @@
-//! ImageDecoder: a file's bytes as an image.
+//! ImageDecoder: a file's bytes as an image. JPEG is decoded here, other formats by the crate `image`.
 
 use std::io::Cursor;
 
-use image::{ColorType, DynamicImage, ExtendedColorType, ImageDecoder as Decoder, ImageFormat, ImageReader, Limits};
+use image::{
+    ColorType, DynamicImage, ExtendedColorType, ImageDecoder as Decoder, ImageError, ImageFormat, ImageReader, Limits,
+};
 
+use super::jpeg::{self, Failure};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::operator::{BuildCx, Operator, PlanCx, Planned, Row, Step, rows as versions};
@@ -15,8 +18,8 @@ const PIXELS: u64 = 1 << 27;
 const BYTES: u64 = 16;
 const ROOM: u64 = 64 << 20;
 
-const FORMATS: [ImageFormat; 6] =
-    [ImageFormat::Bmp, ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::Pnm, ImageFormat::Tiff, ImageFormat::WebP];
+const FORMATS: [ImageFormat; 5] =
+    [ImageFormat::Bmp, ImageFormat::Png, ImageFormat::Pnm, ImageFormat::Tiff, ImageFormat::WebP];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Pixel {
@@ -44,7 +47,19 @@ impl Operator for ImageDecoder {
 /// The image in `stream` as [height, width, channels]; [0, 0, channels] if it holds none.
 fn decode(stream: &[u8], pixel: Pixel) -> Result<Tensor> {
     let channels = if pixel == Pixel::Gray { 1 } else { 3 };
-    let Some(image) = read(stream)? else { return Tensor::zeros(DType::U8, &[0, 0, channels]) };
+    let none = || Tensor::zeros(DType::U8, &[0, 0, channels]);
+    if stream.starts_with(&[0xff, 0xd8, 0xff]) {
+        return read_jpeg(stream)?.map_or_else(none, |image| {
+            let mut tensor = Tensor::zeros(DType::U8, &[image.height, image.width, channels])?;
+            let out = tensor.bytes_mut()?;
+            match image.channels {
+                1 => grays(&image.pixels, 1, |x| x, pixel, out),
+                _ => colors(&image.pixels, 3, |x| x, pixel, out),
+            }
+            Ok(tensor)
+        });
+    }
+    let Some(image) = read(stream)? else { return none() };
     let (width, height) = (image.width() as usize, image.height() as usize);
     let mut tensor = Tensor::zeros(DType::U8, &[height, width, channels])?;
     let out = tensor.bytes_mut()?;
@@ -90,7 +105,22 @@ fn luma([r, g, b]: [u8; 3]) -> u8 {
     ((19595 * u32::from(r) + 38470 * u32::from(g) + 7471 * u32::from(b) + 32768) >> 16) as u8
 }
 
-/// The image in `stream`, `None` if none can be decoded.
+/// The image in a JPEG file, `None` if it is broken.
+fn read_jpeg(stream: &[u8]) -> Result<Option<jpeg::Image>> {
+    match jpeg::decode(stream, PIXELS as usize) {
+        Ok(image) => Ok(Some(image)),
+        Err(Failure::Broken) => Ok(None),
+        Err(Failure::Unsupported(what)) => Err(Error::unsupported(format!("{what} is not supported"))),
+        Err(Failure::TooLarge { width, height }) => Err(too_large(width as u64, height as u64)),
+        Err(Failure::Memory) => Err(Error::resource_limit("the machine has no room for the image")),
+    }
+}
+
+fn too_large(width: u64, height: u64) -> Error {
+    Error::resource_limit(format!("an image of {width} x {height} pixels, at most {PIXELS} are decoded"))
+}
+
+/// The image in a file of another format, `None` if none can be decoded.
 fn read(stream: &[u8]) -> Result<Option<DynamicImage>> {
     if stream.starts_with(b"\0\0\0\x0cjP  \r\n\x87\n") || stream.starts_with(b"\xff\x4f\xff\x51") {
         return Err(Error::unsupported("JPEG 2000 is not supported"));
@@ -98,21 +128,30 @@ fn read(stream: &[u8]) -> Result<Option<DynamicImage>> {
     let Some(format) = image::guess_format(stream).ok().filter(|format| FORMATS.contains(format)) else {
         return Ok(None);
     };
-    let reader = ImageReader::with_format(Cursor::new(stream), format);
-    let Ok(mut decoder) = reader.into_decoder() else { return Ok(None) };
+    let mut decoder = match ImageReader::with_format(Cursor::new(stream), format).into_decoder() {
+        Ok(decoder) => decoder,
+        Err(error) => return broken(error),
+    };
     let (width, height) = decoder.dimensions();
     let pixels = u64::from(width) * u64::from(height);
     if pixels > PIXELS {
-        let message = format!("an image of {width} x {height} pixels, at most {PIXELS} are decoded");
-        return Err(Error::resource_limit(message));
+        return Err(too_large(width.into(), height.into()));
     }
     check_kind(decoder.original_color_type(), decoder.color_type())?;
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(pixels * BYTES + ROOM);
-    if decoder.set_limits(limits).is_err() {
-        return Ok(None);
+    match decoder.set_limits(limits).and_then(|()| DynamicImage::from_decoder(decoder)) {
+        Ok(image) => Ok(Some(image)),
+        Err(error) => broken(error),
     }
-    Ok(DynamicImage::from_decoder(decoder).ok())
+}
+
+/// No image, if the file is broken. What a whole file has and the decoder lacks is an error of its own.
+fn broken(error: ImageError) -> Result<Option<DynamicImage>> {
+    match error {
+        ImageError::Unsupported(what) => Err(Error::unsupported(what.to_string())),
+        _ => Ok(None),
+    }
 }
 
 /// Refuses kinds of images that decoders take differently.

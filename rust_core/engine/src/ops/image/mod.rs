@@ -4,6 +4,7 @@ mod affine;
 mod decode;
 mod grid;
 mod interpolate;
+mod jpeg;
 
 use crate::operator::Row;
 
