@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import diptych_reference
@@ -70,15 +73,35 @@ def test_the_check_finds(source: str) -> None:
     assert violations(source)
 
 
-def test_the_reference_depends_on_numpy_and_onnx_alone() -> None:
-    """No import of the engine, and nothing beyond the standard library, NumPy, ml_dtypes and onnx with its protobuf."""
-    allowed = {"numpy", "onnx", "ml_dtypes", "diptych_reference", "google"}
-    import sys
+# Packages that one operator alone needs. They are imported where it runs, and are an extra of the reference.
+OPTIONAL = {"image.py": {"PIL"}}
 
+
+def imported(nodes: Iterable[ast.AST]) -> set[str]:
+    """Packages that some statements import."""
+    names: set[str] = set()
+    for node in nodes:
+        names |= {a.name for a in node.names} if isinstance(node, ast.Import) else set()
+        names |= {node.module or ""} if isinstance(node, ast.ImportFrom) and node.level == 0 else set()
+    return {name.partition(".")[0] for name in names}
+
+
+def test_the_reference_depends_on_numpy_and_onnx_alone() -> None:
+    """No import of the engine, and nothing beyond the standard library, NumPy, ml_dtypes and onnx with its protobuf.
+
+    What is optional is never imported with the module, so that the reference works without it.
+    """
+    allowed = {"numpy", "onnx", "ml_dtypes", "diptych_reference", "google", *sys.stdlib_module_names}
     for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
-            for name in names:
-                top = name.partition(".")[0]
-                assert top in allowed or top in sys.stdlib_module_names, f"{path.name}: {name}"
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+        inside = {inner for function in functions for inner in ast.walk(function)}
+        first = imported(node for node in ast.walk(tree) if node not in inside)
+        assert first <= allowed, path.name
+        assert imported(inside) <= allowed | OPTIONAL.get(path.name, set()), path.name
+
+
+def test_without_pillow_only_the_decoder_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(diptych_reference.UnsupportedOperatorError, match=r"needs Pillow.*diptych-reference\[image\]"):
+        diptych_reference.run_operator("ImageDecoder", [np.zeros(9, np.uint8)], opset=20)

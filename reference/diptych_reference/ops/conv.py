@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from diptych_reference.errors import InvalidModelError, ShapeError
-from diptych_reference.numerics import fma_chain, widen
+from diptych_reference.numerics import fma, fma_chain, sigmoid, widen
 from diptych_reference.operator import Array, operator
 from diptych_reference.ops.matmul import round_back
 from diptych_reference.ops.quantization import check_granularity, requantized
@@ -239,3 +239,38 @@ def transposed_size(
     padding = explicit_pads(pads if auto_pad == "NOTSET" else None, rank)
     output = tuple(max(0, f - b - e) for f, (b, e) in zip(full, padding, strict=True))
     return output, tuple(begin for begin, _ in padding)
+
+
+@operator("CausalConvWithState", since=27)
+def causal_conv_with_state(
+    input: Array,
+    weight: Array,
+    bias: Array | None = None,
+    past_state: Array | None = None,
+    *,
+    activation: str = "none",
+) -> tuple[Array, Array]:
+    """`input` [N, C, L] behind `past_state` [N, C, k-1] (+0), each channel with its kernel of `weight` [C, 1, k].
+
+    One chain over the k positions from +0, then `+ bias`; with activation silu (or swish) `rn(a * sigmoid(a))` of that.
+    The second output is the last k - 1 elements of past and input, the next call's past_state.
+    """
+    if activation not in ("none", "silu", "swish"):
+        raise InvalidModelError(f"activation {activation!r}: expected none, silu or swish")
+    if input.ndim != 3 or weight.ndim != 3 or weight.shape[:2] != (input.shape[1], 1) or weight.shape[2] < 1:
+        raise ShapeError(f"input and weight have shapes {list(input.shape)} and {list(weight.shape)}, expected C, 1, k")
+    n, channels, length = input.shape
+    k = weight.shape[2]
+    past = np.zeros((n, channels, k - 1), input.dtype) if past_state is None else past_state
+    if past.shape != (n, channels, k - 1):
+        raise ShapeError(f"past_state has shape {list(past.shape)}, expected {[n, channels, k - 1]}")
+    sequence = np.concatenate([past, input], axis=2)
+    acc = np.zeros(input.shape, widen(input).dtype)
+    for position in range(k):
+        acc = fma(widen(sequence[:, :, position : position + length]), widen(weight[:, :, position]), acc)
+    if bias is not None:
+        if bias.shape != (channels,):
+            raise ShapeError(f"bias of shape {list(bias.shape)} for {channels} channels")
+        acc = acc + widen(bias)[:, None]
+    result = acc if activation == "none" else acc * sigmoid(acc)
+    return round_back(result, input.dtype), sequence[:, :, length:].copy()

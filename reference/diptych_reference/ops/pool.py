@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from diptych_reference.errors import ShapeError
-from diptych_reference.numerics import is_float, lane_sum, maximum_over, round_to, widen
+from diptych_reference.errors import InvalidInputError, InvalidModelError, ShapeError
+from diptych_reference.numerics import is_float, lane_sum, maximum_over, power, round_to, widen
 from diptych_reference.operator import Array, operator
-from diptych_reference.windows import Windows, windows
+from diptych_reference.ops.shape import integers
+from diptych_reference.windows import Windows, explicit_pads, per_axis, windows
 
 
 @operator("AveragePool", since=(1, 7, 10, 11, 19, 22))
@@ -153,3 +154,119 @@ def spatial_axes(x: Array) -> tuple[int, ...]:
     if x.ndim < 2:
         raise ShapeError(f"X has shape {list(x.shape)}, expected a rank of at least 2")
     return tuple(range(2, x.ndim))
+
+
+@operator("LpPool", since=(2, 11, 18, 22))
+def lp_pool(
+    x: Array,
+    *,
+    auto_pad: str = "NOTSET",
+    ceil_mode: int = 0,
+    dilations: Sequence[int] | None = None,
+    kernel_shape: Sequence[int],
+    p: int = 2,
+    pads: Sequence[int] | None = None,
+    strides: Sequence[int] | None = None,
+) -> Array:
+    """The norm `(sum |x|^p)^(1/p)` of a window's input positions, summed in row-major order; padding adds nothing.
+
+    A window without any input position gives +0. ceil_mode and dilations came in 18.
+    """
+    return lp_norms(x, pool_windows(x, kernel_shape, strides, dilations, pads, auto_pad, ceil_mode), p)
+
+
+@operator("LpPool", since=1)
+def lp_pool_1(
+    x: Array,
+    *,
+    auto_pad: str = "NOTSET",
+    kernel_shape: Sequence[int] | None = None,
+    p: float = 2.0,
+    pads: Sequence[int] | None = None,
+    strides: Sequence[int] | None = None,
+) -> Array:
+    """As version 2, for any positive p; the schema does not demand the kernel_shape, but nothing can do without."""
+    if kernel_shape is None:
+        raise InvalidModelError("kernel_shape is missing")
+    return lp_norms(x, pool_windows(x, kernel_shape, strides, None, pads, auto_pad, 0), p)
+
+
+def lp_norms(x: Array, view: Windows, p: float) -> Array:
+    """The norm of every window, in the type of `x`."""
+    terms = lp_terms(x, p)
+    if 0 in x.shape[:2]:
+        return np.empty(x.shape[:2] + view.output, x.dtype)
+    padded = view.pad(terms, 0)  # a term is never -0, so +0 takes no part in the sum
+    total = np.zeros(x.shape[:2] + view.output, padded.dtype)
+    for position in view.positions():
+        total = total + view.at(padded, position)
+    return round_to(lp_root(total, p), x.dtype)
+
+
+def lp_terms(x: Array, p: float) -> Array:
+    """`|x|^p` in the computing type: itself for p = 1, a product for p = 2, else by the power function."""
+    if not (p > 0 and math.isfinite(p)):
+        raise InvalidModelError(f"p is {p}, expected a positive number")
+    magnitude = np.abs(widen(x))
+    if p == 1:
+        return magnitude
+    return magnitude * magnitude if p == 2 else power(magnitude, np.array(float(p)))
+
+
+def lp_root(total: Array, p: float) -> Array:
+    """`total^(1/p)`: itself for p = 1, the square root for p = 2, else by the power function, 1/p in binary64."""
+    if p == 1:
+        return total
+    return np.asarray(np.sqrt(total)) if p == 2 else power(total, np.array(1.0 / float(p)))
+
+
+@operator("GlobalLpPool", since=(2, 22))
+def global_lp_pool(x: Array, *, p: int = 2) -> Array:
+    """The norm over all axes from 2 on: `(lane sum of |x|^p)^(1/p)`."""
+    return round_to(lp_root(lane_sum(lp_terms(x, p), spatial_axes(x), keepdims=True), p), x.dtype)
+
+
+@operator("GlobalLpPool", since=1)
+def global_lp_pool_1(x: Array, *, p: float = 2.0) -> Array:
+    """As version 2, for any positive p."""
+    return round_to(lp_root(lane_sum(lp_terms(x, p), spatial_axes(x), keepdims=True), p), x.dtype)
+
+
+@operator("MaxUnpool", since=(9, 11, 22))
+def max_unpool(
+    x: Array,
+    i: Array,
+    output_shape: Array | None = None,
+    *,
+    kernel_shape: Sequence[int],
+    pads: Sequence[int] | None = None,
+    strides: Sequence[int] | None = None,
+) -> Array:
+    """The elements of `x` at the places `i`, which are flat over all of the unpooled tensor; +0 elsewhere.
+
+    Without output_shape the unpooled tensor has the sizes that `pads` leave. With it, `pads` are ignored: the sizes are
+    those without padding, cut down to output_shape where that is less (so much padding there was), and what
+    output_shape has beyond them is +0. Of two elements with one place the last one stays.
+    """
+    if x.ndim < 3 or i.shape != x.shape:
+        raise ShapeError(f"X and I have shapes {list(x.shape)} and {list(i.shape)}, expected one of rank 3 at least")
+    rank = x.ndim - 2
+    kernel, step = per_axis("kernel_shape", kernel_shape, 1, rank, 1), per_axis("strides", strides, 1, rank, 1)
+    padding = explicit_pads(pads, rank)
+    full = [(n - 1) * s + k for n, s, k in zip(x.shape[2:], step, kernel, strict=True)]
+    if output_shape is None:
+        frame = output = [*x.shape[:2], *(f - b - e for f, (b, e) in zip(full, padding, strict=True))]
+    else:
+        output = integers(output_shape, "output_shape")
+        if len(output) != x.ndim or output[:2] != list(x.shape[:2]):
+            raise ShapeError(f"output_shape is {output} for X of shape {list(x.shape)}")
+        frame = [min(f, o) for f, o in zip([*x.shape[:2], *full], output, strict=True)]
+    if min(frame, default=0) < 0:
+        raise ShapeError(f"X of shape {list(x.shape)} unpools to {frame}")
+    if ((i < 0) | (i >= math.prod(frame))).any():
+        raise InvalidInputError(f"an index is outside 0 .. {math.prod(frame) - 1}, the places of a tensor {frame}")
+    unpooled = np.zeros(math.prod(frame), x.dtype)
+    unpooled[i.reshape(-1)] = x.reshape(-1)  # in order: NumPy keeps the last of several
+    result = np.zeros(output, x.dtype)
+    result[tuple(slice(0, n) for n in frame)] = unpooled.reshape(frame)
+    return result

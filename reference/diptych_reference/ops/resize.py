@@ -87,6 +87,38 @@ def resize_10(x: Array, scales: Array, *, mode: str = "nearest") -> Array:
     return resized(x, plan(x, None, scales, None, None, "stretch", settings), settings)
 
 
+@operator("Upsample", since=(9, 10))
+def upsample(x: Array, scales: Array, *, mode: str = "nearest") -> Array:
+    """As Resize 10, which replaced it, for scales of at least 1; modes nearest and linear. Version 10 is deprecated."""
+    return upsampled(x, scales, mode)
+
+
+@operator("Upsample", since=7)
+def upsample_7(x: Array, *, mode: str = "nearest", scales: Sequence[float]) -> Array:
+    """As version 9."""
+    return upsampled(x, np.array(scales, np.float32), mode)
+
+
+@operator("Upsample", since=1)
+def upsample_1(x: Array, *, height_scale: float, mode: str = "nearest", width_scale: float) -> Array:
+    """As version 9, along the last two of four axes; linear is called bilinear."""
+    if x.ndim != 4:
+        raise ShapeError(f"X has shape {list(x.shape)}, expected rank 4")
+    if mode not in ("nearest", "bilinear"):
+        raise InvalidModelError(f"mode is {mode!r}, expected nearest or bilinear")
+    scales = np.array([1, 1, height_scale, width_scale], np.float32)
+    return upsampled(x, scales, "linear" if mode == "bilinear" else mode)
+
+
+def upsampled(x: Array, scales: Array, mode: str) -> Array:
+    """`x` sampled at `x_resized / scale`: nearest takes the element below."""
+    if mode not in ("nearest", "linear"):
+        raise InvalidModelError(f"mode is {mode!r}, expected nearest or linear")
+    if not (scales >= 1).all():
+        raise InvalidInputError(f"scales are {scales.tolist()}, expected numbers of at least 1")
+    return resize_10(x, scales, mode=mode)
+
+
 @operator("Resize", since=(11, 13))
 def resize_11(
     x: Array,

@@ -5,14 +5,18 @@
 //! program that each kernel evaluates. All unstable `std::simd` features stand behind [`lanes`].
 #![feature(portable_simd)]
 
+pub mod affine;
 pub mod attention;
 pub mod batch_norm;
 pub mod cast;
+pub mod causal;
 pub mod chain;
 pub mod conv;
+pub mod detection;
 pub mod determinant;
 pub mod elementwise;
 pub mod epilogue;
+pub mod fold;
 pub mod fourier;
 pub mod functions;
 pub mod gemm;
@@ -20,6 +24,7 @@ pub mod integer;
 pub mod lanes;
 pub mod linear_attention;
 pub mod loss;
+pub mod lp;
 pub mod lrn;
 pub mod ml;
 pub mod mt19937;
@@ -36,6 +41,7 @@ pub mod remainder;
 pub mod requantize;
 pub mod resize;
 pub mod rotary;
+pub mod sample;
 pub mod scan;
 pub mod scatter;
 pub mod small_float;

@@ -354,6 +354,40 @@ impl<T: AverageElement> Kernel for AveragePool<'_, T> {
     }
 }
 
+/// Sums of the windows of whole planes, of terms that are never -0. A window without any input position gives +0.
+///
+/// # Panics
+/// If `x` and `y` are not whole planes of one number.
+pub fn sum_pool<T: AverageElement<Sum = T> + Default>(isa: Isa, shape: &PoolShape, x: &[T], y: &mut [T]) {
+    check(shape, x.len(), y.len());
+    dispatch(isa, SumPool { shape, x, y });
+}
+
+struct SumPool<'a, T> {
+    shape: &'a PoolShape,
+    x: &'a [T],
+    y: &'a mut [T],
+}
+
+impl<T: AverageElement<Sum = T> + Default> Kernel for SumPool<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<A: Arch, const L: usize>(self) {
+        let SumPool { shape, x, y } = self;
+        let (size, stride) = (shape.in_plane(), shape.strides[2]);
+        chunks(shape, y.len(), |plane, row, columns, to| {
+            let mut sums = [T::default(); CHUNK];
+            let x = &x[plane * size..][..size];
+            shape.each(row, columns.clone(), |hit, offset, _| {
+                let acc = &mut sums[hit.start - columns.start..hit.end - columns.start];
+                fold(acc, &x[offset..], stride, T::add);
+            });
+            y[to..to + columns.len()].copy_from_slice(&sums[..columns.len()]);
+        });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -266,7 +266,7 @@ impl<T: Float> Kernel for LogSums<T> {
                 let src = src.add(row * n * inner);
                 if inner == 1 && columns.len() == 1 {
                     let maximum = reduce_row::<A, T, T::Wide, Maximum, _>(src, n, Itself);
-                    let sum = sum_of_exponentials::<A, T>(src, None, n, T::Lanes::<LANES>::splat(maximum));
+                    let sum = sum_of_exponentials::<A, T>(src, None, n, T::Lanes::<LANES>::splat(maximum), 0);
                     m.add(row).write(maximum);
                     l.add(row).write(T::to_array(T::Lanes::<1>::splat(sum).log::<A>())[0]);
                     continue;

@@ -1,4 +1,4 @@
-"""The oracle of Resize."""
+"""The oracle of Resize and Upsample."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.ops.oracles.base import Expected, gamma, in_double, in_reference, ora
 from diptych.testing import Case
 
 
-@oracle("Resize")
+@oracle("Resize", "Upsample")
 @in_double
 def resized(case: Case) -> list[Expected | None] | None:
     """Interpolation: some tens of roundings an axis, of terms that weights of at most 4 make of max |x|."""

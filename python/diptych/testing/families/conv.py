@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from diptych.testing.families.quantization import quantized
 from diptych.testing.sketch import Sketch, shape_rule
 from diptych.testing.values import Array
@@ -152,3 +154,56 @@ def transposed_padding(s: Sketch, full: list[int]) -> None:
             s.attribute("auto_pad", "NOTSET", "SAME_UPPER", "SAME_LOWER")
         case "auto_pad":
             s.attribute("auto_pad", "SAME_UPPER", "SAME_LOWER", "VALID", "NOTSET")
+
+
+@shape_rule("DeformConv")
+def deform_conv(s: Sketch) -> list[Any]:
+    """X, W, an offset for every kernel position of every output, and perhaps B and a mask."""
+    group, c, m, view = layer(s)
+    rank = len(view.kernel)
+    pads = s.attributes.get("pads", [0] * (2 * rank))
+    output = [
+        (view.size[i] + pads[i] + pads[rank + i] - (view.kernel[i] - 1) * view.dilations[i] - 1) // view.strides[i] + 1
+        for i in range(rank)
+    ]
+    divisors = [n for n in range(1, group * c + 1) if group * c % n == 0]
+    groups = s.attribute("offset_group", *divisors[:3], divisors[-1])
+    taps = int(np.prod(view.kernel))
+    n = batch(s)
+    inputs = [s.tensor((n, group * c, *view.size)), s.tensor((group * m, c, *view.kernel))]
+    offset = s.tensor((n, groups * taps * rank, *output), specials=s.choose(False, False, True))
+    bias = s.tensor((group * m,)) if s.coin() else None
+    return [*inputs, offset, bias, s.tensor((n, groups * taps, *output)) if s.coin() else None]
+
+
+@shape_rule("CausalConvWithState")
+def causal_conv_with_state(s: Sketch) -> list[Any]:
+    """A sequence [N, C, L] shorter or longer than what the kernel remembers, with or without bias and past."""
+    n, channels, taps = batch(s), s.choose(1, 2, 3, 17), s.choose(3, 1, 2, 4, 7)
+    s.attribute("activation", "none", "silu", "swish")
+    x = s.tensor((n, channels, s.choose(4, 1, 2, 0, 9, 17, 37)))
+    s.n_outputs = s.choose(2, 1)
+    bias = s.tensor((channels,)) if s.coin() else None
+    return [x, s.tensor((channels, 1, taps)), bias, s.tensor((n, channels, taps - 1)) if s.coin() else None]
+
+
+@shape_rule("Col2Im")
+def col2im(s: Sketch) -> list[Any]:
+    """Columns of as many blocks as the image has. Blocks of strings do not overlap."""
+    rank = int(s.choose(2, 1, 3))
+    block = [s.choose(1, 2, 3) for _ in range(rank)]
+    if s.dtype == object:
+        strides, dilations = tuple(s.set("strides", block)), (1,) * rank
+    else:
+        strides = per_axis(s, "strides", rank, (1, 2, 3), 1)
+        dilations = per_axis(s, "dilations", rank, (1, 2), 1)
+    pads = per_axis(s, "pads", 2 * rank, (0, 1, 2), 0)
+    image, blocks = [], []
+    for axis in range(rank):
+        extent = (block[axis] - 1) * dilations[axis] + 1
+        padding = pads[axis] + pads[rank + axis]
+        wanted = s.choose(1, 2, 3, 5, *((17, 37) if rank == 1 else ()))
+        image.append(max(1, (wanted - 1) * strides[axis] + extent + s.integer(0, strides[axis] - 1) - padding))
+        blocks.append((image[axis] + padding - extent) // strides[axis] + 1)
+    columns = s.tensor((batch(s), s.choose(1, 2, 3) * int(np.prod(block)), int(np.prod(blocks))))
+    return [columns, np.array(image, np.int64), np.array(block, np.int64)]

@@ -1,4 +1,4 @@
-"""Resize: scales or sizes, along all or some axes, in every mode of the version at hand."""
+"""Resize and Upsample: scales or sizes, along all or some axes, in every mode of the version at hand."""
 
 from __future__ import annotations
 
@@ -35,6 +35,24 @@ def resize(s: Sketch) -> list[Any]:
         s.set("axes", [axis - len(x) if s.coin() else axis for axis in axes])
     region = roi(s, len(axes), needed=coordinates == "tf_crop_and_resize")
     return [s.tensor(x), region, *scales_or_sizes(s, [x[axis] for axis in axes])]
+
+
+@shape_rule("Upsample")
+def upsample(s: Sketch) -> list[Any]:
+    """X with scales of at least 1: an input, a list, or two numbers for the last two of four axes."""
+    modes = ("nearest", "bilinear" if s.since == 1 else "linear")
+    s.attribute("mode", *(modes if is_number(s) else modes[:1]))
+    choices = (2.0, 1.0, 1.5, 3.0, 2.3)
+    if s.since == 1:
+        s.set("height_scale", s.choose(*choices))
+        s.set("width_scale", s.choose(*choices))
+        return [s.tensor(tuple(s.choose(1, 2, 3, 5) for _ in range(4)))]
+    x = s.shape((1, 4), limit=100, least=s.choose(1, 1, 1, 0))
+    given = [s.choose(*choices) for _ in x]
+    if s.since == 7:
+        s.set("scales", given)
+        return [s.tensor(x)]
+    return [s.tensor(x), np.array(given, np.float32)]
 
 
 def is_number(s: Sketch) -> bool:

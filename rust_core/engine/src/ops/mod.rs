@@ -10,10 +10,12 @@ pub mod cast;
 pub mod constant;
 pub mod control_flow;
 pub mod conv;
+pub mod detection;
 pub mod dropout;
 pub mod elements;
 pub mod elementwise;
 pub mod gradient;
+pub mod image;
 pub mod indexing;
 pub mod linear;
 pub mod logical;
@@ -45,6 +47,8 @@ pub fn rows() -> impl Iterator<Item = Row> {
         .chain(conv::rows())
         .chain(pool::rows())
         .chain(resize::rows())
+        .chain(detection::rows())
+        .chain(image::rows())
         .chain(recurrent::rows())
         .chain(elementwise::rows())
         .chain(activation::rows())

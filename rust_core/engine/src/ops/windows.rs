@@ -53,10 +53,10 @@ pub struct Windows {
 }
 
 /// Extents of windows and paddings stay below this, so that sums and products of a few of them fit `isize`.
-const LIMIT: i128 = 1 << 48;
+pub const LIMIT: i128 = 1 << 48;
 
 /// `value` as an extent.
-fn extent(value: i128) -> Result<usize> {
+pub fn extent(value: i128) -> Result<usize> {
     if !(0..LIMIT).contains(&value) {
         return Err(Error::resource_limit(format!("an extent of {value} is more than can be addressed")));
     }
@@ -183,7 +183,7 @@ impl Windows {
 }
 
 /// Number of windows along an axis; with `ceil_mode` also a last partial one, unless it starts in the end padding.
-fn output_size(size: i128, begin: i128, end: i128, covered: i128, stride: i128, ceil_mode: bool) -> i128 {
+pub fn output_size(size: i128, begin: i128, end: i128, covered: i128, stride: i128, ceil_mode: bool) -> i128 {
     let room = size + begin + end - covered;
     let count = if ceil_mode { -(-room).div_euclid(stride) } else { room.div_euclid(stride) } + 1;
     if ceil_mode && (count - 1) * stride >= size + begin { count - 1 } else { count }

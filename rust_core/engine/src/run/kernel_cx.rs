@@ -283,6 +283,14 @@ impl ValueCx<'_> {
         result
     }
 
+    /// Runs `body(chunk)` for every chunk, on several threads where that pays.
+    ///
+    /// # Errors
+    /// If the run was cancelled or is past its deadline; some chunks were then left out.
+    pub fn parallel(&self, chunks: usize, body: impl Fn(usize) + Sync) -> Result<()> {
+        self.team.parallel(chunks, &|chunk, _| body(chunk))
+    }
+
     /// An error if the run was cancelled or is past its deadline: for long work.
     pub fn check(&self) -> Result<()> {
         self.team.check()

@@ -94,6 +94,10 @@ pub trait Stash: Float<Wide = Self> + super::Arithmetic {
     fn lanes_into<T: Float, const N: usize>(lanes: Self::Lanes<N>) -> T::Lanes<N>;
     /// The integer, rounded.
     fn from_count(count: usize) -> Self;
+    /// The binary64 number, rounded.
+    fn from_binary64(x: f64) -> Self;
+    /// The number in binary64, exactly.
+    fn to_binary64(self) -> f64;
 }
 
 impl Stash for f32 {
@@ -109,6 +113,14 @@ impl Stash for f32 {
     fn from_count(count: usize) -> f32 {
         count as f32
     }
+    #[inline(always)]
+    fn from_binary64(x: f64) -> f32 {
+        x as f32
+    }
+    #[inline(always)]
+    fn to_binary64(self) -> f64 {
+        self.into()
+    }
 }
 
 impl Stash for f64 {
@@ -123,6 +135,14 @@ impl Stash for f64 {
     #[inline(always)]
     fn from_count(count: usize) -> f64 {
         count as f64
+    }
+    #[inline(always)]
+    fn from_binary64(x: f64) -> f64 {
+        x
+    }
+    #[inline(always)]
+    fn to_binary64(self) -> f64 {
+        self
     }
 }
 

@@ -1,5 +1,8 @@
-//! Conv, ConvInteger, QLinearConv and ConvTranspose over one to three spatial axes.
+//! Conv, ConvInteger, QLinearConv, ConvTranspose and DeformConv over one to three spatial axes; CausalConvWithState; Col2Im.
 
+mod causal;
+mod deform;
+mod fold;
 mod operands;
 mod product;
 mod run;
@@ -322,4 +325,7 @@ pub fn rows() -> impl Iterator<Item = Row> {
         .chain(versions("ConvInteger", &[10], build_conv_integer))
         .chain(versions("QLinearConv", &[10], build_qlinear_conv))
         .chain(versions("ConvTranspose", &[1, 11, 22], build_conv_transpose))
+        .chain(deform::rows())
+        .chain(causal::rows())
+        .chain(fold::rows())
 }

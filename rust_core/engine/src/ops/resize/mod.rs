@@ -1,4 +1,4 @@
-//! Resize: a tensor sampled at other places along some of its axes.
+//! Resize, and Upsample before it: a tensor sampled at other places along some of its axes.
 
 mod interpolate;
 mod sample;
@@ -23,8 +23,21 @@ enum Policy {
     NotSmaller,
 }
 
+/// Where a version has its scales.
+#[derive(Clone)]
+enum Scales {
+    /// Among the inputs of versions from 11 on, or sizes instead.
+    Inputs,
+    /// Input 1.
+    Second,
+    /// An attribute.
+    Given(Vec<f32>),
+}
+
 struct Resize {
-    since: i64,
+    scales: Scales,
+    /// Upsample's scales are of this at least.
+    least: f64,
     settings: Settings,
     axes: Option<Vec<i64>>,
     policy: Policy,
@@ -42,11 +55,21 @@ impl Resize {
             Some(axes) => normalize_axes(axes, x.len())?.to_vec(),
         };
         let lengths: Vec<usize> = along.iter().map(|&axis| x[axis]).collect();
-        let (roi, scales, sizes) = if self.since == 10 { (None, Some(1), None) } else { self.inputs(cx)? };
+        let (roi, scales, sizes) = match &self.scales {
+            Scales::Inputs => self.inputs(cx)?,
+            Scales::Second => (None, Some(1), None),
+            Scales::Given(_) => (None, None, None),
+        };
         let crop = self.crops(cx, roi, along.len())?;
-        let outcomes = match (scales, sizes) {
-            (Some(scales), None) => from_scales(&lengths, cx.tensor(scales)?.shape(), &floats(cx, scales)?, &crop)?,
-            (None, Some(sizes)) => from_sizes(&lengths, &cx.ints(sizes)?, self.policy)?,
+        let outcomes = match (scales, sizes, &self.scales) {
+            (None, None, Scales::Given(scales)) => {
+                let scales: Vec<f64> = scales.iter().map(|&scale| scale.into()).collect();
+                self.from_scales(&lengths, &[scales.len()], &scales, &crop)?
+            }
+            (Some(scales), None, _) => {
+                self.from_scales(&lengths, cx.tensor(scales)?.shape(), &floats(cx, scales)?, &crop)?
+            }
+            (None, Some(sizes), _) => from_sizes(&lengths, &cx.ints(sizes)?, self.policy)?,
             _ => return Err(Error::invalid_input("Resize needs either scales or sizes, not both").into()),
         };
         let axes = along.iter().zip(&lengths).zip(outcomes).zip(crop);
@@ -90,6 +113,36 @@ impl Resize {
         }
         Ok((0..count).map(|i| (roi[i], roi[count + i])).collect())
     }
+
+    /// Ratio and output length: `floor(length * (roi_end - roi_start) * scale)` in binary32.
+    fn from_scales(
+        &self,
+        lengths: &[usize],
+        shape: &[usize],
+        scales: &[f64],
+        crop: &[(f64, f64)],
+    ) -> Result<Vec<Outcome>> {
+        if shape != [lengths.len()] {
+            return Err(Error::shape(format!("scales have shape {shape:?}, expected [{}]", lengths.len())));
+        }
+        let each = lengths.iter().zip(scales).zip(crop);
+        each.map(|((&length, &scale), &(start, end))| {
+            if !(scale > 0.0 && scale.is_finite()) {
+                return Err(Error::invalid_input(format!("a scale is {scale}, expected a positive number")));
+            }
+            if scale < self.least {
+                return Err(Error::invalid_input(format!("a scale is {scale}, expected at least {}", self.least)));
+            }
+            let size = length as f32 * (end - start) as f32 * scale as f32;
+            if !(0.0..9_223_372_036_854_775_808.0).contains(&size) {
+                return Err(Error::invalid_input(format!(
+                    "length {length}, region {start} to {end} and scale {scale} give no output length"
+                )));
+            }
+            Ok(((scale, 1.0), size.floor() as usize))
+        })
+        .collect()
+    }
 }
 
 /// Elements of a small input of floats.
@@ -101,27 +154,6 @@ fn floats(cx: &PlanCx<'_>, input: usize) -> Planned<Vec<f64>> {
         DType::F16 => tensor.as_slice::<half::f16>()?.iter().map(|&x| x.into()).collect(),
         other => return Err(Error::unsupported(format!("a region or scales of {other}")).into()),
     })
-}
-
-/// Ratio and output length: `floor(length * (roi_end - roi_start) * scale)` in binary32.
-fn from_scales(lengths: &[usize], shape: &[usize], scales: &[f64], crop: &[(f64, f64)]) -> Result<Vec<Outcome>> {
-    if shape != [lengths.len()] {
-        return Err(Error::shape(format!("scales have shape {shape:?}, expected [{}]", lengths.len())));
-    }
-    let each = lengths.iter().zip(scales).zip(crop);
-    each.map(|((&length, &scale), &(start, end))| {
-        if !(scale > 0.0 && scale.is_finite()) {
-            return Err(Error::invalid_input(format!("a scale is {scale}, expected a positive number")));
-        }
-        let size = length as f32 * (end - start) as f32 * scale as f32;
-        if !(0.0..9_223_372_036_854_775_808.0).contains(&size) {
-            return Err(Error::invalid_input(format!(
-                "length {length}, region {start} to {end} and scale {scale} give no output length"
-            )));
-        }
-        Ok(((scale, 1.0), size.floor() as usize))
-    })
-    .collect()
 }
 
 /// Ratio and output length. With an aspect ratio to keep, all axes get the least or the greatest ratio.
@@ -300,17 +332,40 @@ const NEAREST: [(&str, Nearest); 4] = [
 const POLICIES: [(&str, Policy); 3] =
     [("stretch", Policy::Stretch), ("not_larger", Policy::NotLarger), ("not_smaller", Policy::NotSmaller)];
 
-fn build_10(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
-    let settings = Settings {
-        mode: choice(cx, "mode", "nearest", &MODES)?,
+/// The settings of Resize 10 and of Upsample.
+fn settings_10(mode: Mode) -> Settings {
+    Settings {
+        mode,
         coordinates: Coordinates::Asymmetric,
         nearest: Nearest::Floor,
         cubic_coeff_a: -0.75,
         exclude_outside: false,
         extrapolation_value: 0.0,
         antialias: false,
+    }
+}
+
+fn plain(mode: Mode, scales: Scales, least: f64) -> Box<dyn Operator> {
+    Box::new(Resize { scales, least, settings: settings_10(mode), axes: None, policy: Policy::Stretch })
+}
+
+fn build_10(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
+    Ok(plain(choice(cx, "mode", "nearest", &MODES)?, Scales::Second, 0.0))
+}
+
+fn build_upsample(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
+    if cx.since == 1 {
+        let mode = choice(cx, "mode", "nearest", &[("nearest", Mode::Nearest), ("bilinear", Mode::Linear)])?;
+        let height = cx.required("height_scale", cx.opt_float("height_scale")?)?;
+        let width = cx.required("width_scale", cx.opt_float("width_scale")?)?;
+        return Ok(plain(mode, Scales::Given(vec![1.0, 1.0, height, width]), 1.0));
+    }
+    let mode = choice(cx, "mode", "nearest", &MODES[..2])?;
+    let scales = match cx.since {
+        7 => Scales::Given(cx.required("scales", cx.floats("scales")?)?.to_vec()),
+        _ => Scales::Second,
     };
-    Ok(Box::new(Resize { since: 10, settings, axes: None, policy: Policy::Stretch }))
+    Ok(plain(mode, scales, 1.0))
 }
 
 fn build(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
@@ -330,9 +385,13 @@ fn build(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
     }
     let policy = choice(cx, "keep_aspect_ratio_policy", "stretch", &POLICIES)?;
     let axes = cx.ints("axes")?.map(<[i64]>::to_vec);
-    Ok(Box::new(Resize { since: cx.since, settings, axes, policy }))
+    Ok(Box::new(Resize { scales: Scales::Inputs, least: 0.0, settings, axes, policy }))
 }
 
 pub fn rows() -> impl Iterator<Item = Row> {
-    versions("Resize", &[10], build_10).chain(versions("Resize", &[11, 13, 18, 19], build))
+    versions("Resize", &[10], build_10).chain(versions("Resize", &[11, 13, 18, 19], build)).chain(versions(
+        "Upsample",
+        &[1, 7, 9, 10],
+        build_upsample,
+    ))
 }

@@ -1,4 +1,7 @@
-//! AveragePool, MaxPool and the global pools.
+//! AveragePool, MaxPool and the global pools; pools by norms; MaxUnpool.
+
+mod norm;
+mod unpool;
 
 use diptych_kernels::pool::{AverageElement, Indices, MaxElement, PoolShape, average_pool, max_pool};
 use diptych_kernels::reduce::Reduction;
@@ -190,4 +193,6 @@ pub fn rows() -> impl Iterator<Item = Row> {
         .chain(versions("MaxPool", &[1, 8, 10, 11, 12, 22], build_max))
         .chain(versions("GlobalAveragePool", &[1, 22], |_| Ok(Box::new(Global(Reduction::Mean)))))
         .chain(versions("GlobalMaxPool", &[1, 22], |_| Ok(Box::new(Global(Reduction::Max)))))
+        .chain(norm::rows())
+        .chain(unpool::rows())
 }
