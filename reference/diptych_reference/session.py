@@ -297,7 +297,8 @@ class Subgraph:
         scope = ChainMap(own, self.outer)  # type: ignore[arg-type]  # the outer scope is only read
         around, of = f"{self.place}[{self.runs}]", self.evaluation
         self.runs += 1
-        return Evaluation(of.model, of.opsets, of.calls, around, of.prefix).graph(self.graph, scope, self.attributes)
+        inner = Evaluation(of.model, of.opsets, of.calls, around, of.prefix, limits=of.limits)
+        return inner.graph(self.graph, scope, self.attributes)
 
 
 def evaluate(

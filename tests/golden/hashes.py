@@ -55,11 +55,17 @@ def digest(values: Iterable[Any]) -> str:
 
 
 def flat(values: Iterable[Any]) -> Iterator[Any]:
-    """The values, sequences as their length and items."""
+    """The values: sequences as their length and items, maps as keys and values, whose `repr` is NumPy's to choose."""
     for value in values:
         if isinstance(value, list):
             yield np.array(len(value))
-        yield from value if isinstance(value, list) else [value]
+            yield from flat(value)
+        elif isinstance(value, dict):
+            strings = any(isinstance(item, str) for item in value.values())
+            yield np.array(list(value), dtype=object)
+            yield np.array(list(value.values()), dtype=object if strings else None)
+        else:
+            yield value
 
 
 def inputs_of(case: Case) -> list[Any]:

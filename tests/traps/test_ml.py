@@ -474,3 +474,10 @@ def test_membership() -> None:
     same(answer("TreeEnsemble", [x], attributes, opset=5, **ML), [[10], [20], [10], [20]], np.float32)
     attributes["nodes_missing_value_tracks_true"] = [1, 0]
     same(answer("TreeEnsemble", [x], attributes, opset=5, **ML), [[10], [20], [10], [10]], np.float32)
+
+
+def test_no_rows_need_no_room() -> None:
+    """However many targets there are."""
+    attributes = {**TWO, **stump(), "n_targets": 2**40, "aggregate_function": "MIN"}
+    y = answer("TreeEnsembleRegressor", [np.zeros((0, 1), np.float32)], attributes, opset=3, **ML)
+    assert y.shape == (0, 2**40)

@@ -61,12 +61,11 @@ impl Operator for CastMap {
             let map = map_of(cx)?;
             let Keys::Integers(keys) = map.keys() else { return Err(Error::internal("integer keys were planned")) };
             let values = cast_values(cx, map.values(), to)?;
-            let places: Vec<Option<usize>> = match form {
-                Form::Dense => (0..map.len()).map(Some).collect(),
-                Form::Sparse(columns) => sparse_places(keys, columns)?,
+            let y = match form {
+                Form::Dense => picked(&values, &(0..map.len()).map(Some).collect::<Vec<_>>(), "", &[1, map.len()])?,
+                Form::Sparse(columns) => spread(&values, keys, columns)?,
             };
-            // What a string column holds without a value is ONNX Runtime's.
-            Ok(vec![picked(&values, &places, "0.f", &[1, places.len()])?])
+            Ok(vec![y])
         })
     }
 }
@@ -78,17 +77,31 @@ fn cast_values(cx: &ValueCx<'_>, values: &Value, to: DType) -> Result<Value> {
     cast_value(cx.isa, values, to, small::Options { saturate: true, rounding: PowerRounding::Up })
 }
 
-/// Which entry each column takes.
-fn sparse_places(keys: &[i64], columns: usize) -> Result<Vec<Option<usize>>> {
-    let mut places = Vec::new();
-    let room = places.try_reserve_exact(columns);
-    room.map_err(|_| Error::resource_limit(format!("{columns} columns are more than there is memory for")))?;
-    places.resize(columns, None);
-    for (entry, &key) in keys.iter().enumerate() {
-        let column = usize::try_from(key).ok().and_then(|key| places.get_mut(key));
-        *column.ok_or_else(|| Error::invalid_input(format!("key {key} is outside [0, {columns})")))? = Some(entry);
+/// Each value in the column that its key says; a column without one has 0, or a string that is ONNX Runtime's.
+fn spread(values: &Value, keys: &[i64], columns: usize) -> Result<Value> {
+    let column = |&key: &i64| {
+        let column = usize::try_from(key).ok().filter(|&column| column < columns);
+        column.ok_or_else(|| Error::invalid_input(format!("key {key} is outside [0, {columns})")))
+    };
+    let places = keys.iter().map(column).collect::<Result<Vec<usize>>>()?;
+    match values {
+        Value::Strings(strings) => {
+            let mut data: Vec<Arc<str>> = Vec::new();
+            let room = data.try_reserve_exact(columns);
+            room.map_err(|_| Error::resource_limit(format!("{columns} columns are more than there is memory for")))?;
+            data.resize(columns, "0.f".into());
+            places.iter().zip(strings.data.iter()).for_each(|(&place, text)| data[place] = text.clone());
+            Ok(Value::Strings(Strings { shape: [1, columns].as_slice().into(), data: data.into() }))
+        }
+        Value::Dense(tensor) => with_dtype!(tensor.dtype(), T in [F32, I64] => {
+            let tensor = tensor.aligned()?;
+            let mut y = Tensor::zeros(tensor.dtype(), &[1, columns])?;
+            let out = y.as_mut_slice::<T>()?;
+            places.iter().zip(tensor.as_slice::<T>()?).for_each(|(&place, &value)| out[place] = value);
+            Ok(y.into())
+        }, else Err(Error::internal(format!("values cast to {}", tensor.dtype())))),
+        other => Err(Error::internal(format!("a map's values are {}", other.describe()))),
     }
-    Ok(places)
 }
 
 fn build_cast_map(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {

@@ -163,12 +163,14 @@ impl<S: Feature> Batch<S> {
             let size = size_of::<S::Computed>();
             Ok([converted * size, element_count(&[rows, columns])? * size, rows * 4, model.scratch(rows)?])
         };
-        let row = sizes(1)?.iter().fold(features * 8, |sum, &size| sum.saturating_add(size));
+        let row = if rows == 0 { [0; 4] } else { sizes(1)? };
+        let row = row.iter().fold(features.saturating_mul(8), |sum, &size| sum.saturating_add(size));
         let mut block = (BLOCK_BYTES / row.max(1)).clamp(1, BLOCK_ROWS).min(rows.max(1));
         if block > 16 {
             block = block / 16 * 16;
         }
-        let sizes = sizes(block)?;
+        // Without rows there is nothing to work in.
+        let sizes = if rows == 0 { [0; 4] } else { sizes(block)? };
         Ok(Batch { model, rows, features, columns, block, sizes })
     }
 
