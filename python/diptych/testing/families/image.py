@@ -55,7 +55,7 @@ def places(s: Sketch, shape: tuple[int, ...], size: list[int], align: bool) -> A
     halves = random.integers(-4, 2 * max(size, default=1) + 4, shape) / 2
     n = np.array(size[::-1]).clip(1)
     normal = halves * 2 / np.maximum(n - 1, 1) - 1 if align else (halves * 2 + 1) / n - 1
-    return normal.astype(dtype)
+    return np.asarray(normal).astype(dtype)
 
 
 @shape_rule("ImageDecoder")

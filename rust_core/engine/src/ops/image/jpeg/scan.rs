@@ -31,7 +31,7 @@ impl Scan {
         let Some((listed, &[first, last, bits])) = segment[1..].split_at_checked(2 * count) else {
             return Err(Failure::Broken);
         };
-        let mut parts = Vec::new();
+        let mut parts: Vec<(usize, usize, usize)> = Vec::new();
         for part in listed.chunks_exact(2) {
             let found = frame.components.iter().position(|component| component.id == part[0]);
             let index =
