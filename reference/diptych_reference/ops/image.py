@@ -220,7 +220,7 @@ def image_decoder(encoded_stream: Array, *, pixel_format: str = "RGB") -> Array:
 
     BMP, JPEG, PNG, PNM, TIFF and WebP, of 8 bits a channel (of 16 the upper 8 are taken); transparency is left out.
     Grayscale of colours is `(19595 R + 38470 G + 7471 B + 32768) >> 16`. JPEG 2000, CMYK and other kinds of
-    numbers are refused. Lossy formats may differ by a level or two between decoders (docs/numerics.md).
+    numbers are refused. JPEG is what libjpeg-turbo makes of it (docs/numerics.md).
     """
     if pixel_format not in ("RGB", "BGR", "Grayscale"):
         raise InvalidModelError(f"pixel_format is {pixel_format!r}, expected RGB, BGR or Grayscale")
