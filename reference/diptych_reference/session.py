@@ -229,4 +229,4 @@ def run_operator(
     """Evaluate one operator without a model. `opset` defaults to the newest that the installed onnx package knows."""
     version = onnx.defs.onnx_opset_version() if opset is None else opset
     values = [value if value is None or isinstance(value, list) else as_input(value) for value in inputs]
-    return evaluate(op_type, values, attributes or {}, version, domain, n_outputs, f"0:0/{op_type}")
+    return evaluate(op_type, values, attributes or {}, version, domain, n_outputs, f"0:0/{op_type}_0")
