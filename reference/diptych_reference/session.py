@@ -332,5 +332,5 @@ def run_operator(
     """Evaluate one operator without a model. `opset` defaults to the newest that the installed onnx package knows."""
     version = onnx.defs.onnx_opset_version() if opset is None else opset
     values = [as_input(value) for value in inputs]
-    outputs = evaluate(op_type, values, attributes or {}, version, domain, n_outputs, f"0:0/{op_type}")
+    outputs = evaluate(op_type, values, attributes or {}, version, domain, n_outputs, f"0:0/{op_type}_0")
     return list(map(outward, outputs))

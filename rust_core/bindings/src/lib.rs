@@ -44,7 +44,8 @@ fn run_operator<'py>(
         .map(|input| if absent(input) { Ok(None) } else { from_python(input).map(Some) })
         .collect::<PyResult<_>>()?;
     let node = Node {
-        name: op_type.to_owned(),
+        // As a nameless node that is the first of its model: what draws random numbers draws the same.
+        name: format!("{op_type}_0"),
         domain: domain.to_owned(),
         op_type: op_type.to_owned(),
         opset,
