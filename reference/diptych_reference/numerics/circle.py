@@ -1,7 +1,7 @@
 """Cosine and sine of fractions of the circle (docs/numerics.md, section 3.6).
 
-The angle is reduced as a fraction, exactly. So quarters of the circle come out exactly, and what is symmetric in theory
-is symmetric to the last bit.
+The angle is reduced as a fraction, exactly. So quarters of the circle come out exactly, eighths correctly rounded, and
+what is symmetric in theory is symmetric to the last bit.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from diptych_reference.numerics.conversion import Array
 def circle(k: Array, n: int) -> tuple[Array, Array]:
     """(cos, sin) of `2 pi k / n` for int64 `0 <= k < n`, binary64.
 
-    `quadrant, v = divmod(4 k, n)`; of `v` and `n - v` the lesser one gives an angle up to pi/4, `rn(rn(v * pi/2) / n)`.
+    `quadrant, v = divmod(4 k, n)`; of `v` and `n - v` the lesser one, w, gives an angle below pi/4,
+    `rn(rn(w * pi/2) / n)`; where they are equal both functions are `rn(sqrt(1/2))`.
     """
     quadrant, v = np.divmod(4 * k, n)
     beyond = v + v > n  # over pi/4: cosine and sine change places
     angle = np.atleast_1d(np.where(beyond, n - v, v).astype(np.float64) * c.HALF_PI_F64[0] / float(n))
-    near, far = float64.cos(angle).reshape(k.shape), float64.sin(angle).reshape(k.shape)
+    eighth = v + v == n  # where both are the square root of 1/2
+    near = np.where(eighth, np.sqrt(0.5), float64.cos(angle).reshape(k.shape))
+    far = np.where(eighth, np.sqrt(0.5), float64.sin(angle).reshape(k.shape))
     cos, sin = np.where(beyond, far, near), np.where(beyond, near, far)
     # A quarter turn takes (cos, sin) to (-sin, cos).
     turned = [(cos, sin), (-sin, cos), (-cos, -sin), (sin, -cos)]

@@ -1,7 +1,9 @@
 //! What a transform of one length needs: its radices, roots of unity, Bluestein's chirp.
 
 use super::LINES;
-use crate::functions::f64 as functions;
+use std::cmp::Ordering;
+
+use crate::functions::{Arithmetic, f64 as functions};
 use crate::lanes::*;
 
 /// The greatest prime with a butterfly.
@@ -95,20 +97,25 @@ impl Kernel for Circle {
     type Output = ([f64; LINES], [f64; LINES]);
     #[inline(always)]
     fn run<A: Arch, const L: usize>(self) -> Self::Output {
-        let (mut angle, mut quadrant, mut beyond) = ([0.0; LINES], [0u64; LINES], [false; LINES]);
+        let (mut angle, mut quadrant, mut beyond) = ([0.0; LINES], [0u64; LINES], [Ordering::Less; LINES]);
         for i in 0..LINES {
             let v = 4 * self.k[i] % self.n;
             quadrant[i] = 4 * self.k[i] / self.n;
-            beyond[i] = 2 * v > self.n;
-            angle[i] = (if beyond[i] { self.n - v } else { v }) as f64;
+            beyond[i] = (2 * v).cmp(&self.n);
+            angle[i] = v.min(self.n - v) as f64;
         }
         let half_pi = crate::functions::coefficients::HALF_PI_F64[0];
         let angle = Simd::from_array(angle) * Simd::splat(half_pi) / Simd::splat(self.n as f64);
         let near = functions::cos::<LINES>(angle).to_array();
         let far = functions::sin::<LINES>(angle).to_array();
+        let half_root = Arithmetic::sqrt(0.5f64);
         let (mut cos, mut sin) = ([0.0; LINES], [0.0; LINES]);
         for i in 0..LINES {
-            let (c, s) = if beyond[i] { (far[i], near[i]) } else { (near[i], far[i]) };
+            let (c, s) = match beyond[i] {
+                Ordering::Greater => (far[i], near[i]),
+                Ordering::Less => (near[i], far[i]),
+                Ordering::Equal => (half_root, half_root),
+            };
             (cos[i], sin[i]) = match quadrant[i] {
                 0 => (c, s),
                 1 => (-s, c),

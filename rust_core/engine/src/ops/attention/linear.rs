@@ -254,8 +254,8 @@ fn run(
     sizes: [usize; 3],
 ) -> Result<()> {
     let Extents { batch, kv_heads, v_size, columns, pieces, .. } = *extents;
-    let (isa, outputs) = (cx.isa(), [0, 1].map(|output| Place::output(cx.output_ptr::<u8>(output))));
-    let present = cx.has_output(1);
+    let (isa, output) = (cx.isa(), Place::output(cx.output_ptr::<u8>(0)));
+    let present = cx.has_output(1).then(|| Place::output(cx.output_ptr::<u8>(1)));
     cx.parallel(batch * kv_heads * pieces, |task, scratch| {
         let (head, first) = (task / pieces, task % pieces * columns);
         let part = first..(first + columns).min(v_size);
@@ -270,24 +270,25 @@ fn run(
         }
         for t in 0..extents.steps {
             let place = head / kv_heads * extents.steps + t;
-            let step = Place2 { extents, operands, place, head: head % kv_heads };
+            let step = HeadStep { extents, operands, place, head: head % kv_heads };
             let value = &mut value[..part.len()];
             step.advance(isa, &part, state, value);
             for query in 0..extents.group {
                 let index = place * kv_heads * extents.group + head % kv_heads * extents.group + query;
                 let out = &mut out[..part.len()];
                 read(isa, &operands.query[index * extents.size..][..extents.size], state, extents.scale, out);
-                stores[0](out, outputs[0], index * v_size + part.start);
+                stores[0](out, output, index * v_size + part.start);
             }
         }
-        for (d, state) in state.chunks_exact(part.len().max(1)).enumerate().filter(|_| present) {
-            stores[1](state, outputs[1], row(d));
+        let Some(present) = present else { return };
+        for (d, state) in state.chunks_exact(part.len().max(1)).enumerate() {
+            stores[1](state, present, row(d));
         }
     })
 }
 
 /// One head at one step.
-struct Place2<'a> {
+struct HeadStep<'a> {
     extents: &'a Extents,
     operands: &'a Operands<'a>,
     /// Batch and step, and the key head.
@@ -295,7 +296,7 @@ struct Place2<'a> {
     head: usize,
 }
 
-impl Place2<'_> {
+impl HeadStep<'_> {
     /// Updates some columns of the state.
     fn advance(&self, isa: diptych_kernels::Isa, part: &std::ops::Range<usize>, state: &mut [f32], value: &mut [f32]) {
         let Extents { kv_heads, size, v_size, gate, shared_rate, gated, delta, .. } = *self.extents;
