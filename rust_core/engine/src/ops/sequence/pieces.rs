@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::operator::{BuildCx, Operator, PlanCx, Planned, Row, Step, rows as versions};
 use crate::ops::axes::normalize_axis;
-use crate::ops::values::{Joined, Slabs, as_sequence, room_for, scalar_i64, tensor_shape};
+use crate::ops::values::{Joined, Slabs, as_sequence, byte_size, room_for, scalar_i64, tensor_shape};
 use crate::run::ValueCx;
 use crate::tensor::{Sequence, Value, element_count};
 
@@ -30,6 +30,7 @@ impl SplitToSequence {
             None if !self.keep_dims => {
                 items = room(cx, slabs.len())?;
                 for index in 0..slabs.len() {
+                    cx.check()?;
                     items.push(slabs.one(index)?);
                 }
             }
@@ -43,6 +44,7 @@ impl SplitToSequence {
             Some(split) => {
                 let mut start = 0;
                 for length in lengths(split, slabs.len())? {
+                    cx.check()?;
                     items.push(slabs.some(start, length)?);
                     start += length;
                 }
@@ -60,6 +62,7 @@ fn chunks(cx: &ValueCx<'_>, slabs: &Slabs<'_>, chunk: usize, items: &mut Vec<Val
     *items = room(cx, slabs.len().div_ceil(chunk))?;
     let mut start = 0;
     while start < slabs.len() {
+        cx.check()?;
         let length = chunk.min(slabs.len() - start);
         items.push(slabs.some(start, length)?);
         start += length;
@@ -107,6 +110,7 @@ impl ConcatFromSequence {
         };
         let shape = tensor_shape(first, "an item")?;
         let axis = normalize_axis(self.axis, shape.len() + usize::from(self.new_axis))?;
+        cx.budget(byte_size(cx.input(0)?))?;
         let mut joined = if self.new_axis {
             Joined::stack(first, self.axis, sequence.len())?
         } else {
