@@ -94,16 +94,20 @@ def test_categories_are_pythons() -> None:
 
 @pytest.mark.parametrize("dtype", ["string", "int32", "int64"])
 def test_counts_are_onnx_runtimes(dtype: str) -> None:
-    """Where it takes the pool (no n-gram twice) and the batch (not empty); weights are sums of few numbers."""
+    """Where it takes the pool (no n-gram twice) and the batch (not empty), and places are not shared."""
     runtime: Any = pytest.importorskip("onnxruntime")
+    options = runtime.SessionOptions()
+    options.log_severity_level = 4  # its refusals are expected
 
     @settings(max_examples=settings.default.max_examples)
     @given(operator_cases("TfIdfVectorizer", 9, dtype))
     def agree(case: Case) -> None:
+        if len(set(case.attributes["ngram_indexes"])) < len(case.attributes["ngram_indexes"]):
+            return  # of which it has another idea: docs/rulings.md
         proto = case.model()
         proto.ir_version = min(proto.ir_version, 9)
         try:
-            session = runtime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+            session = runtime.InferenceSession(proto.SerializeToString(), options)
             [expected] = session.run(None, case.feeds())
         except Exception as error:
             if any(known in str(error) for known in ("PopulateGrams", "B > 0", "duplicate")):

@@ -46,7 +46,8 @@ def string_normalizer(s: Sketch) -> list[Any]:
     s.attribute("case_change_action", "LOWER", "UPPER", "NONE")
     s.attribute("is_case_sensitive", 0, 1)
     s.attribute("locale", "en_US", "de_DE.UTF-8", "C")
-    s.attribute("stopwords", ["the", "a"], [], ["ΑΣ ας", "İı", "STRASSE"], list(TEXTS))
+    if s.coin():
+        s.set("stopwords", list(s.choose(("the", "a"), (), ("ΑΣ ας", "İı", "STRASSE"), TEXTS)))
     n = s.integer(0, 9)
     return [texts(s, (n,) if s.coin() else (1, n))]
 
@@ -54,6 +55,7 @@ def string_normalizer(s: Sketch) -> list[Any]:
 @shape_rule("StringSplit")
 def string_split(s: Sketch) -> list[Any]:
     """Texts of any shape, split at white space, at one or at two characters."""
+    s.n_outputs = s.choose(2, 1)
     s.attribute("delimiter", "", ",", "a", "aa", " ", "\u00a0")
     s.attribute("maxsplit", 1, 0, 2, -1, 100)
     return [texts(s, s.shape(limit=50))]
@@ -81,7 +83,8 @@ def tf_idf_vectorizer(s: Sketch) -> list[Any]:
     s.set("pool_strings" if s.dtype == object else "pool_int64s", pool)
     s.set("ngram_counts", starts)
     s.set("ngram_indexes", [s.integer(0, n) for _ in range(n)])
-    s.attribute("weights", [s.choose(1.0, 0.5, -0.0, 0.1, np.inf, 3e38) for _ in range(n)])
+    if s.coin():
+        s.set("weights", [s.choose(1.0, 0.5, -0.0, 0.1, np.inf, 3e38) for _ in range(n)])
     s.set("mode", s.choose("TF", "IDF", "TFIDF"))
     s.set("max_gram_length", s.integer(1, len(lengths)))
     s.set("min_gram_length", s.integer(1, s.attributes["max_gram_length"]))

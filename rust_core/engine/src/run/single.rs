@@ -84,7 +84,10 @@ pub fn evaluate_on(
         },
         Step::Values(run) => {
             let inputs = &mut inputs.to_vec();
-            run(&mut ValueCx { inputs, captures: &[], isa, team, node: &node.name, subgraphs: Cell::new(0) })
+            let mut cx = ValueCx { inputs, captures: &[], isa, team, node: &node.name, subgraphs: Cell::new(0) };
+            let mut outputs = run(&mut cx)?;
+            outputs.truncate(node.outputs.len());
+            Ok(outputs)
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::memory::check_room;
 use crate::operator::{BuildCx, Operator, PlanCx, Planned, Row, Step, rows as versions};
 use crate::ops::axes::normalize_axis;
-use crate::ops::values::{Joined, Slabs, as_sequence, room_for, scalar_i64, tensor_shape};
+use crate::ops::values::{Joined, Slabs, as_sequence, byte_size, room_for, scalar_i64, tensor_shape};
 use crate::run::ValueCx;
 use crate::tensor::{Sequence, Value, element_count};
 
@@ -31,6 +31,7 @@ impl SplitToSequence {
             None if !self.keep_dims => {
                 items = room(slabs.len())?;
                 for index in 0..slabs.len() {
+                    cx.check()?;
                     items.push(slabs.one(index)?);
                 }
             }
@@ -44,6 +45,7 @@ impl SplitToSequence {
             Some(split) => {
                 let mut start = 0;
                 for length in lengths(split, slabs.len())? {
+                    cx.check()?;
                     items.push(slabs.some(start, length)?);
                     start += length;
                 }
@@ -61,6 +63,7 @@ fn chunks(slabs: &Slabs<'_>, chunk: usize, items: &mut Vec<Value>) -> Result<()>
     *items = room(slabs.len().div_ceil(chunk))?;
     let mut start = 0;
     while start < slabs.len() {
+        cx.check()?;
         let length = chunk.min(slabs.len() - start);
         items.push(slabs.some(start, length)?);
         start += length;
@@ -108,6 +111,7 @@ impl ConcatFromSequence {
         };
         let shape = tensor_shape(first, "an item")?;
         let axis = normalize_axis(self.axis, shape.len() + usize::from(self.new_axis))?;
+        cx.budget(byte_size(cx.input(0)?))?;
         let mut joined = if self.new_axis {
             Joined::stack(first, self.axis, sequence.len())?
         } else {

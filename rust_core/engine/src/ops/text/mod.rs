@@ -48,15 +48,13 @@ impl Operator for StringConcat {
 fn concat(cx: &ValueCx<'_>, walk: &Walk<2>, shape: &Shape) -> Result<Value> {
     let (left, right) = (strings(cx, 0)?, strings(cx, 1)?);
     let strides = walk.row_strides();
-    // What is made may be far more than what is given, so it is counted first.
-    let mut bytes = walk.len().saturating_mul(size_of::<Arc<str>>());
-    walk.rows(0..walk.len(), |_, len, [a, b]| {
-        for i in 0..len {
-            let pair = left.data[a + i * strides[0] as usize].len() + right.data[b + i * strides[1] as usize].len();
-            bytes = bytes.saturating_add(pair);
-        }
-    });
-    check_bytes(bytes)?;
+    // What is made may be far more than what is given: each string occurs as often as broadcasting repeats it.
+    let repeated = |strings: &Strings| {
+        let bytes: usize = strings.data.iter().map(|text| text.len()).sum();
+        bytes.saturating_mul(walk.len() / strings.data.len().max(1))
+    };
+    let handles = walk.len().saturating_mul(size_of::<Arc<str>>());
+    check_bytes(handles.saturating_add(repeated(left)).saturating_add(repeated(right)))?;
     let mut data: Vec<Arc<str>> = room_for(walk.len())?;
     let mut text = String::new();
     for start in (0..walk.len()).step_by(CHUNK) {
