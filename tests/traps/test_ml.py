@@ -481,3 +481,21 @@ def test_no_rows_need_no_room() -> None:
     attributes = {**TWO, **stump(), "n_targets": 2**40, "aggregate_function": "MIN"}
     y = answer("TreeEnsembleRegressor", [np.zeros((0, 1), np.float32)], attributes, opset=3, **ML)
     assert y.shape == (0, 2**40)
+
+
+def test_doubles_beside_floats() -> None:
+    """binary32's 0.1 lies above binary64's."""
+    attributes = {**stump(), "nodes_values_as_tensor": np.array([0.1, 0.0, 0.0])}
+    del attributes["nodes_values"]
+    assert regressed(f32([0.1]), attributes) == [[10.0]]
+    wide = answer(
+        "TreeEnsembleRegressor", [f32([0.1]).astype(float)], {"n_targets": 1, **TWO, **attributes}, opset=3, **ML
+    )
+    same(wide, [[20]], np.float32)
+    refusals(
+        "TreeEnsembleRegressor",
+        [f32([0.1])],
+        {"n_targets": 1, **TWO, **attributes, "nodes_values": [0.0]},
+        opset=3,
+        **ML,
+    )
