@@ -35,12 +35,12 @@ impl SplitToSequence {
                     items.push(slabs.one(index)?);
                 }
             }
-            None => chunks(&slabs, 1, &mut items)?,
+            None => chunks(cx, &slabs, 1, &mut items)?,
             Some(split) if tensor_shape(split, "split")?.is_empty() => {
                 let chunk = scalar_i64(split, "split")?;
                 let chunk = usize::try_from(chunk).ok().filter(|&chunk| chunk > 0);
                 let chunk = chunk.ok_or_else(|| Error::invalid_input("split must be positive"))?;
-                chunks(&slabs, chunk, &mut items)?;
+                chunks(cx, &slabs, chunk, &mut items)?;
             }
             Some(split) => {
                 let mut start = 0;
@@ -59,7 +59,7 @@ impl SplitToSequence {
 }
 
 /// Pieces of `chunk` slabs each, the last one perhaps shorter.
-fn chunks(slabs: &Slabs<'_>, chunk: usize, items: &mut Vec<Value>) -> Result<()> {
+fn chunks(cx: &ValueCx<'_>, slabs: &Slabs<'_>, chunk: usize, items: &mut Vec<Value>) -> Result<()> {
     *items = room(slabs.len().div_ceil(chunk))?;
     let mut start = 0;
     while start < slabs.len() {
@@ -111,7 +111,7 @@ impl ConcatFromSequence {
         };
         let shape = tensor_shape(first, "an item")?;
         let axis = normalize_axis(self.axis, shape.len() + usize::from(self.new_axis))?;
-        cx.budget(byte_size(cx.input(0)?))?;
+        check_room(byte_size(cx.input(0)?))?;
         let mut joined = if self.new_axis {
             Joined::stack(first, self.axis, sequence.len())?
         } else {
