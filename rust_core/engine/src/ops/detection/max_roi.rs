@@ -94,7 +94,7 @@ impl Plan {
         let mut corners = [0i64; 4];
         for (corner, &x) in corners.iter_mut().zip(&roi[1..]) {
             let place = (x.widen() * scale).to_binary64().round(); // halves away from zero
-            if !(place.abs() < FARTHEST) {
+            if place.is_nan() || place.abs() >= FARTHEST {
                 return Err(Error::invalid_input(format!("a region with a coordinate of {place}")));
             }
             *corner = place as i64;

@@ -10,6 +10,7 @@ use super::jpeg::{self, Failure};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::operator::{BuildCx, Operator, PlanCx, Planned, Row, Step, rows as versions};
+use crate::run::ValueCx;
 use crate::tensor::{Tensor, Value};
 
 /// Pixels of an image.
@@ -38,18 +39,18 @@ impl Operator for ImageDecoder {
         }
         let pixel = self.0;
         Step::values(move |cx| match cx.input(0)? {
-            Value::Dense(stream) => Ok(vec![decode(stream.bytes(), pixel)?.into()]),
+            Value::Dense(stream) => Ok(vec![decode(cx, stream.bytes(), pixel)?.into()]),
             other => Err(Error::internal(format!("{} where a tensor was planned", other.describe()))),
         })
     }
 }
 
 /// The image in `stream` as [height, width, channels]; [0, 0, channels] if it holds none.
-fn decode(stream: &[u8], pixel: Pixel) -> Result<Tensor> {
+fn decode(cx: &ValueCx<'_>, stream: &[u8], pixel: Pixel) -> Result<Tensor> {
     let channels = if pixel == Pixel::Gray { 1 } else { 3 };
     let none = || Tensor::zeros(DType::U8, &[0, 0, channels]);
     if stream.starts_with(&[0xff, 0xd8, 0xff]) {
-        return read_jpeg(stream)?.map_or_else(none, |image| {
+        return read_jpeg(cx, stream)?.map_or_else(none, |image| {
             let mut tensor = Tensor::zeros(DType::U8, &[image.height, image.width, channels])?;
             let out = tensor.bytes_mut()?;
             match image.channels {
@@ -106,12 +107,13 @@ fn luma([r, g, b]: [u8; 3]) -> u8 {
 }
 
 /// The image in a JPEG file, `None` if it is broken.
-fn read_jpeg(stream: &[u8]) -> Result<Option<jpeg::Image>> {
-    match jpeg::decode(stream, PIXELS as usize) {
+fn read_jpeg(cx: &ValueCx<'_>, stream: &[u8]) -> Result<Option<jpeg::Image>> {
+    match jpeg::decode(stream, PIXELS as usize, &|| cx.check().is_err()) {
         Ok(image) => Ok(Some(image)),
         Err(Failure::Broken) => Ok(None),
         Err(Failure::Unsupported(what)) => Err(Error::unsupported(format!("{what} is not supported"))),
         Err(Failure::TooLarge { width, height }) => Err(too_large(width as u64, height as u64)),
+        Err(Failure::Stopped) => cx.check().and(Err(Error::internal("a decoder stopped for nothing"))),
         Err(Failure::Memory) => Err(Error::resource_limit("the machine has no room for the image")),
     }
 }

@@ -64,10 +64,10 @@ impl Resize {
         let outcomes = match (scales, sizes, &self.scales) {
             (None, None, Scales::Given(scales)) => {
                 let scales: Vec<f64> = scales.iter().map(|&scale| scale.into()).collect();
-                self.from_scales(&lengths, &[scales.len()], &scales, &crop)?
+                self.outcomes_of_scales(&lengths, &[scales.len()], &scales, &crop)?
             }
             (Some(scales), None, _) => {
-                self.from_scales(&lengths, cx.tensor(scales)?.shape(), &floats(cx, scales)?, &crop)?
+                self.outcomes_of_scales(&lengths, cx.tensor(scales)?.shape(), &floats(cx, scales)?, &crop)?
             }
             (None, Some(sizes), _) => from_sizes(&lengths, &cx.ints(sizes)?, self.policy)?,
             _ => return Err(Error::invalid_input("Resize needs either scales or sizes, not both").into()),
@@ -115,7 +115,7 @@ impl Resize {
     }
 
     /// Ratio and output length: `floor(length * (roi_end - roi_start) * scale)` in binary32.
-    fn from_scales(
+    fn outcomes_of_scales(
         &self,
         lengths: &[usize],
         shape: &[usize],

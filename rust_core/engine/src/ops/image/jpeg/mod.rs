@@ -22,6 +22,8 @@ pub(super) enum Failure {
     TooLarge { width: usize, height: usize },
     /// The allocator refuses.
     Memory,
+    /// The caller has had enough: a small file can ask for much work.
+    Stopped,
 }
 
 pub(super) type Outcome<T> = Result<T, Failure>;
@@ -93,8 +95,8 @@ const ZIGZAG: [u8; 64] = [
 /// Scans of one file: a progressive one of thousands would be an attack.
 const SCANS: usize = 500;
 
-/// Decodes a file of at most `most` pixels.
-pub(super) fn decode(stream: &[u8], most: usize) -> Outcome<Image> {
+/// Decodes a file of at most `most` pixels, unless `stop` says to stop.
+pub(super) fn decode(stream: &[u8], most: usize, stop: &dyn Fn() -> bool) -> Outcome<Image> {
     let mut state = State::default();
     let mut frame: Option<Frame> = None;
     let mut rest = stream.strip_prefix(&[0xff, 0xd8]).ok_or(Failure::Broken)?;
@@ -121,7 +123,7 @@ pub(super) fn decode(stream: &[u8], most: usize) -> Outcome<Image> {
                 let frame = frame.as_mut().filter(|_| scans <= SCANS).ok_or(Failure::Broken)?;
                 let scan = Scan::read(segment, frame, &state.quantization)?;
                 let mut reader = Reader::new(rest);
-                scan.decode(frame, &state, &mut reader)?;
+                scan.decode(frame, &state, &mut reader, stop)?;
                 rest = reader.rest();
             }
             _ => {}

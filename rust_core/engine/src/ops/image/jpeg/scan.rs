@@ -61,7 +61,13 @@ impl Scan {
     }
 
     /// Decodes the scan's blocks into the frame.
-    pub fn decode(&self, frame: &mut Frame, state: &State, reader: &mut Reader<'_>) -> Outcome<()> {
+    pub fn decode(
+        &self,
+        frame: &mut Frame,
+        state: &State,
+        reader: &mut Reader<'_>,
+        stop: &dyn Fn() -> bool,
+    ) -> Outcome<()> {
         let mut running = Running::default();
         let single = self.parts.len() == 1;
         let [across, down] = if single { frame.components[self.parts[0].0].blocks } else { frame.mcus() };
@@ -82,6 +88,9 @@ impl Scan {
             }
             if column == 0 {
                 reader.check()?;
+                if stop() {
+                    return Err(Failure::Stopped);
+                }
             }
         }
         reader.check()
@@ -212,7 +221,7 @@ impl Scan {
 /// Adds a bit to the magnitude of a coefficient.
 fn refine(reader: &mut Reader<'_>, value: &mut i16, one: i16) {
     if reader.bits(1) == 1 && *value & one == 0 {
-        *value += if *value > 0 { one } else { -one };
+        *value = value.wrapping_add(if *value > 0 { one } else { -one });
     }
 }
 
