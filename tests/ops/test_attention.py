@@ -1,4 +1,4 @@
-"""Attention where blocks of queries, tiles of keys and chunks of sums begin and end: sizes that strategies rarely draw."""
+"""Attention where blocks of queries, tiles of keys, chunks of sums begin and end: sizes that strategies rarely draw."""
 
 from __future__ import annotations
 
