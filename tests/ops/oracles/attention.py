@@ -65,6 +65,9 @@ class Steps:
         self.x = scale * np.matmul(q, k)
         magnitude = np.abs(scale) * np.matmul(np.abs(q), np.abs(k))
         self.error = gamma(q.shape[-1] + 8, dtype) * magnitude + tiny(dtype, q.shape[-1] + 4) * (1 + magnitude)
+        # What scaling a number near zero loses, times the other operand.
+        beside = np.sum(np.abs(q), axis=-1)[..., None] + np.sum(np.abs(k), axis=-2)[..., None, :]
+        self.error = self.error + tiny(dtype) * np.sqrt(np.abs(scale)) * beside
         top = np.sqrt(WIDE(np.finfo(np.float64 if dtype == np.float64 else np.float32).max))
         reach = max(float(np.max(np.abs(part), initial=0)) for part in (q, k))
         self.sound = reach * max(1.0, float(np.sqrt(np.abs(scale)))) < float(top) / 64

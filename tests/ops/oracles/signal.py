@@ -30,7 +30,7 @@ def transform(re: Array, im: Array, dtype: Any) -> tuple[Array, Array, Array]:
     place = np.outer(np.arange(n), np.arange(n)) % n
     c, s = cos[place], sin[place]
     total = np.sum(np.abs(re) + np.abs(im), axis=-1, keepdims=True)
-    slack = WIDE(2.0**-53) * (12 + 10 * np.log2(WIDE(n)) + (60 if n > 31 else n)) * total
+    slack = WIDE(2.0**-53) * (12 + 10 * np.log2(WIDE(n)) + (60 if n > 31 else n)) * total + WIDE(5e-324) * (20 + 8 * n)
     return np.matmul(re, c) + np.matmul(im, s), np.matmul(im, c) - np.matmul(re, s), slack
 
 
