@@ -36,7 +36,7 @@ def test_all_names_exist() -> None:
 
 def test_every_error_is_an_error() -> None:
     errors = [value for value in vars(diptych).values() if isinstance(value, type) and issubclass(value, Exception)]
-    assert len(errors) == 12
+    assert len(errors) == 13
     assert all(issubclass(error, diptych.Error) for error in errors)
 
 

@@ -1,8 +1,7 @@
 """The CPU cases of ONNX's backend suite, the operators each of them uses, and the judge that runs one on a panel.
 
-A panel takes part with an adapter (`Panel`) and one line: `test_case = on_panel(MyPanel())`. What is asked of a case is
-computed: if all operators of its model, nested graphs and local functions included, are in `LISTED`, it must pass, or
-the manifest must say what is wrong with the case itself. Otherwise the panel may answer that it does not know one.
+A panel takes part with an adapter (`Panel`) and one line: `test_case = on_panel(MyPanel())`. Every case must pass, or the
+manifest must say why it does not.
 """
 
 from __future__ import annotations
@@ -26,18 +25,6 @@ from onnx.backend.test.loader import load_model_tests
 Operators = frozenset[tuple[str, str]]
 KINDS = ("node", "expanded", "simple", "real", "pytorch-converted", "pytorch-operator")
 MANIFEST = Path(__file__).with_name("manifest.toml")
-
-NAMES = """
-    Abs Add And ArgMax ArgMin AveragePool BatchNormalization Cast Ceil Clip Concat Constant ConstantOfShape Conv
-    ConvInteger ConvTranspose Cos CumSum DequantizeLinear Div Dropout DynamicQuantizeLinear Equal Erf Exp Expand
-    Flatten Floor Gather GatherElements GatherND Gemm GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual
-    HardSigmoid HardSwish Identity If LRN LSTM LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax Loop
-    MatMul MatMulInteger Max MaxPool Min Mul Neg NonZero Not Or Pad Pow QuantizeLinear Range Reciprocal ReduceL2
-    ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum Relu Reshape Resize Round ScatterElements ScatterND Shape
-    Sigmoid Sign Sin Size Slice Softmax Softplus Split Sqrt Squeeze Sub Sum Tanh Tile TopK Transpose Unsqueeze Where
-    Xor
-"""
-LISTED: Operators = frozenset(("", name) for name in NAMES.split())  # the operators every panel must have
 
 
 @dataclass(frozen=True)
@@ -97,11 +84,6 @@ class Case:
         nodes = [*self.model.graph.node, *(node for function in functions for node in function.node)]
         used = {(domain(inner.domain), inner.op_type) for node in nodes for inner in deep(node)}
         return frozenset(used - {(domain(function.domain), function.name) for function in functions})
-
-    @property
-    def must_pass(self) -> bool:
-        """Whether all operators are among those of the issue."""
-        return self.operators <= LISTED
 
     def data(self) -> Iterator[DataSet]:
         """The case's data sets."""
@@ -236,7 +218,7 @@ class Result:
 
 
 def judge(panel: Panel, case: Case) -> Result:
-    """Run `case` on `panel`. A case of listed operators that the panel does not know has failed."""
+    """Run `case` on `panel`."""
     try:
         run = panel.prepare(case.model.SerializeToString())
         for number, data in enumerate(case.data()):
@@ -247,7 +229,7 @@ def judge(panel: Panel, case: Case) -> Result:
             for index, (actual, expected) in enumerate(zip(outputs, data.outputs, strict=True)):
                 compare(actual, expected, case.source.rtol, case.source.atol, f"data set {number}, output {index}")
     except panel.unsupported as error:
-        return Result(case, "failed" if case.must_pass else "unsupported", f"{type(error).__name__}: {error}")
+        return Result(case, "unsupported", f"{type(error).__name__}: {error}")
     except Exception as error:  # whatever a panel raises is this case's result
         return Result(case, "failed", f"{type(error).__name__}: {error}")
     return Result(case, "passed")
@@ -265,8 +247,6 @@ def table(results: Sequence[Mapping[str, str]]) -> str:
     count = Counter(result["outcome"] for result in results)
     numbers = (*(count[column] for column in columns), count.total(), total.total())
     rows.append(f"{'all':18}" + "".join(f"{number:>13}" for number in numbers))
-    listed = Counter(result["outcome"] for result in results if result["must_pass"] == "True")
-    rows.append(f"cases of listed operators only: {listed['passed']} of {listed.total()} passed")
     return "\n".join(rows)
 
 
@@ -283,7 +263,7 @@ def manifest(panel: str) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def on_panel(panel: Panel) -> Callable[..., None]:
-    """A pytest function over all cases. Skips unsupported ones; those of the manifest, and only those, must fail."""
+    """A pytest function over all cases. Those of the manifest, and only those, must not pass."""
     known, slow = manifest(panel.name)
     parameters = [
         pytest.param(case, id=case.name, marks=[pytest.mark.slow] if case.name in slow else []) for case in cases()
@@ -292,13 +272,11 @@ def on_panel(panel: Panel) -> Callable[..., None]:
     @pytest.mark.parametrize("case", parameters)
     def test_case(case: Case, record_property: Callable[[str, str], None]) -> None:
         result = judge(panel, case)
-        outcome = "known" if result.outcome == "failed" and case.name in known else result.outcome
-        properties = {"panel": panel.name, "kind": case.kind, "outcome": outcome, "must_pass": str(case.must_pass)}
+        outcome = "known" if result.outcome != "passed" and case.name in known else result.outcome
+        properties = {"panel": panel.name, "kind": case.kind, "outcome": outcome}
         for name, value in properties.items():  # they travel with the report, from other processes too
             record_property(name, value)
-        if result.outcome == "unsupported":
-            pytest.skip(result.detail)
-        if result.outcome == "failed" and case.name in known:
+        if outcome == "known":
             pytest.xfail(known[case.name])
         assert result.outcome == "passed", result.detail
         assert case.name not in known, f"stale manifest: it says {known[case.name]!r}, but the case passes"

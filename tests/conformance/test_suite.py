@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
-from .suite import LISTED, MismatchError, cases, compare, judge
+from .suite import MismatchError, cases, compare, judge
 
 
 def test_every_cpu_case_is_there() -> None:
@@ -23,8 +23,6 @@ def test_every_cpu_case_is_there() -> None:
 def test_operators_inside_graphs_count() -> None:
     loop = next(case for case in cases() if case.name == "test_loop11")
     assert {("", "Loop"), ("", "Add"), ("", "Slice")} <= loop.operators
-    assert loop.must_pass
-    assert ("", "Einsum") not in LISTED
 
 
 @pytest.mark.parametrize(
@@ -60,7 +58,6 @@ class Stubborn:
         raise NotImplementedError(len(model))
 
 
-def test_unsupported_is_no_excuse_for_listed_operators() -> None:
+def test_what_a_panel_does_not_know_has_not_passed() -> None:
     by_name = {case.name: case for case in cases()}
-    assert judge(Stubborn(), by_name["test_abs"]).outcome == "failed"
-    assert judge(Stubborn(), by_name["test_einsum_sum"]).outcome == "unsupported"
+    assert judge(Stubborn(), by_name["test_abs"]).outcome == "unsupported"
