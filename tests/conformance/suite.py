@@ -1,7 +1,7 @@
 """The CPU cases of ONNX's backend suite, the operators each of them uses, and the judge that runs one on a panel.
 
-A panel takes part with an adapter (`Panel`) and one line: `test_case = on_panel(MyPanel())`. Every case must pass, or the
-manifest must say why it does not.
+A panel takes part with an adapter (`Panel`) and one line: `test_case = on_panel(MyPanel())`. Every case must pass, or
+the manifest must say why it does not.
 """
 
 from __future__ import annotations
