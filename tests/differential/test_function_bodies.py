@@ -3,7 +3,8 @@
 A body rounds after each of its operators and may cancel where the operator does not (LayerNormalization's is
 E[x^2] - mean^2), so this finds wrong readings, not lost bits: those are for the oracles of tests/ops. Outputs that
 are moved, compared or counted are equal; others agree to a thousandth of the greatest output, or as far as the
-operator's own bound, where that is wider. Elements that overflow on one way but not on the other are left out.
+operator's own bound, where that is wider. Elements that overflow on one way but not on the other are left out, and so
+are cases that the body cannot do (most bodies reshape with -1, which nothing of size 0 takes).
 """
 
 from __future__ import annotations
@@ -27,10 +28,28 @@ from diptych.testing.values import onnx_number
 ROWS = [
     row
     for row in catalogue()
-    if is_newest_meaning(row) and (row.schema.has_function or row.schema.has_context_dependent_function)
+    if is_newest_meaning(row)
+    and (row.schema.has_function or row.schema.has_context_dependent_function)
+    and row.op_type != "Bernoulli"  # whose body draws other numbers
 ]
 SHARE = 1e-3  # of the greatest output
 DOMAIN = "body"
+NEWEST = onnx.defs.onnx_opset_version()
+
+
+def comparable(case: Case) -> bool:
+    """Whether the body means what the operator does: see docs/rulings.md for the others."""
+    if case.op_type == "DynamicQuantizeLinear":
+        return bool(np.any(case.inputs[0]))  # the scale of zeros
+    if case.op_type == "Celu":
+        return case.attributes.get("alpha", 1.0) > 0  # with a negative one the text says something else
+    if case.op_type == "Attention" and case.inputs[0].ndim == 4:
+        return "q_num_heads" not in case.attributes  # the body then takes the input for one of rank 3
+    if case.op_type.endswith("Window"):
+        return case.attributes.get("output_datatype", 1) in (1, 11)  # integers are cut off just below 1
+    if any(isinstance(value, list) and not value for value in case.inputs):
+        return False  # bodies are made for the type of a sequence's items
+    return case.attributes.get("stash_type", 1) == 1  # in 16 bits a body rounds at every step
 
 
 def type_proto(value: Any) -> onnx.TypeProto:
@@ -67,9 +86,15 @@ def expanded(row: Row, case: Case) -> onnx.ModelProto | None:
         return None
     function.domain = node.domain = DOMAIN
     function.name = node.op_type
+    given = {attribute.name for attribute in node.attribute}
+    defaults = {name: row.schema.attributes[name].default_value for name in row.attributes if name not in given}
+    node.attribute.extend(value for value in defaults.values() if value.type != onnx.AttributeProto.UNDEFINED)
+    own = helper.make_opsetid("", max(18, row.since) if not row.domain else NEWEST)
+    if not any(entry.domain in ("", "ai.onnx") for entry in function.opset_import):
+        function.opset_import.append(own)
     model.functions.append(function)
     del model.opset_import[:]
-    model.opset_import.extend([helper.make_opsetid("", max(18, row.since)), helper.make_opsetid(DOMAIN, 1)])
+    model.opset_import.extend([own, helper.make_opsetid(DOMAIN, 1)])
     return model
 
 
@@ -95,7 +120,7 @@ def compare(case: Case, native: tuple[Any, ...], outputs: list[Any]) -> int:
             wanted = expected[index] if index < len(expected) else None
             slack = bounded(wanted, a.dtype) if wanted is not None else np.zeros(x.shape)
             inside &= np.isfinite(slack)
-            beyond = inside & (np.abs(x - y) > SHARE * top + 8 * slack)
+            beyond = inside & (np.abs(x - y) > SHARE * max(top, SHARE) + 8 * slack)
         assert not beyond.any(), f"output {index}: {x[beyond][:3]}, the body gives {y[beyond][:3]}"
         compared += int(inside.sum())
     return compared
@@ -110,11 +135,15 @@ def test_body_agrees(row: Row, record_property: Callable[[str, Any], None]) -> N
     @given(operator_cases(row.op_type, row.since, dtype, domain=row.domain))
     def agree(case: Case) -> None:
         native = on_engine(case)
-        model = expanded(row, case)
+        model = expanded(row, case) if comparable(case) else None
         if native.error is not None or model is None:
             counts["without a body"] += 1
             return
-        outputs = diptych.InferenceSession(model.SerializeToString()).run(None, case.feeds())
+        try:
+            outputs = diptych.InferenceSession(model.SerializeToString()).run(None, case.feeds())
+        except (diptych.ShapeError, diptych.InvalidModelError, diptych.InvalidTypeError):
+            counts["not by the body"] += 1
+            return
         counts["elements"] += compare(case, native.outputs, outputs)
         counts["examples"] += 1
 

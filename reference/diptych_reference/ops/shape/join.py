@@ -59,7 +59,7 @@ def split(
     if split is not None and num_outputs is not None:
         raise InvalidInputError("give either the input split or the attribute num_outputs, not both")
     if split is not None:
-        return cut(input, axis, integers(split, "split"))
+        return cut(input, axis, named(integers(split, "split"), n_outputs))
     if num_outputs not in (None, n_outputs):
         raise InvalidInputError(f"num_outputs is {num_outputs}, the node has {n_outputs} outputs")
     length = input.shape[normalize_axis(axis, input.ndim)]
@@ -70,11 +70,18 @@ def split(
 def given_or_equal(input: Array, axis: int, lengths: Array | Sequence[int] | None, pieces: int) -> tuple[Array, ...]:
     """Consecutive pieces of `input` along `axis`: of these lengths, or (None) `pieces` equal ones."""
     if lengths is not None:
-        return cut(input, axis, integers(lengths, "split"))
+        return cut(input, axis, named(integers(lengths, "split"), pieces))
     length = input.shape[normalize_axis(axis, input.ndim)]
     if length % pieces:
         raise ShapeError(f"length {length} along axis {axis} is not divisible into {pieces} equal parts")
     return cut(input, axis, [length // pieces] * pieces)
+
+
+def named(lengths: list[int], n_outputs: int) -> list[int]:
+    """The lengths, one for each output that the node names."""
+    if len(lengths) != n_outputs:
+        raise ShapeError(f"{len(lengths)} lengths for {n_outputs} outputs")
+    return lengths
 
 
 def cut(input: Array, axis: int, lengths: list[int]) -> tuple[Array, ...]:
