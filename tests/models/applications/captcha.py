@@ -1,6 +1,6 @@
-"""Read an image with ddddocr's newer classifier, and find what is on it with its detector; print both as JSON.
+"""Read an image with both classifiers of ddddocr, and find what is on it with its detector; print all as JSON.
 
-The older classifier is of an operator of ONNX Runtime's own, com.microsoft.DynamicQuantizeLSTM.
+The default classifier has an operator of ONNX Runtime's own, com.microsoft.DynamicQuantizeLSTM.
 
 python captcha.py onnxruntime|diptych IMAGE
 """
@@ -18,9 +18,9 @@ def main(backend: str, image: str) -> None:
     import ddddocr
 
     content = Path(image).read_bytes()
-    text = ddddocr.DdddOcr(beta=True, show_ad=False).classification(content)
+    texts = [ddddocr.DdddOcr(beta=beta, show_ad=False).classification(content) for beta in (False, True)]
     boxes = ddddocr.DdddOcr(det=True, show_ad=False).detection(content)
-    result = {"texts": [text], "boxes": boxes}
+    result = {"texts": texts, "boxes": boxes}
     drop_in.show(result)
 
 
