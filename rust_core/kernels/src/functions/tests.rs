@@ -6,7 +6,7 @@ use crate::lanes::*;
 use ::core::primitive::{f32, f64};
 use half::{bf16, f16};
 
-const ALL: [Unary; 30] = [
+const ALL: [Unary; 39] = [
     Unary::Abs,
     Unary::Acos,
     Unary::Acosh,
