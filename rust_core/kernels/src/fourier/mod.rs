@@ -77,6 +77,7 @@ impl Transform<'_> {
     ///
     /// # Panics
     /// If `room` is shorter than `4 * size * side`.
+    #[allow(clippy::too_many_arguments)] // where from, where to, which lines, and room
     pub unsafe fn run<T: Float>(
         &self,
         isa: Isa,

@@ -259,7 +259,7 @@ fn run(
     cx.parallel(batch * kv_heads * pieces, |task, scratch| {
         let (head, first) = (task / pieces, task % pieces * columns);
         let part = first..(first + columns).min(v_size);
-        let [state, value, out] = rooms(scratch, sizes).map(|room| elements_mut::<f32>(room));
+        let [state, value, out] = rooms(scratch, sizes).map(elements_mut::<f32>);
         let state = &mut state[..extents.size * part.len()];
         let row = |d: usize| (head * extents.size + d) * v_size + part.start;
         for (d, state) in state.chunks_exact_mut(part.len().max(1)).enumerate() {

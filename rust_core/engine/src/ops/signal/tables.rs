@@ -30,7 +30,7 @@ impl Tables {
         let part = |len: usize| buffer_bytes::<f64>(&[chirped, len]);
         let sizes = [buffer_bytes::<f64>(&[radices.table_len()])?, part(n)?, part(n)?, part(m)?, part(m)?];
         let mut bytes = AlignedBytes::zeroed(rooms_bytes(&sizes)?)?;
-        let [table, cos, sin, re, im] = rooms(bytes.as_mut_slice(), sizes).map(|room| elements_mut::<f64>(room));
+        let [table, cos, sin, re, im] = rooms(bytes.as_mut_slice(), sizes).map(elements_mut::<f64>);
         radices.fill(isa, table);
         if chirped == 1 {
             fill_chirp(isa, cos, sin, re, im);

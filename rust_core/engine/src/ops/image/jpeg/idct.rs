@@ -70,7 +70,7 @@ mod tests {
         let table = [1u16; 64];
         for seed in 0..50u32 {
             let block: [i16; 64] =
-                std::array::from_fn(|i| ((seed * 7919 + i as u32 * 104_729) % 97) as i16 - 48 >> (i / 16));
+                std::array::from_fn(|i| (((seed * 7919 + i as u32 * 104_729) % 97) as i16 - 48) >> (i / 16));
             let mut out = [0u8; 64];
             inverse(&block, &table, &mut out, 8);
             for y in 0..8 {
