@@ -58,7 +58,9 @@ def chains(terms: list[tuple[Near, Array]], dtype: Any) -> Near:
     value = sum(x.value @ w.T for x, w in terms)
     magnitude = sum((np.abs(x.value) + x.error) @ np.abs(w).T for x, w in terms)
     brought = sum(x.error @ np.abs(w).T for x, w in terms)
-    return Near(value, brought + gamma(2 * length, dtype) * magnitude + tiny(dtype, length), dtype)
+    error = brought + gamma(2 * length, dtype) * magnitude + tiny(dtype, length)
+    top = float(np.finfo(np.float64 if np.dtype(dtype) == np.float64 else np.float32).max)
+    return Near(value, np.where(magnitude > top / 2, np.inf, error), dtype)  # a chain that may overflow on the way
 
 
 # name -> (defaults of alpha and beta, function, greatest slope, greatest intermediate value besides the result)
