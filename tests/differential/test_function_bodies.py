@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given, settings
 from onnx import FunctionProto, NodeProto, helper
 from tests.ops.oracles import MOVERS, ORACLES, bounded, wide
 
 import diptych
-from diptych.testing import Case, Row, catalogue, on_engine
-from diptych.testing.cases import draw_case
+from diptych.testing import Case, Row, catalogue, on_engine, operator_cases
 from diptych.testing.catalogue import is_newest_meaning
-from diptych.testing.draws import Seeded
 from diptych.testing.values import onnx_number
 
 ROWS = [
@@ -35,8 +34,6 @@ ROWS = [
 ]
 SHARE = 1e-3  # of the greatest output
 DOMAIN = "body"
-# Of each row, the same in every run: random ones still find bodies that mean something else at odd sizes.
-EXAMPLES = 30
 NEWEST = onnx.defs.onnx_opset_version()
 
 
@@ -52,6 +49,20 @@ def comparable(case: Case) -> bool:
         return not any(np.isnan(wide(value)).any() for value in case.inputs if value is not None)
     if case.op_type == "Celu":
         return case.attributes.get("alpha", 1.0) > 0  # with a negative one the text says something else
+    mask = case.inputs[3] if case.op_type == "Attention" and len(case.inputs) > 3 else None
+    if mask is not None and mask.dtype.kind in "iu":
+        return False  # the body puts -infinity into the mask's own type, which loses it
+    if case.op_type == "Range":  # the body's length is that of binary32, the operator's exact
+        start, limit, delta = (float(value.reshape(())) for value in case.inputs)
+        steps = (limit - start) / delta
+        return not abs(steps - round(steps)) < 1e-4 * max(1.0, abs(steps))
+    if case.op_type == "AffineGrid" and case.attributes.get("align_corners"):
+        return 1 not in case.inputs[1]  # whose centre is at 0, see the rulings
+    if case.op_type == "LayerNormalization":  # where E[x^2] - mean^2 cancels, the body is of no use
+        x = wide(case.inputs[0])
+        axes = tuple(range(case.attributes.get("axis", -1) % x.ndim, x.ndim))
+        if not np.all(np.abs(x.mean(axes)) < 30 * x.std(axes)):
+            return False
     if case.op_type == "Attention" and case.inputs[0].ndim == 4:
         return "q_num_heads" not in case.attributes  # the body then takes the input for one of rank 3
     if case.op_type.endswith("Window"):
@@ -140,6 +151,8 @@ def test_body_agrees(row: Row, record_property: Callable[[str, Any], None]) -> N
     counts: Counter[str] = Counter()
     dtype = next((t for t in row.dtypes if t.name == "float32"), row.dtypes[0])
 
+    @settings(max_examples=max(5, settings.default.max_examples // 5))
+    @given(operator_cases(row.op_type, row.since, dtype, domain=row.domain))
     def agree(case: Case) -> None:
         native = on_engine(case)
         nothing = any(isinstance(output, np.ndarray) and output.size == 0 for output in native.outputs)
@@ -155,8 +168,7 @@ def test_body_agrees(row: Row, record_property: Callable[[str, Any], None]) -> N
         counts["elements"] += compare(case, native.outputs, outputs)
         counts["examples"] += 1
 
-    for seed in range(EXAMPLES):
-        agree(draw_case(Seeded(seed), row, dtype))
+    agree()
     for name, value in {"check": "bodies", "operator": row.op_type, "version": row.name, **counts}.items():
         record_property(name, value)
     assert counts["examples"], "no case had a body"
