@@ -1,4 +1,4 @@
-"""Operators of the domain `com.microsoft`, as ONNX Runtime declares them (its docs/ContribOperators.md)."""
+"""Recurrent networks with quantized weights."""
 
 from __future__ import annotations
 

@@ -1,0 +1,7 @@
+"""Activations, as ONNX Runtime's optimizer fuses them."""
+
+from __future__ import annotations
+
+from diptych_reference.schemas.declaration import collect
+
+SCHEMAS = collect()
