@@ -139,6 +139,17 @@ def lstm(call: Call) -> list[Tolerance]:
     return [gamma(terms, call.unit) * max(1.0, largest)] * len(call.outputs)
 
 
+def dynamic_quantize_lstm(call: Call) -> list[Tolerance]:
+    """As `lstm`, and hidden values that another rounding moves by a quantum of 8 bits: each moves gates by its weight.
+
+    Absolute and measured: no case met had more than four such moves of one gate.
+    """
+    quantum = 2 / 255  # hidden values lie in (-1, 1)
+    weights = ((1, 8), (2, 10))  # W and R, each with its scale
+    largest = max(float(np.abs(call.wide(w)).max() * np.abs(call.wide(scale)).max()) for w, scale in weights)
+    return [rounding + 4 * quantum * largest for rounding in lstm(call) if rounding is not None]
+
+
 def resize(call: Call) -> list[Tolerance]:
     """Nearest moves; else the weights are differences of coordinates as great as the longest side."""
     if call.attributes.get("mode", "nearest") == "nearest":
@@ -186,6 +197,7 @@ RULES: dict[str, Callable[[Call], list[Tolerance]]] = {
     "LayerNormalization": layer_normalization,
     "BatchNormalization": batch_normalization,
     "LSTM": lstm,
+    "DynamicQuantizeLSTM": dynamic_quantize_lstm,
     "Resize": resize,
     "ScatterElements": scatter,
     "ScatterND": scatter,

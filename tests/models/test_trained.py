@@ -23,6 +23,7 @@ from . import peer
 from .panels import differences
 
 SIGMOID = 2.0**-22  # ONNX Runtime's error near 0, where the detectors' probabilities for noise lie
+QUANTIZING = {("", "DynamicQuantizeLinear"), ("com.microsoft", "DynamicQuantizeLSTM")}
 
 
 @dataclass(frozen=True)
@@ -85,11 +86,18 @@ def test_nodes_agree_with_onnxruntime(trained: Trained) -> None:
 
 @pytest.mark.parametrize("trained", parameters(small=False))
 def test_outputs_agree_with_onnxruntime(trained: Trained) -> None:
-    """The whole model, passes and plan included. Errors compound over layers, so the bound is on the whole output."""
+    """The whole model, passes and plan included. Errors compound over layers, so the bound is on the whole output.
+
+    Where a model quantizes as it goes, a last bit may decide a step of 8 bits, and what follows from that step differs
+    by as much as the quantization itself errs: the root of the mean square is held to 2 %, each element to a tenth.
+    """
     model, feeds = loaded(trained), trained.feeds(small=False)
     expected = peer.session(model).run(None, feeds)
     for e, a in zip(expected, diptych.InferenceSession(model).run(None, feeds), strict=True):
         assert (a.dtype, a.shape) == (e.dtype, e.shape)
         np.testing.assert_array_equal(np.isnan(a), np.isnan(e))
         scale = float(np.nanmax(np.abs(e), initial=0.0))
-        np.testing.assert_allclose(a, e, rtol=0, atol=2e-4 * scale + SIGMOID)
+        quantizing = bool(operators(model) & QUANTIZING)
+        np.testing.assert_allclose(a, e, rtol=0, atol=0.1 * scale if quantizing else 2e-4 * scale + SIGMOID)
+        if quantizing:
+            assert np.sqrt(np.nanmean((a.astype(np.float64) - e) ** 2)) <= 0.02 * scale

@@ -26,6 +26,27 @@ def normals(**shapes: tuple[int, ...]) -> MakeFeeds:
     return lambda rng: {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
 
 
+def tokens(vocabulary: int, **shapes: tuple[int, ...]) -> MakeFeeds:
+    """Feeds of int64 tensors with indices into a vocabulary."""
+    return lambda rng: {name: rng.integers(0, vocabulary, shape) for name, shape in shapes.items()}
+
+
+def ones(**shapes: tuple[int, ...]) -> MakeFeeds:
+    """Feeds of int64 tensors of ones: masks that leave everything in."""
+    return lambda rng: {name: np.ones(shape, np.int64) for name, shape in shapes.items()}
+
+
+def together(*makers: MakeFeeds) -> MakeFeeds:
+    """The feeds of all of `makers`."""
+    return lambda rng: {name: value for make in makers for name, value in make(rng).items()}
+
+
+def phonemes(count: int) -> MakeFeeds:
+    """A text of `count` phonemes for a voice; noise is multiplied by 0, so that every engine says the same."""
+    scales = {"scales": np.array([0, 1, 0], np.float32), "input_lengths": np.array([count])}
+    return lambda rng: {"input": rng.integers(1, 100, (1, count)), **scales}
+
+
 def file_bytes(count: int) -> MakeFeeds:
     """What magika makes of `count` files: 1024 bytes of the beginning and of the end; 256 stands for none."""
     return lambda rng: {"bytes": rng.integers(0, 257, (count, 2048)).astype(np.int32)}
