@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU32;
 use super::kernel_cx::RawSlot;
 use crate::error::Result;
 use crate::graph::ValueId;
-use crate::tensor::{AlignedBytes, Value};
+use crate::tensor::{AlignedBytes, Tensor, Value};
 
 /// Memory of one run in flight. Idle contexts wait in their executable's pool.
 pub struct RunContext {
@@ -54,6 +54,7 @@ impl RunContext {
 
     /// Stores a value of the run and points its slot at the bytes.
     pub fn store(&mut self, id: ValueId, value: Value) {
+        debug_assert!(value.as_dense().is_none_or(Tensor::is_aligned), "kernels read slices of the element type");
         self.slots[id] = slot_of(&value);
         self.values[id] = Some(value);
     }

@@ -187,14 +187,26 @@ impl Executable {
             );
             segment = self.next_segment(Some(&segment), &arrived, context, team)?;
         }
-        self.graph.outputs.iter().map(|&id| self.value(context, id).ok_or_else(|| self.missing(id))).collect()
+        self.graph.outputs.iter().map(|&id| self.value(context, id)).collect()
     }
 
     fn missing(&self, id: ValueId) -> Error {
         Error::internal(format!("value '{}' was never computed", self.graph.value_name(id)))
     }
 
-    fn value(&self, context: &RunContext, id: ValueId) -> Option<Value> {
+    /// What a value is now. Whatever leaves the file for the run is aligned here: kernels read it as slices of its type.
+    fn value(&self, context: &RunContext, id: ValueId) -> Result<Value> {
+        if let Some(value) = &context.values[id] {
+            return Ok(value.clone());
+        }
+        if let Some(tensor) = self.aligned_constant(id)? {
+            return Ok(Value::Dense(tensor));
+        }
+        self.graph.constant(id).map(|value| (**value).clone()).ok_or_else(|| self.missing(id))
+    }
+
+    /// As [`Self::value`] for plans, which look at bytes one by one, wherever they lie.
+    fn peek(&self, context: &RunContext, id: ValueId) -> Option<Value> {
         context.values[id].clone().or_else(|| self.graph.constant(id).map(|value| (**value).clone()))
     }
 
@@ -207,7 +219,7 @@ impl Executable {
         team: &Team<'_>,
     ) -> Result<Arc<Segment>> {
         let cache = before.map_or(&self.root, |segment| &segment.next);
-        let value = |id: ValueId| self.value(context, id);
+        let value = |id: ValueId| self.peek(context, id);
         if let Some(plan) = cache.find(arrived, &value) {
             return Ok(plan);
         }

@@ -169,7 +169,7 @@ impl Executable {
     fn keep_views(&self, segment: &Segment, context: &mut RunContext) -> Result<()> {
         for live in &segment.live_out {
             if let LiveOut::View { value, of, shape } = live {
-                let viewed = match self.value(context, *of).ok_or_else(|| self.missing(*of))? {
+                let viewed = match self.value(context, *of)? {
                     Value::Dense(tensor) => Value::Dense(tensor.reshaped(shape)?),
                     Value::Strings(strings) => Value::Strings(crate::Strings { shape: shape.clone(), ..strings }),
                     other => other,
@@ -185,7 +185,7 @@ impl Executable {
         for dynamic in &segment.dynamic {
             let node = &self.graph.nodes[dynamic.node];
             team.check()?;
-            let value = |id: ValueId| self.value(context, id).ok_or_else(|| self.missing(id));
+            let value = |id: ValueId| self.value(context, id);
             let mut inputs: Vec<Option<Value>> =
                 node.inputs.iter().map(|input| input.map(value).transpose()).collect::<Result<_>>()?;
             let captures: Vec<Value> = node.captures.iter().map(|&id| value(id)).collect::<Result<_>>()?;

@@ -5,6 +5,7 @@ use diptych_engine::error::{ErrorKind, Result};
 use diptych_engine::graph::Model;
 use diptych_engine::onnx::proto::*;
 use diptych_engine::onnx::read_bytes;
+use diptych_engine::session::{RunOptions, Session, SessionOptions, Source};
 use diptych_engine::{DType, Tensor, Value};
 
 use crate::build::*;
@@ -154,4 +155,20 @@ fn sparse_bombs_are_refused_before_they_are_allocated() {
     let one = || floats("", &[1], &[5.0]);
     refused(sparse(&[1 << 20, 1 << 20], one(), &[1], &[0]), ErrorKind::ResourceLimit, &["once dense"]);
     refused(sparse(&[i64::MAX, i64::MAX], one(), &[1], &[0]), ErrorKind::ResourceLimit, &["too many"]);
+}
+
+/// Raw data lie where the file has them; what a run hands on to kernels as a slice of its type must be aligned.
+#[test]
+fn constants_enter_a_run_aligned() {
+    for padding in 0..8 {
+        let nodes = vec![node("SequenceConstruct", &["w", "x"], &["s"]), node("SequenceAt", &["s", "first"], &["y"])];
+        let mut proto = graph(&["x"], nodes, &["y"]);
+        proto.name = Some("g".repeat(padding + 1));
+        let data: Vec<u8> = [1.5f32, -2.5].into_iter().flat_map(f32::to_le_bytes).collect();
+        proto.initializer = vec![raw("w", 1, &[1, 2], &data), raw("first", 7, &[], &0i64.to_le_bytes())];
+        let session = Session::new(Source::Bytes(encode(&model(proto))), SessionOptions::default()).unwrap();
+        let x = Tensor::from_slice(&[1, 2], &[0.0f32, 0.0]).unwrap();
+        let outputs = session.run(vec![("x", Value::Dense(x))], RunOptions::default()).unwrap();
+        assert_eq!(outputs[0].as_dense().unwrap().as_slice::<f32>().unwrap(), [1.5, -2.5], "padded by {padding}");
+    }
 }
