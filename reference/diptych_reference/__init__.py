@@ -13,6 +13,7 @@ from diptych_reference.errors import (
     ShapeError,
     UnsupportedOperatorError,
 )
+from diptych_reference.lower import Lowered, lower, lowered_model
 from diptych_reference.model import Model, load
 from diptych_reference.operator import lookup, operator, registry
 from diptych_reference.session import ReferenceSession, run_operator
@@ -24,6 +25,7 @@ __all__ = [
     "InvalidInputError",
     "InvalidModelError",
     "InvalidTypeError",
+    "Lowered",
     "Model",
     "ReferenceSession",
     "ResourceLimitError",
@@ -32,6 +34,8 @@ __all__ = [
     "UnsupportedOperatorError",
     "load",
     "lookup",
+    "lower",
+    "lowered_model",
     "operator",
     "registry",
     "run_operator",
