@@ -210,11 +210,11 @@ class InferenceSession:
         return path
 
     def lowering(self) -> list[dict[str, Any]]:
-        """Return the products of quantized operands that the model has, and what `SessionOptions.quantized` made of them.
+        """Return the model's products of quantized operands, and what `SessionOptions.quantized` made of them.
 
         An entry has `graph` ("" for the main graph, else such as "loop_1.body"), `node` and `op_type` of the product,
-        `meaning` ("integer" or "float"), `nodes_in` and `nodes_out`, lists of (name, op_type): what the pattern is made of
-        and what stands for it, and `reason`, which says why a product stays floating point ("" where it does not).
+        `meaning` ("integer" or "float"), `nodes_in` and `nodes_out`, lists of (name, op_type): what the pattern is made
+        of and what stands for it, and `reason`, which says why a product stays floating point ("" where it does not).
         """
         return self._core.lowering()
 

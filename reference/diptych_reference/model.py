@@ -53,7 +53,9 @@ class Node:
     inputs: list[str]
     outputs: list[str]
     attributes: dict[str, Any]
-    opsets: dict[str, int] | None = None  # imports of the function that it was written in; None: those of the graph around
+    opsets: dict[str, int] | None = (
+        None  # imports of the function that it was written in; None: those of the graph around
+    )
 
     @property
     def place(self) -> str:

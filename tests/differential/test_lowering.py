@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import pytest
 from hypothesis import given, settings
 
 import diptych
@@ -39,7 +37,9 @@ def test_panels_agree(case: GraphCase) -> None:
         assert [vars(entry) for entry in left.lowering] == [plain(entry) for entry in right.lowering()]
         expected = left.run(None, case.feeds)
         same(expected, right.run(None, case.feeds))
-        unoptimised = engine(content, quantized, graph_optimization_level=diptych.GraphOptimizationLevel.ORT_DISABLE_ALL)
+        unoptimised = engine(
+            content, quantized, graph_optimization_level=diptych.GraphOptimizationLevel.ORT_DISABLE_ALL
+        )
         same(expected, unoptimised.run(None, case.feeds))
 
 

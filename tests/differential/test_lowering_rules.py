@@ -83,7 +83,7 @@ class Build:
 
 
 def lowered(model: onnx.ModelProto, seed: int = 0, **shapes: tuple[int, ...]) -> list[dict[str, Any]]:
-    """What both panels say, after seeing that they say it alike and give the same bits, and so does the lowered file."""
+    """What both panels say, after seeing that they say it alike and give the same bits; so does the lowered file."""
     content = model.SerializeToString()
     rng = np.random.default_rng(seed)
     feeds = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
@@ -110,7 +110,8 @@ def lowered(model: onnx.ModelProto, seed: int = 0, **shapes: tuple[int, ...]) ->
         for wanted, got in zip(expected, session.run(None, feeds), strict=True):
             assert not compare(wanted, got).problem
     inexact = diptych.InferenceSession(content, options).run(None, feeds)
-    for wanted, got in zip(inexact, diptych_reference.ReferenceSession(content, quantized="float").run(None, feeds)):
+    floats = diptych_reference.ReferenceSession(content, quantized="float").run(None, feeds)
+    for wanted, got in zip(inexact, floats, strict=True):
         assert not compare(wanted, got).problem
     return found
 
@@ -148,7 +149,7 @@ def test_conv_between_q_and_dq() -> None:
     [entry] = lowered(b.model("y"))
     assert entry["nodes_out"] == [("p", "QLinearConv")]
     assert [name for name, _ in entry["nodes_in"]] == ["xd", "wd", "bd", "p", "y"]
-    assert entry["meaning"] == "integer" and entry["graph"] == "" and entry["reason"] == ""
+    assert (entry["meaning"], entry["graph"], entry["reason"]) == ("integer", "", "")
 
 
 @pytest.mark.parametrize(
@@ -208,7 +209,7 @@ def test_a_bias_of_another_scale_counts_in_its_own() -> None:
     assert lowered(model)[0]["nodes_out"][-1] == ("p/Add", "Add")
     zeros = {"x": np.zeros((1, 2, 4, 4), np.float32)}
     (y,) = diptych.InferenceSession(model.SerializeToString()).run(None, zeros)
-    assert y[0, 2].max() == 255 and y[0, 0].max() == 0  # 50 * 100 and -150 * 100
+    assert [y[0, 0].max(), y[0, 2].max()] == [0, 255]  # -150 * 100 and 50 * 100
 
 
 def test_a_bias_of_floats() -> None:
@@ -419,7 +420,7 @@ loops (float[4, 5] x) => (float[?, ?] y)
 def test_bodies_of_loops() -> None:
     """Their constants come from outside."""
     [entry] = lowered(parser.parse_model(LOOP))
-    assert entry["graph"] == "loop.body" and entry["node"] == "product"
+    assert (entry["graph"], entry["node"]) == ("loop.body", "product")
     assert [op_type for _, op_type in entry["nodes_out"]] == ["MatMulInteger", "Cast", "Mul"]
 
 
@@ -454,10 +455,14 @@ def test_functions_are_expanded_and_draw_the_same_numbers() -> None:
 
 def test_a_function_of_another_opset() -> None:
     """It is lowered; a file cannot say two opsets unless the operators are the same in both."""
-    model = parser.parse_model(FUNCTION.replace('"local", opset_import: ["": 21]> Linear', '"local", opset_import: ["": 12]> Linear'))
+    model = parser.parse_model(
+        FUNCTION.replace('"local", opset_import: ["": 21]> Linear', '"local", opset_import: ["": 12]> Linear')
+    )
     content = model.SerializeToString()
     left, right = diptych_reference.ReferenceSession(content), diptych.InferenceSession(content)
-    assert [entry["node"] for entry in right.lowering()] == [entry.node for entry in left.lowering] == ["linear/product"]
+    assert (
+        [entry["node"] for entry in right.lowering()] == [entry.node for entry in left.lowering] == ["linear/product"]
+    )
     feeds = {"x": np.ones((4, 5), np.float32)}
     for wanted, got in zip(left.run(None, feeds), right.run(None, feeds), strict=True):
         assert not compare(wanted, got).problem
@@ -499,10 +504,18 @@ def test_malformed_attributes_are_left_to_the_run(attribute: str) -> None:
 
 def test_nbits_computes_in_floats_where_floats_are_asked_for() -> None:
     """Only the left panel's lowering is looked at: it does not ask whether the operator exists."""
-    node = helper.make_node("MatMulNBits", ["x", "w", "s"], ["y"], "nbits", domain="com.microsoft", K=32, N=2, bits=4, accuracy_level=4)
-    graph = helper.make_graph([node], "g", [onnx.ValueInfoProto(name=name) for name in "xws"], [onnx.ValueInfoProto(name="y")])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)], ir_version=10)
+    node = helper.make_node(
+        "MatMulNBits", ["x", "w", "s"], ["y"], "nbits", domain="com.microsoft", K=32, N=2, bits=4, accuracy_level=4
+    )
+    graph = helper.make_graph(
+        [node], "g", [onnx.ValueInfoProto(name=name) for name in "xws"], [onnx.ValueInfoProto(name="y")]
+    )
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)], ir_version=10
+    )
     loaded, found = diptych_reference.lower(diptych_reference.load(model), "float")
     assert loaded.graph.nodes[0].attributes["accuracy_level"] == 1
-    assert [(entry.node, entry.meaning, entry.reason) for entry in found] == [("nbits", "float", "accuracy_level 4 becomes 1")]
+    assert [(entry.node, entry.meaning, entry.reason) for entry in found] == [
+        ("nbits", "float", "accuracy_level 4 becomes 1")
+    ]
     assert diptych_reference.lower(diptych_reference.load(model), "integer")[1] == []

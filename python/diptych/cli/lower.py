@@ -1,9 +1,9 @@
 """Write the model that a session evaluates once its quantized products have their meaning.
 
-DequantizeLinear, product, QuantizeLinear means a product of floats, or one of integers (docs/quantization.md). The file
-written has QLinearConv, QLinearMatMul, ConvInteger or MatMulInteger in their place: it gives the same bits as the original
-with the same --quantized, also where it is run with --quantized float. Functions are expanded, and external data comes into
-the file, or, beyond 2 GB, into one file beside it.
+DequantizeLinear, product, QuantizeLinear means a product of floats, or one of integers (docs/quantization.md). The
+file written has QLinearConv, QLinearMatMul, ConvInteger or MatMulInteger in their place: it gives the same bits as the
+original with the same --quantized, also where it is run with --quantized float. Functions are expanded, and external
+data comes into the file, or, beyond 2 GB, into one file beside it.
 
 Needs `diptych-reference` (pip install 'diptych[reference]'), which writes it; the engine's lowering is the same.
 """

@@ -1,7 +1,7 @@
 """Random models of quantized products: what lowering takes, and what it must leave.
 
-Each model is one product or a few in a row, DequantizeLinear before and perhaps QuantizeLinear behind, drawn so that most of
-them can be lowered and each condition of docs/quantization.md is missed now and then. All of them are valid.
+Each model is one product or a few in a row, DequantizeLinear before and perhaps QuantizeLinear behind, drawn so that
+most of them can be lowered and each condition of docs/quantization.md is missed now and then. All of them are valid.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class Sketch:
         axis = self.draw.integer(0, len(shape) - 1) if per_axis and self.seldom() else axis
         granularity = (shape[axis],) if per_axis else ()
         scale = self.scale(granularity)
-        ends = ml_dtypes.iinfo(np.dtype(dtype))
+        ends = ml_dtypes.iinfo(np.dtype(dtype))  # type: ignore[no-untyped-call]
         zero = self.zero(dtype, granularity) if dtype in BYTES else np.zeros(granularity, dtype)
         attributes = {"axis": self.choose(axis, axis - len(shape))} if per_axis else {}
         if dtype in BYTES and (scale > 0).all() and self.seldom():  # as training with quantization exports them
@@ -135,7 +135,9 @@ class Sketch:
             return self.dequantize(q, *given, **attributes), scale
         q = self.constant(self.rng.integers(int(ends.min), int(ends.max) + 1, shape).astype(dtype), "w")
         with_zero = bool(zero.any()) or self.choose(True, False)
-        return self.dequantize(q, self.constant(scale, "s"), self.constant(zero, "z") if with_zero else None, **attributes), scale
+        return self.dequantize(
+            q, self.constant(scale, "s"), self.constant(zero, "z") if with_zero else None, **attributes
+        ), scale
 
     def transposed_weights(self, shape: tuple[int, int], axis: int) -> tuple[str, Array]:
         """Weights behind a Transpose now and then."""
@@ -154,7 +156,10 @@ class Sketch:
             return [self.constant(self.rng.normal(size=n).astype(np.float32), "b")]
         dq = next((node for node in self.nodes if node.output[0] == x and node.op_type == "DequantizeLinear"), None)
         x_scale = self.constants.get(dq.input[1], np.float32(0.01)) if dq is not None else np.float32(0.01)
-        steps = np.asarray(x_scale.reshape(()) * scale).reshape(scale.shape) * np.float32(1.5 if self.seldom() else 1)
+        with np.errstate(over="ignore", under="ignore"):
+            steps = np.asarray(x_scale.reshape(()) * scale).reshape(scale.shape) * np.float32(
+                1.5 if self.seldom() else 1
+            )
         if steps.ndim and steps.size != n:  # weights with scales along another axis
             steps = steps.reshape(-1)[0]
         q = self.constant(self.rng.integers(-3000, 3000, n).astype(np.int32), "b")
@@ -227,9 +232,9 @@ def quantized_models(draw: Any, products: tuple[int, int] = (1, 3)) -> GraphCase
     name = "x"
     value = s.feeds[name] = s.rng.normal(size=shape).astype(np.float32) * np.float32(2)
     for _ in range(source.integer(*products)):
-        rules = [product, *([gemm] if value.ndim == 2 else []), *([convolution] * 2 if value.ndim == 4 else [])]
+        rules = (product, *([gemm] if value.ndim == 2 else []), *([convolution] * 2 if value.ndim == 4 else []))
         if value.ndim == 4 and value.shape[1] % 2:
-            rules = [product]
+            rules = (product,)
         name, value = source.choose(rules)(s, name, value)
         if s.seldom():
             s.outputs[name] = value

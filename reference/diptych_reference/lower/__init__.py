@@ -1,9 +1,9 @@
 """Lowering: the one place where the meaning of a model may be chosen (docs/quantization.md).
 
-A product between DequantizeLinear nodes means a product of floats. With `quantized="integer"` it becomes a product of the
-integers themselves, which differs in its roundings; with "float" it stays, and MatMulNBits computes in floats too. The
-rules are a table: `RULES` maps an operator to what it becomes. A pattern that no rule takes stays as it is, and the list of
-`Lowered` says why.
+A product between DequantizeLinear nodes means a product of floats. With `quantized="integer"` it becomes a product of
+the integers themselves, which differs in its roundings; with "float" it stays, and MatMulNBits computes in floats too.
+The rules are a table: `RULES` maps an operator to what it becomes. A pattern that no rule takes stays as it is, and the
+list of `Lowered` says why.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ RULES: dict[str, Rule] = {"Conv": conv, "ConvTranspose": conv_transpose, "MatMul
 class Lowered:
     """One product with a dequantized operand, and what became of it.
 
-    `graph` is "" for the main graph, else such as "loop_1.body/if_2.then_branch". `nodes_in` are the (name, op_type) that
-    the pattern is made of (some of which others may read too), `nodes_out` those that stand for them. `reason` says why
-    the pattern stays floating point; it is empty where it does not.
+    `graph` is "" for the main graph, else such as "loop_1.body/if_2.then_branch". `nodes_in` are the (name, op_type)
+    that the pattern is made of (some of which others may read too), `nodes_out` those that stand for them. `reason`
+    says why the pattern stays floating point; it is empty where it does not.
     """
 
     graph: str
@@ -152,8 +152,8 @@ class Lowering:
         self, path: str, node: Node, meaning: str, before: list[Node], after: list[Node], reason: str = ""
     ) -> None:
         """Put a line into the list."""
-        sides = [tuple((node.place, node.op_type) for node in nodes) for nodes in (before, after)]
-        self.found.append(Lowered(path, node.place, node.op_type, meaning, *sides, reason))
+        nodes_in, nodes_out = (tuple((node.place, node.op_type) for node in nodes) for nodes in (before, after))
+        self.found.append(Lowered(path, node.place, node.op_type, meaning, nodes_in, nodes_out, reason))
 
     def with_graphs(self, node: Node, scope: Scope, path: str) -> Node:
         """A node whose graph attributes are lowered."""
@@ -171,7 +171,7 @@ class Lowering:
 
 
 def rebuilt(graph: Graph, nodes: list[Node], idle: set[int], constants: dict[str, Any]) -> Graph:
-    """The graph with other nodes and more constants, without operands (`idle`) and constants that nobody reads any more."""
+    """The graph with other nodes and more constants, without operands (`idle`) and constants that nobody reads now."""
     outputs = {value.name for value in graph.outputs}
     alive, kept = set(outputs), []
     for node in reversed(nodes):

@@ -1,7 +1,7 @@
 """Functions of the model put in the place of their calls, so that a pattern may reach into a function.
 
-Names inside become those of the call, a slash and their own; so random operators draw what they drew before. A node keeps
-the opset imports of its function.
+Names inside become those of the call, a slash and their own; so random operators draw what they drew before. A node
+keeps the opset imports of its function.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def inline(model: Model) -> Model:
 
 @dataclass
 class Call:
-    """What is known while a function (or the main graph) is copied: new names, attributes, the prefix of its own names."""
+    """What is known while a function (or the main graph) is copied: new names, attributes, the prefix of its names."""
 
     model: Model
     names: dict[str, str]  # inputs, outputs and own values; others keep their names

@@ -16,14 +16,24 @@ from diptych_reference.signature import DTYPE_NAMES
 
 # Operators through which constants are followed, and how many of them one after the other.
 FOLDED = frozenset(
-    "Constant Identity Cast QuantizeLinear DequantizeLinear Reshape Squeeze Unsqueeze Transpose".split()
+    (
+        "Constant",
+        "Identity",
+        "Cast",
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "Reshape",
+        "Squeeze",
+        "Unsqueeze",
+        "Transpose",
+    )
 )
 LONGEST_CHAIN = 16
 BYTES = (np.dtype(np.int8), np.dtype(np.uint8))
 F32 = np.dtype(np.float32)
 
 
-class Kept(Exception):
+class Kept(Exception):  # noqa: N818  nothing is wrong
     """The pattern stays floating point; the message says why, in the words of both panels."""
 
 
@@ -31,7 +41,7 @@ class Kept(Exception):
 class Rewrite:
     """What a product becomes: `nodes` stand in its place and for the nodes in `removed`.
 
-    `pattern` lists all nodes that the meaning was read from; `operands` are those of them that go when nobody reads them.
+    `pattern` lists all nodes that the meaning was read from; `operands` are those of them that go if nobody reads them.
     """
 
     nodes: list[Node]
@@ -96,7 +106,13 @@ class Scope:
     def producer(self, name: str, op_type: str) -> Node | None:
         """The node of that operator which gives the value as its first output."""
         node = self.producers.get(name)
-        if node is None or node.domain or node.op_type != op_type or node.outputs[0] != name or not any(node.inputs[:1]):
+        if (
+            node is None
+            or node.domain
+            or node.op_type != op_type
+            or node.outputs[0] != name
+            or not any(node.inputs[:1])
+        ):
             return None
         return node
 
@@ -111,7 +127,7 @@ class Scope:
         return readers[0] if len(readers) == 1 and name not in self.outputs else None
 
     def constant(self, name: str) -> Array | None:
-        """A value that is the same in every run, None for others. Initializers that a caller may override are no constants."""
+        """A value that is the same in every run; None for others, and for initializers that a caller may override."""
         if not name:
             return None
         own = name in self.producers or name in self.inputs or name in self.graph.initializers

@@ -1,9 +1,9 @@
 """The rules: Conv, MatMul and Gemm of dequantized operands as products of integers.
 
-Two forms. *Requantized*: where QuantizeLinear with one scale follows (Relu or Clip between them or not), QLinearConv and
-QLinearMatMul, then Max and Min where the bounds are inside the type. *Scaled*, for any other reader:
-`rn(rn(acc + bias) * rn(a_scale * b_scale))` from ConvInteger or MatMulInteger, Add, Cast, Mul; a bias that is no int32 of
-that scale is added at the end.
+Two forms. *Requantized*: where QuantizeLinear with one scale follows (Relu or Clip between them or not), QLinearConv
+and QLinearMatMul, then Max and Min where the bounds are inside the type. *Scaled*, for any other reader:
+`rn(rn(acc + bias) * rn(a_scale * b_scale))` from ConvInteger or MatMulInteger, Add, Cast, Mul; a bias that is no int32
+of that scale is added at the end.
 """
 
 from __future__ import annotations
@@ -157,9 +157,7 @@ def check_sums(terms: int, x: Operand, w: Operand, bias: Bias | None) -> None:
         raise Kept(f"sums of {terms} products may pass int32")
 
 
-def bias_of(
-    scope: Scope, node: Node, x: Operand, w: Operand, shapes: list[tuple[int, ...]]
-) -> Bias | None:
+def bias_of(scope: Scope, node: Node, x: Operand, w: Operand, shapes: list[tuple[int, ...]]) -> Bias | None:
     """The third input, of one of these shapes: int32 where its scale is that of the product, else floats."""
     if len(node.inputs) < 3 or not node.inputs[2]:
         return None
@@ -253,10 +251,10 @@ def requantized(
         return None
     names = Names(scope, node)
     nodes, inputs = [], []
-    for operand in operands:
-        permutations, name = names.transposed(operand)
+    for factor in operands:
+        permutations, name = names.transposed(factor)
         nodes += permutations
-        inputs += [name, names.scale(operand), names.zero_point(operand)]
+        inputs += [name, names.scale(factor), names.zero_point(factor)]
     inputs += [names.constant("y_scale", after.scale), names.constant("y_zero_point", after.zero)]
     outputs = [names.between(kind) for kind in [op_type, *(name for name, _ in steps)][:-1]] if steps else []
     outputs.append(after.output)
@@ -283,7 +281,7 @@ def scaled(
     x, w = operands
     names = Names(scope, node)
     (before_x, x_name), (before_w, w_name) = names.transposed(x), names.transposed(w)
-    zeros = [names.zero_point(operand) for operand in operands]
+    zeros = [names.zero_point(factor) for factor in operands]
     spread = (-1, *(1,) * trailing)
     addend = None
     if bias is not None:

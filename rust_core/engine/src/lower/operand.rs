@@ -43,8 +43,10 @@ impl Operand {
             return kept(format!("{label} has a scale that is negative or not finite"));
         }
         let shape = value.map(|value| value.shape().to_vec());
-        let axis = if scale.shape().is_empty() { None } else { Some(axis(node, shape.as_deref(), scales.len(), label)?) };
-        let mut operand = Operand { label, id, scale, scales, zero, axis, shape, perms: Vec::new(), nodes: vec![index] };
+        let axis =
+            if scale.shape().is_empty() { None } else { Some(axis(node, shape.as_deref(), scales.len(), label)?) };
+        let mut operand =
+            Operand { label, id, scale, scales, zero, axis, shape, perms: Vec::new(), nodes: vec![index] };
         if let Some(index) = transpose {
             operand.permute(perm(&scope.graph.nodes[index])?)?;
             operand.nodes.push(index);

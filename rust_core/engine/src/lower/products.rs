@@ -210,8 +210,7 @@ impl Product<'_> {
         inputs.push(make.constant("y_scale", after.scale));
         inputs.push(make.constant("y_zero_point", after.zero));
         inputs.extend(self.bias.iter().map(|bias| bias.id));
-        let attributes =
-            if op_type == "QLinearConv" { self.node().attributes.clone() } else { Attributes::default() };
+        let attributes = if op_type == "QLinearConv" { self.node().attributes.clone() } else { Attributes::default() };
         let mut value = if steps.is_empty() { after.output } else { make.between(op_type) };
         make.push(op_type, &inputs, Some(value), "", attributes);
         let last = steps.len().saturating_sub(1);
@@ -247,8 +246,7 @@ impl Product<'_> {
         steps.extend(addend.filter(|_| exact).map(|addend| ("Add", Some(addend))));
         steps.extend([("Cast", None), ("Mul", Some(factor))]);
         steps.extend(addend.filter(|_| !exact).map(|addend| ("Add", Some(addend))));
-        let attributes =
-            if op_type == "ConvInteger" { self.node().attributes.clone() } else { Attributes::default() };
+        let attributes = if op_type == "ConvInteger" { self.node().attributes.clone() } else { Attributes::default() };
         let mut value = make.between(op_type);
         make.push(op_type, &inputs, Some(value), "", attributes);
         let last = steps.len() - 1;

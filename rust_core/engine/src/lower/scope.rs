@@ -92,7 +92,8 @@ impl<'a> Scope<'a> {
             if !node.domain.is_empty() || !FOLDED.contains(&node.op_type.as_str()) {
                 continue;
             }
-            let longest = node.inputs.iter().flatten().try_fold(0, |longest: usize, &id| Some(longest.max(chains[id]?)));
+            let longest =
+                node.inputs.iter().flatten().try_fold(0, |longest: usize, &id| Some(longest.max(chains[id]?)));
             chains[output] = longest.map(|longest| longest + 1);
         }
         chains
@@ -196,7 +197,8 @@ impl<'a> Scope<'a> {
             captures: Vec::new(),
             around: None,
         };
-        let inputs = [Tensor::scalar(number).ok()?, scale.clone(), zero.clone()].map(|tensor| Some(Value::Dense(tensor)));
+        let inputs =
+            [Tensor::scalar(number).ok()?, scale.clone(), zero.clone()].map(|tensor| Some(Value::Dense(tensor)));
         self.evaluate(&node, &inputs)
     }
 
