@@ -22,9 +22,7 @@ def to_proto(model: Model) -> onnx.ModelProto:
     Raises UnsupportedOperatorError where nodes belong to different opsets of one domain, which one file cannot say.
     """
     if model.functions:
-        raise UnsupportedOperatorError(
-            f"{model.name}: writing models with functions, of which there is nothing to lower"
-        )
+        raise UnsupportedOperatorError(f"{model.name}: a model whose functions are not expanded")
     opsets = dict(model.opsets)
     proto = onnx.ModelProto()
     proto.CopyFrom(model.header)

@@ -519,3 +519,24 @@ def test_nbits_computes_in_floats_where_floats_are_asked_for() -> None:
         ("nbits", "float", "accuracy_level 4 becomes 1")
     ]
     assert diptych_reference.lower(diptych_reference.load(model), "integer")[1] == []
+
+
+def test_profiles_name_the_original_nodes() -> None:
+    b = Build()
+    b.node("Relu", [matmul(b)], "r")
+    options = diptych.SessionOptions()
+    options.enable_profiling = True
+    session = diptych.InferenceSession(b.model("r").SerializeToString(), options)
+    session.run(None, {"x": np.ones((4, 5), np.float32)})
+    assert {event["name"] for event in session.take_events()} <= {"xq", "p", "p/Cast", "p/Mul", "r"}
+    assert ("p", "MatMulInteger") in {(node["name"], node["op_type"]) for node in session.graph()["nodes"]}
+
+
+def test_a_model_with_functions_and_nothing_to_lower_is_written_expanded() -> None:
+    text = """<ir_version: 10, opset_import: ["": 21, "local": 1]>
+    calls (float[4] x) => (float[4] y) { [call] y = local.Twice(x) }
+    <domain: "local", opset_import: ["": 21]> Twice (a) => (b) { [inner] b = Add(a, a) }"""
+    lowered_proto = diptych_reference.lowered_model(parser.parse_model(text))
+    assert [node.name for node in lowered_proto.graph.node] == ["call/inner"]
+    (y,) = diptych.InferenceSession(lowered_proto.SerializeToString()).run(None, {"x": np.ones(4, np.float32)})
+    assert y.tolist() == [2.0] * 4

@@ -24,7 +24,7 @@ from diptych_reference.lower.products import conv, conv_transpose, gemm, matmul
 from diptych_reference.model import Graph, Model, Node, finish, load
 from diptych_reference.write import to_proto
 
-__all__ = ["SETTINGS", "Lowered", "lower", "lowered_model"]
+__all__ = ["SETTINGS", "Lowered", "inline", "lower", "lowered_model"]
 
 SETTINGS = ("integer", "float")
 Rule = Callable[[Scope, Node], Rewrite]
@@ -68,8 +68,11 @@ def lower(model: Model, quantized: str = "integer") -> tuple[Model, list[Lowered
 def lowered_model(
     source: str | os.PathLike[str] | bytes | onnx.ModelProto, quantized: str = "integer"
 ) -> onnx.ModelProto:
-    """The model that a session with this setting evaluates, as ONNX: to save, to look at, for other engines."""
-    return to_proto(lower(load(source), quantized)[0])
+    """The model that a session with this setting evaluates, as ONNX: to save, to look at, for other engines.
+
+    Functions are expanded. Raises UnsupportedOperatorError where they import other opsets than the model.
+    """
+    return to_proto(inline(lower(load(source), quantized)[0]))
 
 
 def all_graphs(graph: Graph) -> Iterator[Graph]:

@@ -12,7 +12,8 @@ from onnx import TensorProto
 from diptych_reference.errors import Error
 from diptych_reference.model import ELEMENT_NAMES, Graph, Node
 from diptych_reference.operator import Array, lookup
-from diptych_reference.signature import DTYPE_NAMES
+from diptych_reference.schemas import find_schema
+from diptych_reference.signature import DTYPE_NAMES, check_attributes, check_inputs
 
 # Operators through which constants are followed, and how many of them one after the other.
 FOLDED = frozenset(
@@ -148,7 +149,7 @@ class Scope:
             if any(value is None for value, given in zip(inputs, node.inputs, strict=True) if given):
                 return None
             try:
-                [value] = lookup("", node.op_type, self.opset(node))(inputs, node.attributes)[:1]
+                value = evaluated(node, inputs, self.opset(node))
             except Error:  # the run will say so
                 return None
         return value if isinstance(value, np.ndarray) and value.dtype != object else None
@@ -165,6 +166,15 @@ class Scope:
             name += "_"
         self.taken.add(name)
         return name
+
+
+def evaluated(node: Node, inputs: list[Any], opset: int) -> Any:
+    """The only output of a node of ai.onnx, its types held against the schema as in a run."""
+    schema = find_schema("", node.op_type, opset)
+    if schema is not None:
+        check_inputs(schema, inputs)
+        check_attributes(schema, node.attributes)
+    return lookup("", node.op_type, opset)(inputs, node.attributes)[0]
 
 
 @dataclass
