@@ -20,7 +20,7 @@ from diptych_reference.errors import (
     ResourceLimitError,
     UnsupportedOperatorError,
 )
-from diptych_reference.lower import lower
+from diptych_reference.lowering import lower
 from diptych_reference.model import AttributeReference, FunctionBody, Graph, Model, Node, load
 from diptych_reference.operator import lookup
 from diptych_reference.schemas import find_schema

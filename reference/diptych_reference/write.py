@@ -10,6 +10,7 @@ import onnx
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
 from diptych_reference.errors import UnsupportedOperatorError
+from diptych_reference.inline import inline
 from diptych_reference.model import ELEMENT_NAMES, AttributeReference, Graph, Model, Node, ValueInfo
 from diptych_reference.operator import Array
 
@@ -17,12 +18,11 @@ NUMBERS = {name: number for number, name in ELEMENT_NAMES.items()}
 
 
 def to_proto(model: Model) -> onnx.ModelProto:
-    """The model as ONNX. Its functions must be inlined; tensors lie inside.
+    """The model as ONNX, its functions expanded; tensors lie inside.
 
     Raises UnsupportedOperatorError where nodes belong to different opsets of one domain, which one file cannot say.
     """
-    if model.functions:
-        raise UnsupportedOperatorError(f"{model.name}: a model whose functions are not expanded")
+    model = inline(model)
     opsets = dict(model.opsets)
     proto = onnx.ModelProto()
     proto.CopyFrom(model.header)

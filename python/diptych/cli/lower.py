@@ -35,15 +35,13 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         import onnx
 
-        from diptych_reference import load
-        from diptych_reference.lower import inline, lower
-        from diptych_reference.write import to_proto
+        from diptych_reference import load, lower, to_proto
     except ModuleNotFoundError as error:
         raise Error(f"`diptych lower` needs the reference: pip install 'diptych[reference]' ({error})") from None
     if arguments.output.exists() and arguments.output.samefile(arguments.model):
         raise InvalidInputError(f"--output {str(arguments.output)!r} is the model itself; give another file")
     model, found = lower(load(arguments.model), arguments.quantized)
-    proto = to_proto(inline(model))
+    proto = to_proto(model)
     aside = proto.ByteSize() > GREATEST_FILE
     beside = f"{arguments.output.name}.data"
     onnx.save_model(proto, str(arguments.output), save_as_external_data=aside, location=beside if aside else None)

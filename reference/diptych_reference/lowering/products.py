@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto
 
-from diptych_reference.lower.pattern import (
+from diptych_reference.lowering.pattern import (
     F32,
     Kept,
     Operand,

@@ -18,13 +18,13 @@ import numpy as np
 import onnx
 
 from diptych_reference.errors import InvalidInputError
-from diptych_reference.lower.inline import inline
-from diptych_reference.lower.pattern import Kept, Rewrite, Scope
-from diptych_reference.lower.products import conv, conv_transpose, gemm, matmul
+from diptych_reference.inline import inline
+from diptych_reference.lowering.pattern import Kept, Rewrite, Scope
+from diptych_reference.lowering.products import conv, conv_transpose, gemm, matmul
 from diptych_reference.model import Graph, Model, Node, finish, load
 from diptych_reference.write import to_proto
 
-__all__ = ["SETTINGS", "Lowered", "inline", "lower", "lowered_model"]
+__all__ = ["SETTINGS", "Lowered", "lower", "lowered_model"]
 
 SETTINGS = ("integer", "float")
 Rule = Callable[[Scope, Node], Rewrite]
@@ -72,7 +72,7 @@ def lowered_model(
 
     Functions are expanded. Raises UnsupportedOperatorError where they import other opsets than the model.
     """
-    return to_proto(inline(lower(load(source), quantized)[0]))
+    return to_proto(lower(load(source), quantized)[0])
 
 
 def all_graphs(graph: Graph) -> Iterator[Graph]:
