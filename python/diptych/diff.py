@@ -46,12 +46,21 @@ class NodeDiff:
 
 
 def diff_nodes(
-    model: str | os.PathLike[str] | bytes, feeds: Mapping[str, Any], *, isa: str | None = None, threads: int = 0
+    model: str | os.PathLike[str] | bytes,
+    feeds: Mapping[str, Any],
+    *,
+    isa: str | None = None,
+    threads: int = 0,
+    quantized: str = "integer",
 ) -> Iterator[NodeDiff]:
-    """Run the model on the reference; yield for each node of the main graph how the engine's result compares."""
-    reference = ReferenceSession(model)
-    opsets, functions = reference.model.opsets, reference.model.functions
+    """Run the model on the reference; yield for each node of the main graph how the engine's result compares.
+
+    The nodes are those after lowering, as `quantized` has it.
+    """
+    reference = ReferenceSession(model, quantized=quantized)
+    functions = reference.model.functions
     for index, (node, inputs, outputs) in enumerate(reference.run_nodes(feeds)):
+        opsets = reference.model.opsets if node.opsets is None else node.opsets
         about = (index, node.name, node.op_type, node.domain, [_signature(value) for value in inputs])
         if any(node.graphs()):
             yield NodeDiff(*about, skipped="holds a graph")
@@ -87,7 +96,8 @@ def diff_outputs(
 ) -> dict[str, Comparison]:
     """Run the whole model on both panels, passes and plan included; return how each output compares."""
     session = InferenceSession(model, options)
-    expected = ReferenceSession(model).run(None, feeds)
+    quantized = "integer" if options is None else options.quantized
+    expected = ReferenceSession(model, quantized=quantized).run(None, feeds)
     actual = session.run(None, feeds)
     names = [output.name for output in session.get_outputs()]
     return {name: compare(e, a) for name, e, a in zip(names, expected, actual, strict=True)}

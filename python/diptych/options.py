@@ -53,7 +53,8 @@ class SessionOptions:
         memory_limit: bytes that the session may hold at a time: its own copies of weights, intermediates, scratch, and
             outputs until they are returned. None: nine tenths of the memory that this process may use.
         max_steps: evaluations of subgraphs in one run, that is iterations of all its loops; None: any number.
-        quantized: "integer" turns Q/DQ around an operator into an integer operator, "float" keeps floating point.
+        quantized: "integer" makes products of quantized operands (Q/DQ) products of the integers, "float" leaves them;
+            see docs/quantization.md and `InferenceSession.lowering`.
         enable_profiling: record the time of every node; see `InferenceSession.take_events` and `end_profiling`.
         profile_file_prefix: how the name of the file that `end_profiling` writes begins.
         random_seed: what random operators without a seed of their own draw by, together with how many runs came before.
@@ -131,8 +132,10 @@ class SessionOptions:
         self._free_dimensions: dict[str, int] = {}
 
     def add_session_config_entry(self, key: str, value: str) -> None:
-        """Keep an entry; none changes what Diptych computes."""
+        """Keep an entry. "session.disable_quant_qdq" sets `quantized` ("1": "float"); no other changes any result."""
         self._config_entries[key] = value
+        if key == "session.disable_quant_qdq":
+            self.quantized = "float" if value == "1" else "integer"
 
     def get_session_config_entry(self, key: str) -> str:
         """Return the entry that was added under `key`; RuntimeError without one."""

@@ -209,6 +209,15 @@ class InferenceSession:
         write_trace(path, self.take_events())
         return path
 
+    def lowering(self) -> list[dict[str, Any]]:
+        """Return the model's products of quantized operands, and what `SessionOptions.quantized` made of them.
+
+        An entry has `graph` ("" for the main graph, else such as "loop_1.body"), `node` and `op_type` of the product,
+        `meaning` ("integer" or "float"), `nodes_in` and `nodes_out`, lists of (name, op_type): what the pattern is made
+        of and what stands for it, and `reason`, which says why a product stays floating point ("" where it does not).
+        """
+        return self._core.lowering()
+
     def graph(self) -> dict[str, Any]:
         """Return the graph as it runs, after the passes: name, nodes, inputs, outputs, constants."""
         return self._core.graph()

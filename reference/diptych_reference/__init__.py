@@ -13,10 +13,12 @@ from diptych_reference.errors import (
     ShapeError,
     UnsupportedOperatorError,
 )
+from diptych_reference.lowering import Lowered, lower, lowered_model
 from diptych_reference.model import Model, load
 from diptych_reference.operator import lookup, operator, registry
 from diptych_reference.session import ReferenceSession, run_operator
 from diptych_reference.values import NOTHING, Sequence
+from diptych_reference.write import to_proto
 
 __all__ = [
     "NOTHING",
@@ -24,6 +26,7 @@ __all__ = [
     "InvalidInputError",
     "InvalidModelError",
     "InvalidTypeError",
+    "Lowered",
     "Model",
     "ReferenceSession",
     "ResourceLimitError",
@@ -32,7 +35,10 @@ __all__ = [
     "UnsupportedOperatorError",
     "load",
     "lookup",
+    "lower",
+    "lowered_model",
     "operator",
     "registry",
     "run_operator",
+    "to_proto",
 ]

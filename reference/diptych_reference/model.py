@@ -53,6 +53,9 @@ class Node:
     inputs: list[str]
     outputs: list[str]
     attributes: dict[str, Any]
+    opsets: dict[str, int] | None = (
+        None  # imports of the function that it was written in; None: those of the graph around
+    )
 
     @property
     def place(self) -> str:
@@ -114,6 +117,7 @@ class Model:
     opsets: dict[str, int]
     graph: Graph
     functions: dict[tuple[str, str, str], FunctionBody]
+    header: onnx.ModelProto = field(default_factory=onnx.ModelProto)  # what else the file says: producer, metadata …
 
 
 def load(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> Model:
@@ -164,6 +168,7 @@ class Reader:
             opsets=opset_imports(proto.opset_import),
             graph=self.graph(proto.graph, outer=frozenset()),
             functions={(normal(f.domain), f.name, f.overload): self.function(f) for f in proto.functions},
+            header=header(proto),
         )
 
     def graph(self, proto: onnx.GraphProto, outer: frozenset[str]) -> Graph:
@@ -324,6 +329,16 @@ class Reader:
         except (ValueError, IndexError, MemoryError) as error:
             raise InvalidModelError(f"sparse tensor {proto.values.name!r}, shape {list(shape)}: {error}") from error
         return dense
+
+
+def header(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """A model's own fields, without its graph and its functions."""
+    kept = onnx.ModelProto()
+    for field_, value in proto.ListFields():
+        if field_.name in ("producer_name", "producer_version", "domain", "model_version", "doc_string"):
+            setattr(kept, field_.name, value)
+    kept.metadata_props.extend(proto.metadata_props)
+    return kept
 
 
 def check_size(dims: Sequence[int], count: int) -> None:

@@ -20,6 +20,7 @@ from diptych_reference.errors import (
     ResourceLimitError,
     UnsupportedOperatorError,
 )
+from diptych_reference.lowering import lower
 from diptych_reference.model import AttributeReference, FunctionBody, Graph, Model, Node, load
 from diptych_reference.operator import lookup
 from diptych_reference.schemas import find_schema
@@ -38,6 +39,8 @@ class ReferenceSession:
     `max_steps`: evaluations of subgraphs in one run, that is iterations of all its loops; None: any number.
     `memory_limit`: bytes that a single value may have; None: nine tenths of the machine's memory.
     Random operators without a seed of their own draw by `random_seed` and by how many runs came before.
+    `quantized`: "integer" makes products of quantized operands products of integers, "float" leaves them; the attribute
+    `lowering` lists what was found, and `model` is what is evaluated (docs/quantization.md).
     """
 
     def __init__(
@@ -47,8 +50,9 @@ class ReferenceSession:
         max_steps: int | None = MAX_STEPS,
         memory_limit: int | None = None,
         random_seed: int = 0,
+        quantized: str = "integer",
     ) -> None:
-        self.model = model if isinstance(model, Model) else load(model)
+        self.model, self.lowering = lower(model if isinstance(model, Model) else load(model), quantized)
         self.max_steps = max_steps
         self.memory_limit = memory_limit
         self.random_seed, self.runs = random_seed, 0
@@ -193,10 +197,12 @@ class Evaluation:
         function = self.model.functions.get((node.domain, node.op_type, node.overload))
         if function is not None:
             return self.function(node, function, inputs, attributes)
-        if node.domain not in self.opsets:
-            raise InvalidModelError(f"domain {node.domain or 'ai.onnx'!r} is not among the opset imports {self.opsets}")
-        around = None if self.calls else Enclosing(self, graph, values)  # names in functions are not the model's
-        opset, count = self.opsets[node.domain], len(node.outputs)
+        opsets = self.opsets if node.opsets is None else node.opsets
+        if node.domain not in opsets:
+            raise InvalidModelError(f"domain {node.domain or 'ai.onnx'!r} is not among the opset imports {opsets}")
+        # Names in functions are not the model's.
+        around = None if self.calls or node.opsets is not None else Enclosing(self, graph, values)
+        opset, count = opsets[node.domain], len(node.outputs)
         return evaluate(node.op_type, inputs, attributes, opset, node.domain, count, self.place(node), around)
 
     def attributes(self, node: Node, values: Mapping[str, Any], outer: dict[str, Any]) -> dict[str, Any]:

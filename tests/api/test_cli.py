@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import helper, numpy_helper
+from onnx import helper, numpy_helper, parser
 
 import diptych
 import diptych.diff
@@ -208,3 +208,60 @@ def test_byte_counts(text: str, limit: int) -> None:
 def test_python_m_diptych() -> None:
     done = subprocess.run([sys.executable, "-m", "diptych", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith(f"diptych {diptych.__version__} (numerics {diptych.numerics_version}; ")
+
+
+def quantized_model(path: Path) -> str:
+    """A product between Q and DQ, and one whose weights alone are quantized."""
+    text = """<ir_version: 10, opset_import: ["": 21]>
+    quantized (float[4, 5] x) => (float[4, 2] y)
+    <float xs = {0.02}, uint8 xz = {128}, int8[5, 2] w = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, float ws = {0.01}> {
+      xq = QuantizeLinear(x, xs, xz)
+      xd = DequantizeLinear(xq, xs, xz)
+      wd = DequantizeLinear(w, ws)
+      [product] a = MatMul(xd, wd)
+      [weights_only] b = MatMul(x, wd)
+      y = Add(a, b)
+    }"""
+    path.write_bytes(parser.parse_model(text).SerializeToString())
+    return str(path)
+
+
+def test_inspect_lists_what_was_lowered(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    model = quantized_model(tmp_path / "model.onnx")
+    entries = {entry["node"]: entry for entry in run_json(capsys, "inspect", model)["lowering"]}
+    assert entries["product"]["meaning"] == "integer"
+    assert [op_type for _, op_type in entries["product"]["nodes_out"]] == ["MatMulInteger", "Cast", "Mul"]
+    assert entries["weights_only"]["reason"] == "A is not quantized"
+    assert main(["inspect", model]) == 0
+    assert "A is not quantized" in capsys.readouterr().out
+    assert run_json(capsys, "inspect", model, "--quantized", "float")["lowering"] == []
+
+
+def test_lower_writes_the_lowered_model(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    model, output = quantized_model(tmp_path / "model.onnx"), str(tmp_path / "lowered.onnx")
+    assert main(["lower", model, "-o", output]) == 0
+    assert "1 of 2 products" in capsys.readouterr().out
+    assert "MatMulInteger" in run_json(capsys, "inspect", output, "--quantized", "float")["operators"]
+    document = run_json(capsys, "lower", model, "-o", output, "--quantized", "float")
+    assert document == {"output": output, "lowering": []}
+    assert "MatMulInteger" not in run_json(capsys, "inspect", output, "--quantized", "float")["operators"]
+
+
+def test_lower_refuses(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    model = quantized_model(tmp_path / "model.onnx")
+    assert main(["lower", model, "-o", model]) == 1
+    assert "is the model itself" in capsys.readouterr().err
+    assert main(["lower", str(tmp_path / "none.onnx"), "-o", str(tmp_path / "out.onnx")]) == 1
+    assert main(["lower", model, "-o", str(tmp_path / "none" / "out.onnx")]) == 1
+    assert main(["lower", model, "-o", str(tmp_path / "out.onnx"), "--json"]) == 0
+
+
+@pytest.mark.parametrize("quantized", ["integer", "float"])
+def test_diff_gives_both_panels_the_same_setting(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, quantized: str
+) -> None:
+    document = run_json(capsys, "diff", quantized_model(tmp_path / "model.onnx"), "--all", "--quantized", quantized)
+    operators = [node["op_type"] for node in document["nodes"]]
+    assert ("MatMulInteger" in operators) == (quantized == "integer")
+    assert document["outputs"] == {"y": ""}
+    assert not any(node["problem"] for node in document["nodes"])

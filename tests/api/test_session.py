@@ -366,3 +366,12 @@ def test_packed_weights_do_not_multiply_with_the_input_shapes() -> None:
         session.run(None, {"x": np.ones((1, groups * 4, size, size), np.float32)})
         packed.append(session.memory()["packed"])
     assert len(set(packed)) == 1, packed
+
+
+def test_quantized_may_be_set_by_onnx_runtimes_entry() -> None:
+    options = diptych.SessionOptions()
+    assert options.quantized == "integer"
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    assert options.core_arguments()["quantized"] == "float"
+    options.add_session_config_entry("session.disable_quant_qdq", "0")
+    assert options.quantized == "integer"

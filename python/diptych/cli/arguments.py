@@ -13,7 +13,7 @@ import diptych
 from diptych.errors import InvalidInputError, ResourceLimitError
 from diptych.values import numpy_type
 
-__all__ = ["add_input_arguments", "add_session_arguments", "make_feeds", "session_options"]
+__all__ = ["add_input_arguments", "add_quantized_argument", "add_session_arguments", "make_feeds", "session_options"]
 
 FEEDS = """
 inputs:
@@ -29,7 +29,17 @@ def add_session_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-passes", action="store_true", help="run the graph as it was read")
     parser.add_argument("--disable-pass", action="append", default=[], metavar="PASS", help="leave one pass out")
     parser.add_argument("--memory-limit", type=_byte_count, metavar="BYTES", help="such as 512M or 2G")
-    parser.add_argument("--quantized", choices=("integer", "float"), default="integer", help="meaning of Q/DQ pairs")
+    add_quantized_argument(parser)
+
+
+def add_quantized_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --quantized."""
+    parser.add_argument(
+        "--quantized",
+        choices=("integer", "float"),
+        default="integer",
+        help="meaning of products of quantized operands: of the integers (default), or of floats",
+    )
 
 
 def session_options(arguments: argparse.Namespace) -> diptych.SessionOptions:

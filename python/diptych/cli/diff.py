@@ -38,7 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
     session = diptych.InferenceSession(arguments.model, options)
     feeds = make_feeds(arguments, session.get_inputs())
     nodes = []
-    for node in diff_nodes(arguments.model, feeds, isa=arguments.isa, threads=arguments.threads):
+    settings = {"isa": arguments.isa, "threads": arguments.threads, "quantized": arguments.quantized}
+    for node in diff_nodes(arguments.model, feeds, **settings):
         nodes.append(node)
         progress(f"node {node.index + 1}: {node.op_type} {node.name}")
         if node.problem and not arguments.all:

@@ -40,6 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
     print_table(["operator", "nodes"], [[name, count] for name, count in document["operators"].items()])
     print(f"\nmemory ({session.isa}, {session.threads} threads)")
     print_table(["kind", "bytes"], [[key, value] for key, value in document["memory"].items()])
+    if document["lowering"]:
+        print(f"\nproducts of quantized operands (--quantized {session.get_session_options().quantized})")
+        print_lowering(document["lowering"])
     if arguments.plan:
         plan = document["plan"]
         columns = list(plan[0]) if plan else ["node"]
@@ -72,8 +75,24 @@ def describe(session: diptych.InferenceSession) -> dict[str, Any]:
         "memory": session.memory(),
         "isa": session.isa,
         "threads": session.threads,
+        "lowering": session.lowering(),
         "plan": plan,
     }
+
+
+def print_lowering(lowering: list[dict[str, Any]]) -> None:
+    """Show what became of each product of quantized operands."""
+    rows = [
+        [
+            "/".join(filter(None, (entry["graph"], entry["node"]))),
+            entry["meaning"],
+            " ".join(op_type for _, op_type in entry["nodes_in"]),
+            " ".join(op_type for _, op_type in entry["nodes_out"]),
+            entry["reason"],
+        ]
+        for entry in lowering
+    ]
+    print_table(["product", "meaning", "nodes", "become", "why"], rows)
 
 
 def _port(value: diptych.NodeArg) -> dict[str, Any]:

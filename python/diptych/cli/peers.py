@@ -45,7 +45,7 @@ def _load_reference(path: str, options: diptych.SessionOptions) -> tuple[str, Ru
 
     from diptych_reference import ReferenceSession
 
-    session = ReferenceSession(path)
+    session = ReferenceSession(path, quantized=options.quantized)
     return version("diptych-reference"), lambda feeds: session.run(None, feeds)
 
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use diptych_engine::graph::{Dim, Type};
+use diptych_engine::lower::Quantized;
 use diptych_engine::pool::CancelToken as EngineToken;
 use diptych_engine::session::{Port, RunOptions, Session as EngineSession, SessionOptions, Source};
 use diptych_engine::{Error, Value};
@@ -66,10 +67,10 @@ impl Session {
         random_seed: i64,
         profile: bool,
     ) -> PyResult<Session> {
-        if !matches!(quantized, "integer" | "float") {
+        let quantized = Quantized::from_name(quantized).ok_or_else(|| {
             let message = format!("quantized must be 'integer' or 'float', got '{quantized}'");
-            return Err(raise(py, &Error::invalid_input(message)));
-        }
+            raise(py, &Error::invalid_input(message))
+        })?;
         let source = match model.cast::<PyBytes>() {
             Ok(bytes) => Source::Bytes(Bytes::copy_from_slice(bytes.as_bytes())),
             Err(_) => Source::Path(model.extract::<PathBuf>()?),
@@ -80,6 +81,7 @@ impl Session {
             threads,
             memory_limit,
             max_steps,
+            quantized,
             disabled_passes,
             schedule_seed,
             random_seed,
@@ -209,6 +211,23 @@ impl Session {
 
     fn shrink(&self) {
         self.0.shrink();
+    }
+
+    /// What lowering found: see `diptych.InferenceSession.lowering`.
+    fn lowering<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let list = PyList::empty(py);
+        for lowered in self.0.lowering() {
+            let entry = PyDict::new(py);
+            entry.set_item("graph", &lowered.graph)?;
+            entry.set_item("node", &lowered.node)?;
+            entry.set_item("op_type", &lowered.op_type)?;
+            entry.set_item("meaning", lowered.meaning.name())?;
+            entry.set_item("nodes_in", lowered.nodes_in.clone())?;
+            entry.set_item("nodes_out", lowered.nodes_out.clone())?;
+            entry.set_item("reason", &lowered.reason)?;
+            list.append(entry)?;
+        }
+        Ok(list)
     }
 
     /// The graph as compiled: its nodes after the passes.

@@ -7,6 +7,7 @@ pub mod custom;
 pub mod dtype;
 pub mod error;
 pub mod graph;
+pub mod lower;
 pub mod map;
 pub mod memory;
 pub mod onnx;

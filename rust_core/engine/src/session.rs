@@ -10,6 +10,7 @@ use diptych_kernels::Isa;
 
 use crate::error::{Context, Error, Result};
 use crate::graph::{Graph, Model, Type, ValueId};
+use crate::lower::{self, Lowered, Quantized};
 use crate::memory::MemoryBudget;
 use crate::packed::PackedWeights;
 use crate::passes::{self, PassCx};
@@ -33,6 +34,8 @@ pub struct SessionOptions {
     pub memory_limit: Option<usize>,
     /// Evaluations of subgraphs (iterations of loops, branches of If) that one run may make. `None`: any number.
     pub max_steps: Option<u64>,
+    /// What Q/DQ around a product means.
+    pub quantized: Quantized,
     /// Names of passes not to run.
     pub disabled_passes: Vec<String>,
     /// Runs tasks in a random legal order over poisoned memory: a test of the planner.
@@ -50,6 +53,7 @@ impl Default for SessionOptions {
             threads: 0,
             memory_limit: None,
             max_steps: Some(MAX_STEPS),
+            quantized: Quantized::default(),
             disabled_passes: Vec::new(),
             schedule_seed: None,
             random_seed: 0,
@@ -90,6 +94,7 @@ pub struct MemoryStatistics {
 pub struct Session {
     /// The model as read, without its graph: that is in `executable`, optimised.
     model: Model,
+    lowering: Vec<Lowered>,
     executable: Arc<Executable>,
     packed: Arc<PackedWeights>,
     budget: Arc<MemoryBudget>,
@@ -133,7 +138,9 @@ impl Session {
         let mut graph = std::mem::take(&mut model.graph);
         let packed = Arc::new(PackedWeights::default());
         let profile = options.profile.then(Arc::default);
+        let mut lowering = Vec::new();
         let compile = || {
+            lowering = lower::run(&mut graph, options.quantized, options.isa)?;
             passes::run(&mut graph, &options.disabled_passes, &PassCx { isa: options.isa })?;
             let fuse = !options.disabled_passes.iter().any(|name| name == passes::EPILOGUE_FUSION);
             let options = CompileOptions {
@@ -147,12 +154,17 @@ impl Session {
             Executable::compile(Arc::new(graph), &options)
         };
         let executable = compile().at(|| place)?;
-        Ok(Session { model, executable, packed, budget, profile, options, runs: AtomicU64::new(0) })
+        Ok(Session { model, lowering, executable, packed, budget, profile, options, runs: AtomicU64::new(0) })
     }
 
     /// The model's header: versions, producer, metadata. Its graph is empty; see [`Session::graph`].
     pub fn model(&self) -> &Model {
         &self.model
+    }
+
+    /// Products of quantized operands, and what they became.
+    pub fn lowering(&self) -> &[Lowered] {
+        &self.lowering
     }
 
     /// The graph as compiled, after the passes.
