@@ -31,8 +31,8 @@ ENTRIES = [
 ]
 # Their first inputs are integers.
 FROM_INTEGERS = {
-    "BlackmanWindow", "DequantizeLinear", "HammingWindow", "HannWindow", "MelWeightMatrix", "QLinearConv",
-    "QLinearMatMul",
+    "BlackmanWindow", "DequantizeLinear", "EmbedLayerNormalization", "HammingWindow", "HannWindow", "MelWeightMatrix",
+    "QLinearConv", "QLinearMatMul",
 }  # fmt: skip
 ENTRIES = [(row, dtype) for row, dtype in ENTRIES if dtype.name in FLOATS or row.op_type in FROM_INTEGERS]
 

@@ -94,6 +94,36 @@ def gemm_1(
     return y
 
 
+@operator("FusedMatMul", since=1, domain="com.microsoft")
+def fused_matmul(
+    a: Array,
+    b: Array,
+    *,
+    alpha: float = 1.0,
+    transA: int = 0,  # noqa: N803  ONNX's names
+    transB: int = 0,  # noqa: N803
+    transBatchA: int = 0,  # noqa: N803
+    transBatchB: int = 0,  # noqa: N803
+) -> Array:
+    """`rn(alpha * MatMul(A', B'))`, the product rounded to its type before; a factor of 1 changes nothing.
+
+    A' is `a` with its first axis moved to the last place but one (transBatchA), then its last two axes exchanged
+    (transA). Vectors are not transposed; batches alone ask for operands of one rank, 3 at least.
+    """
+    if (transBatchA or transBatchB) and (a.ndim != b.ndim or a.ndim < 3):
+        raise ShapeError(
+            f"A {list(a.shape)} and B {list(b.shape)}: transBatchA and transBatchB ask for one rank, 3 at least"
+        )
+    product = matmul(turned(a, transA, transBatchA), turned(b, transB, transBatchB))
+    return round_back(scaled(alpha, widen(product)), a.dtype)
+
+
+def turned(x: Array, last_two: int, batch: int) -> Array:
+    """`x` with its first axis before its last, then with its last two axes exchanged."""
+    x = np.moveaxis(x, 0, -2) if batch else x
+    return np.swapaxes(x, -1, -2) if last_two and x.ndim > 1 else x
+
+
 @operator("MatMulInteger", since=10)
 def matmul_integer(a: Array, b: Array, a_zero_point: Array | None = None, b_zero_point: Array | None = None) -> Array:
     """`(a - a_zero_point) @ (b - b_zero_point)` in wrapping int32.

@@ -40,6 +40,27 @@ def matmul(s: Sketch) -> list[Any]:
     return [s.tensor(a), s.tensor(b)]
 
 
+@shape_rule("FusedMatMul", domain="com.microsoft")
+def fused_matmul(s: Sketch) -> list[Any]:
+    """As MatMul, of operands that are transposed; where batches are, both have the same rank, 3 at least."""
+    s.attribute("alpha", 1.0, 0.125, -0.3, 0.0)
+    turned = [s.attribute(name, 0, 1) for name in ("transA", "transB")]
+    if s.coin():
+        m, k, n = sides(s)
+        batch = s.shape((1, 2), limit=4)
+        of = [(*batch, m, k), (*batch, k, n)]
+        other = s.choose(0, 1)
+        of[other] = (*(s.choose(n, n, 1) for n in batch), *of[other][-2:])
+        moved = [s.attribute(name, 1, 0) for name in ("transBatchA", "transBatchB")]
+    else:
+        of, moved = list(operands(s)), [0, 0]
+    for i, shape in enumerate(of):
+        if turned[i] and len(shape) > 1:
+            shape = (*shape[:-2], shape[-1], shape[-2])
+        of[i] = (shape[-2], *shape[:-2], shape[-1]) if moved[i] else shape
+    return [s.tensor(shape) for shape in of]
+
+
 @shape_rule("Gemm")
 def gemm(s: Sketch) -> list[Any]:
     """A and B, transposed or not; C broadcasts into the result (before opset 7 only if `broadcast` is set)."""

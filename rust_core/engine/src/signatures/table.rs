@@ -94,6 +94,7 @@ const E69: Types = Types::of(&[F32, I32, I64, F64]);
 const E70: Types = Types::of(&[I64, String]);
 const E71: Types = Types::of(&[F32, I64, String]);
 const E72: Types = Types::of(&[F32, I16, I32, I64, String, F64]);
+const E73: Types = Types::of(&[F32, F16]);
 
 static T0: TypeSet = TypeSet { tensors: E0, ..TypeSet::NONE };
 static T1: TypeSet = TypeSet { tensors: E1, ..TypeSet::NONE };
@@ -203,9 +204,10 @@ static T90: TypeSet = TypeSet { maps: &[(I64, F64), (I64, F32), (I64, String), (
     I64)], ..TypeSet::NONE };
 static T91: TypeSet = TypeSet { tensors: E71, ..TypeSet::NONE };
 static T92: TypeSet = TypeSet { tensors: E72, ..TypeSet::NONE };
+static T93: TypeSet = TypeSet { tensors: E73, ..TypeSet::NONE };
 
 /// Sorted by domain, name and version.
-pub static SIGNATURES: [Signature; 660] = [
+pub static SIGNATURES: [Signature; 669] = [
     op("", "Abs", 1, 1, &[one("X", 0, &T0)], (1, 1), &[attribute("consumed_inputs", Kind::Ints)]),
     op("", "Abs", 6, 1, &[one("X", 0, &T1)], (1, 1), &[]),
     op("", "Abs", 13, 1, &[one("X", 0, &T2)], (1, 1), &[]),
@@ -1202,6 +1204,8 @@ pub static SIGNATURES: [Signature; 660] = [
     op("", "Sigmoid", 13, 1, &[one("X", 0, &T3)], (1, 1), &[]),
     op("", "Sign", 9, 1, &[one("input", 0, &T1)], (1, 1), &[]),
     op("", "Sign", 13, 1, &[one("input", 0, &T2)], (1, 1), &[]),
+    op("", "SimplifiedLayerNormalization", 1, 2, &[one("X", 0, &T3), one("scale", 1, &T3)], (1, 2), &[attribute("axis",
+        Kind::Int), attribute("epsilon", Kind::Float), attribute("stash_type", Kind::Int)]),
     op("", "Sin", 7, 1, &[one("input", 0, &T0)], (1, 1), &[]),
     op("", "Sin", 22, 1, &[one("input", 0, &T3)], (1, 1), &[]),
     op("", "Sinh", 9, 1, &[one("input", 0, &T0)], (1, 1), &[]),
@@ -1459,10 +1463,25 @@ pub static SIGNATURES: [Signature; 660] = [
     op("ai.onnx.preview.training", "Momentum", 1, 3, &[one("R", 0, &T51), one("T", 1, &T6), mixed("inputs", 2, &T51)],
         (1, usize::MAX), &[required("alpha", Kind::Float), required("beta", Kind::Float), required("mode",
         Kind::String), required("norm_coefficient", Kind::Float)]),
+    op("com.microsoft", "BiasGelu", 1, 2, &[one("A", 0, &T3), one("B", 0, &T3)], (1, 1), &[]),
     op("com.microsoft", "DynamicQuantizeLSTM", 1, 12, &[one("X", 0, &T23), one("W", 1, &T27), one("R", 1, &T27),
         opt("B", 0, &T23), opt("sequence_lens", 2, &T42), opt("initial_h", 0, &T23), opt("initial_c", 0, &T23), opt("P",
         0, &T23), one("W_scale", 0, &T23), one("W_zero_point", 1, &T27), one("R_scale", 0, &T23), one("R_zero_point", 1,
         &T27)], (0, 3), &[attribute("activation_alpha", Kind::Floats), attribute("activation_beta", Kind::Floats),
         attribute("activations", Kind::Strings), attribute("clip", Kind::Float), attribute("direction", Kind::String),
         attribute("hidden_size", Kind::Int), attribute("input_forget", Kind::Int)]),
+    op("com.microsoft", "EmbedLayerNormalization", 1, 7, &[one("input_ids", 0, &T42), opt("segment_ids", 0, &T42),
+        one("word_embedding", 1, &T93), one("position_embedding", 1, &T93), opt("segment_embedding", 1, &T93),
+        one("gamma", 1, &T93), one("beta", 1, &T93), opt("mask", 0, &T42), opt("position_ids", 0, &T42)], (1, 3),
+        &[attribute("epsilon", Kind::Float), attribute("mask_index_type", Kind::Int)]),
+    op("com.microsoft", "FastGelu", 1, 1, &[one("X", 0, &T3), opt("bias", 0, &T3)], (1, 1), &[]),
+    op("com.microsoft", "FusedMatMul", 1, 2, &[one("A", 0, &T3), one("B", 0, &T3)], (1, 1), &[attribute("alpha",
+        Kind::Float), attribute("transA", Kind::Int), attribute("transB", Kind::Int), attribute("transBatchA",
+        Kind::Int), attribute("transBatchB", Kind::Int)]),
+    op("com.microsoft", "Gelu", 1, 1, &[one("X", 0, &T3)], (1, 1), &[]),
+    op("com.microsoft", "QuickGelu", 1, 1, &[one("X", 0, &T3)], (1, 1), &[attribute("alpha", Kind::Float)]),
+    op("com.microsoft", "SkipLayerNormalization", 1, 3, &[one("input", 0, &T22), one("skip", 0, &T22), one("gamma", 0,
+        &T22), opt("beta", 0, &T22), opt("bias", 0, &T22)], (1, 4), &[attribute("epsilon", Kind::Float)]),
+    op("com.microsoft", "SkipSimplifiedLayerNormalization", 1, 3, &[one("input", 0, &T22), one("skip", 0, &T22),
+        one("gamma", 0, &T22), opt("bias", 0, &T22)], (1, 4), &[attribute("epsilon", Kind::Float)]),
 ];
