@@ -82,7 +82,7 @@ def embed_layer_normalization(
     """LayerNormalization of `s = Add(Add(word, position), segment)`, rows of three tables that integers choose.
 
     `input_ids`, `segment_ids` and `mask` [N, S]; `position_ids` [N, S] or [1, S], without them 0, 1, 2 ..; the tables
-    [.., H]; `gamma` and `beta` [H]. Without `segment_ids` it is row 0 of the segments, without their table there are none.
+    [.., H]; `gamma` and `beta` [H]. Without `segment_ids` it is row 0 of the segments, without their table none.
     Returns Y [N, S, H], how often `mask` is 1 in each row [N] (0 without a mask, whatever mask_index_type says), and s.
     """
     if input_ids.ndim != 2:
