@@ -289,10 +289,9 @@ def test_fused_matmul(dtype: Any, flags: tuple[int, ...], batch: tuple[int, ...]
 def test_fused_matmul_of_weights(flags: tuple[int, ...], dtype: Any) -> None:
     """A constant right operand is packed once, and not mistaken for the same weight read in another way."""
     a, weight = numbers(4, 4, 4, dtype=dtype), numbers(4, 4, 4, dtype=dtype, seed=3)
+    attributes: dict[str, Any] = dict(zip(NAMES, flags, strict=True))
     nodes = [
-        helper.make_node(
-            "FusedMatMul", ["a", "w"], ["y"], domain="com.microsoft", **dict(zip(NAMES, flags, strict=True))
-        ),
+        helper.make_node("FusedMatMul", ["a", "w"], ["y"], domain="com.microsoft", **attributes),
         helper.make_node("MatMul", ["a", "w"], ["z"]),
     ]
     graph = helper.make_graph(

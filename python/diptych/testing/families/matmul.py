@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from diptych.testing import shapes
-from diptych.testing.families.quantization import quantized
+from diptych.testing.families.quantization import quantized, scales
 from diptych.testing.sketch import Sketch, shape_rule
 
 DEPTHS = (1, 2, 3, 0, 5, 8, 16, 17, 31, 64, 129, 257, 513)  # K: the last ones pass what a kernel keeps in a cache
@@ -96,6 +96,36 @@ def channels(s: Sketch, matrix: tuple[int, ...], axis: int) -> tuple[int, ...]:
         return (matrix[axis],)
     batch = shapes.operand(s.draw, matrix[:-2]) if form == "batch" else ()
     return (*batch, matrix[-2], 1) if axis == -2 else (*batch, 1, matrix[-1])
+
+
+@shape_rule("MatMulIntegerToFloat", domain="com.microsoft")
+def matmul_integer_to_float(s: Sketch) -> list[Any]:
+    """As MatMulInteger; A has one scale and zero point, B perhaps one a column, each for itself; a bias."""
+    a, b = operands(s)
+    second, floats = s.input_dtype("B"), s.input_dtype("a_scale")
+    return [
+        s.tensor(a),
+        s.tensor(b, second),
+        scales(s, tuple(s.choose((), (1,))), floats),
+        scales(s, channels(s, b, -1), floats),
+        s.tensor(s.choose((), (1,))) if s.coin() else None,
+        s.tensor(channels(s, b, -1), second) if s.coin() else None,
+        s.tensor(b[1:][-1:] or (1,), floats) if s.coin() else None,
+    ]
+
+
+@shape_rule("DynamicQuantizeMatMul", domain="com.microsoft")
+def dynamic_quantize_matmul(s: Sketch) -> list[Any]:
+    """As MatMulIntegerToFloat, with numbers for A."""
+    a, b = operands(s)
+    second = s.input_dtype("B")
+    return [
+        s.tensor(a),
+        s.tensor(b, second),
+        scales(s, channels(s, b, -1), s.dtype),
+        s.tensor(channels(s, b, -1), second) if s.coin() else None,
+        s.tensor(b[1:][-1:] or (1,)) if s.coin() else None,
+    ]
 
 
 @shape_rule("QLinearMatMul")

@@ -5,6 +5,7 @@ mod half;
 mod integer;
 mod product;
 mod qlinear;
+mod to_float;
 
 use diptych_kernels::gemm::half::{BFloat16, Float16};
 
@@ -153,4 +154,5 @@ pub fn rows() -> impl Iterator<Item = Row> {
         .chain(versions("MatMulInteger", &[10], |_| Ok(Box::new(MatMulInteger))))
         .chain(qlinear::rows())
         .chain(fused::rows())
+        .chain(to_float::rows())
 }
