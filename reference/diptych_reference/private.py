@@ -10,6 +10,6 @@ def refusal(domain: str, op_type: str) -> str | None:
         return None
     return (
         f"operator {domain}.{op_type} comes from ONNX Runtime's optimizer: it is private to graphs that ONNX Runtime"
-        " saved after it had fused them or changed their layout for one machine. Load the original model, or save it with a"
-        " lower graph_optimization_level (ORT_ENABLE_BASIC)"
+        " saved after it had fused them or changed their layout for one machine. Load the original model, or save it"
+        " with a lower graph_optimization_level (ORT_ENABLE_BASIC)"
     )

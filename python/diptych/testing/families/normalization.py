@@ -87,13 +87,13 @@ def skip_layer_normalization(s: Sketch) -> list[Any]:
 def embed_layer_normalization(s: Sketch) -> list[Any]:
     """Ids [N, S] for tables of some rows; segments, a mask and positions may be absent."""
     ids, hidden = s.shape((2, 2), limit=60), shapes.side(s.draw, 37)
-    dtype = s.input_dtype("word_embedding")
+    integers = s.input_dtype("input_ids")
     s.attribute("epsilon", 1e-12, *EPSILONS)
     s.attribute("mask_index_type", 0, 1)
     s.n_outputs = s.integer(1, 3)
 
     def chosen(shape: tuple[int, ...], rows: int) -> Any:
-        return s.tensor(shape) % np.int32(rows)  # never negative in NumPy
+        return s.tensor(shape, integers) % integers.type(rows)  # never negative in NumPy
 
     words, segments = s.integer(1, 5), s.integer(1, 3)
     positions = max(ids[1], 1) + s.integer(0, 3)
@@ -101,11 +101,11 @@ def embed_layer_normalization(s: Sketch) -> list[Any]:
     return [
         chosen(ids, words),
         chosen(ids, segments) if with_segments == "ids" else None,
-        s.tensor((words, hidden), dtype),
-        s.tensor((positions, hidden), dtype),
-        s.tensor((segments, hidden), dtype) if with_segments != "none" else None,
-        s.tensor((hidden,), dtype),
-        s.tensor((hidden,), dtype),
+        s.tensor((words, hidden)),
+        s.tensor((positions, hidden)),
+        s.tensor((segments, hidden)) if with_segments != "none" else None,
+        s.tensor((hidden,)),
+        s.tensor((hidden,)),
         chosen(ids, 3) if s.coin() else None,
         chosen(s.choose(ids, (1, ids[1])), positions) if s.coin() else None,
     ]

@@ -15,11 +15,11 @@ from diptych.testing.values import numpy_dtype
 FLOAT = numpy_dtype("float")
 
 
-def parameters(s: Sketch, dtype: Any = None, *, optional: bool = True) -> list[Any]:
+def parameters(s: Sketch, *, optional: bool = True) -> list[Any]:
     """A scale and a zero point, which may be absent."""
     shape = tuple(s.choose((), (1,)))
     absent = optional and s.coin()
-    return [scales(s, shape, FLOAT), None if absent else s.tensor(tuple(s.choose((), (1,))), dtype)]
+    return [scales(s, shape, FLOAT), None if absent else s.tensor(tuple(s.choose((), (1,))))]
 
 
 @shape_rule("QLinearAdd", "QLinearMul", domain="com.microsoft")
@@ -79,12 +79,11 @@ def qlinear_concat(s: Sketch) -> list[Any]:
     """Some tensors that differ along one axis, each with its scale and zero point."""
     x = s.shape((1, 4), limit=300)
     axis = s.set("axis", s.axis(len(x)))
-    dtype = s.input_dtype("Y_zero_point")
-    inputs = parameters(s, dtype, optional=False)
+    inputs = parameters(s, optional=False)
     for _ in range(s.integer(1, 3)):
         shape = list(x)
         shape[axis] = shapes.side(s.draw, 5)
-        inputs += [s.tensor(shape, dtype), *parameters(s, dtype, optional=False)]
+        inputs += [s.tensor(shape), *parameters(s, optional=False)]
     return inputs
 
 
@@ -92,7 +91,6 @@ def qlinear_concat(s: Sketch) -> list[Any]:
 def qlinear_where(s: Sketch) -> list[Any]:
     """A condition and two operands that broadcast."""
     shape = s.shape()
-    dtype = s.input_dtype("X")
     condition, x, y = (shapes.operand(s.draw, shape) for _ in range(3))
-    quantized = [[s.tensor(of, dtype), *parameters(s, dtype, optional=False)] for of in (x, y)]
-    return [s.tensor(condition, np.dtype(np.bool_)), *quantized[0], *quantized[1], *parameters(s, dtype, optional=False)]
+    quantized = [[s.tensor(of), *parameters(s, optional=False)] for of in (x, y)]
+    return [s.tensor(condition, np.dtype(np.bool_)), *quantized[0], *quantized[1], *parameters(s, optional=False)]

@@ -1,6 +1,7 @@
 //! Operators of com.microsoft on quantized numbers: DequantizeLinear, the operator of ONNX on floats, QuantizeLinear.
 //!
-//! The operator between is ONNX's own, planned for floats that lie in the step's workspace.
+//! The operator between is ONNX's own, planned for floats that lie in the step's workspace. A function of one number is evaluated
+//! for the 256 there are, and then looked up.
 
 use std::collections::HashMap;
 
@@ -20,6 +21,9 @@ use crate::tensor::{ALIGN, Shape, ValueType, element_count};
 
 /// A version of ONNX in which all these operators have their newest meaning.
 const OPSET: i64 = 22;
+
+/// Numbers that a byte may be.
+const CODES: usize = 256;
 
 /// Where an operator has its inputs.
 #[derive(Clone, Copy)]
@@ -73,6 +77,8 @@ struct Through {
     form: Form,
     operator: Box<dyn Operator>,
     channels_last: bool,
+    /// Whether it is a function of one number.
+    table: bool,
 }
 
 /// An operator of ONNX of this version with some attributes of the node.
@@ -107,7 +113,8 @@ fn build_with(
         around: None,
     };
     let operator = Registry::builtin().build(&node, cx.compile)?;
-    Ok(Box::new(Through { form, operator, channels_last: cx.int("channels_last", 0)? != 0 }))
+    let table = matches!(op_type, "Sigmoid" | "LeakyRelu");
+    Ok(Box::new(Through { form, operator, channels_last: cx.int("channels_last", 0)? != 0, table }))
 }
 
 /// The version that attribute `opset` names.
@@ -127,16 +134,19 @@ impl Operator for Through {
             Form::Many => cx.dtype(output.zero)?,
             _ => cx.dtype(operands[0].x)?,
         };
-        for of in &operands {
-            check(cx, *of, dtype)?;
+        let all = matches!(self.form, Form::Many);
+        for of in operands.iter().chain([&output]) {
+            check(cx, *of, dtype, all)?;
         }
-        check(cx, output, dtype)?;
         let mut infos: Vec<Option<InputInfo>> = Vec::new();
         if matches!(self.form, Form::Where) {
             infos.push(Some(cx.info(0)?.clone()));
         }
         for of in &operands {
-            let shape = arranged(cx.shape(of.x)?, self.channels_last)?;
+            let shape = match self.table {
+                true => Shape::from_slice(&[CODES]),
+                false => arranged(cx.shape(of.x)?, self.channels_last)?,
+            };
             infos.push(Some(InputInfo { ty: ValueType::Tensor(DType::F32), shape, value: None, weight: None }));
         }
         let inner = PlanCx { inputs: &infos, wanted: &[true], isa: cx.isa, threads: cx.threads, packed: cx.packed };
@@ -146,8 +156,13 @@ impl Operator for Through {
             Step::Values(_) => return Err(Error::internal("a step without a known shape").into()),
         };
         let y = inner.outputs[0].shape.clone();
-        let shape = if self.channels_last { back(&y) } else { y.clone() };
-        let lengths = operands.iter().map(|of| element_count(cx.shape(of.x)?)).collect::<Result<_>>()?;
+        let shape = match () {
+            () if self.table => cx.shape(operands[0].x)?.into(),
+            () if self.channels_last => back(&y),
+            () => y.clone(),
+        };
+        let lengths = infos.iter().flatten().skip(usize::from(matches!(self.form, Form::Where)));
+        let lengths = lengths.map(|info| element_count(&info.shape)).collect::<Result<_>>()?;
         let plan = Plan {
             form: self.form,
             operands,
@@ -157,6 +172,7 @@ impl Operator for Through {
             y,
             signed: dtype == DType::I8,
             channels_last: self.channels_last,
+            table: self.table,
         };
         match dtype {
             DType::I8 => plan.step::<i8>(inner, shape),
@@ -165,10 +181,10 @@ impl Operator for Through {
     }
 }
 
-/// A quantized operand has type `dtype`, a float scale, and one value each of scale and zero point.
-fn check(cx: &PlanCx<'_>, of: Parameters, dtype: DType) -> Result<()> {
+/// A quantized operand has type `dtype`, a float scale, and one value each of scale and zero point (which `all` demands).
+fn check(cx: &PlanCx<'_>, of: Parameters, dtype: DType, all: bool) -> Result<()> {
     for (input, want) in [(of.x, dtype), (of.scale, DType::F32), (of.zero, dtype)] {
-        let required = input == of.scale || (input == of.x && of.x != usize::MAX);
+        let required = input != usize::MAX && (all || input != of.zero);
         if !cx.has(input) && !required {
             continue;
         }
@@ -244,6 +260,7 @@ struct Plan {
     y: Shape,
     signed: bool,
     channels_last: bool,
+    table: bool,
 }
 
 impl Plan {
@@ -259,7 +276,8 @@ impl Plan {
             // A room that is empty has a place nonetheless.
             total = element_count(&[total + bytes.max(1).next_multiple_of(ALIGN)])?;
         }
-        let cost = cost + (self.lengths.iter().sum::<usize>() + count) as u64 / 2;
+        let read = self.lengths.iter().sum::<usize>().max(shape.iter().product());
+        let cost = cost + (read + count) as u64 / 2;
         let step = KernelStep::new(T::DTYPE, shape, move |cx| {
             let base = cx.workspace().as_mut_ptr();
             let room = |i: usize| RawSlot { ptr: base.wrapping_add(rooms[i].0), bytes: rooms[i].1 };
@@ -292,15 +310,19 @@ impl Plan {
         let place = Place { offset: 0, each: false };
         // SAFETY: a room of the workspace, which is this step's; it holds so many floats.
         let out = unsafe { std::slice::from_raw_parts_mut(to.ptr.cast::<f32>(), self.lengths[i]) };
-        if !self.channels_last {
+        if !self.channels_last && !self.table {
             let operands = Dequantization { x: self.bytes(cx, of.x), scale, zero_point };
             return cx.parallel_rows(out, 1, GRAIN, |first, out, _| dequantize(isa, &operands, first, place, out));
         }
-        let codes: [u8; 256] = std::array::from_fn(|code| code as u8);
+        let codes: [u8; CODES] = std::array::from_fn(|code| code as u8);
         let signed = codes.map(|code| code as i8);
         let x = if self.signed { Quantized::I8(&signed) } else { Quantized::U8(&codes) };
-        let mut numbers = [0.0f32; 256];
+        let mut numbers = [0.0f32; CODES];
         dequantize(isa, &Dequantization { x, scale, zero_point }, 0, place, &mut numbers);
+        if self.table {
+            out.copy_from_slice(&numbers);
+            return Ok(());
+        }
         let (codes, channels) = (cx.input_bytes(of.x), Channels::of(&self.shapes[i]));
         cx.parallel_rows(out, 1, GRAIN, |first, out, _| {
             for (i, y) in out.iter_mut().enumerate() {
@@ -314,11 +336,20 @@ impl Plan {
         /// Elements that are put in order before they are quantized.
         const CHUNK: usize = 64;
         let (isa, out) = (cx.isa(), cx.output::<T>(0));
+        let len = if self.table { CODES } else { out.len() };
         // SAFETY: as in `dequantize`; nobody writes it any more.
-        let y = unsafe { std::slice::from_raw_parts(from.ptr.cast_const().cast::<f32>(), out.len()) };
+        let y = unsafe { std::slice::from_raw_parts(from.ptr.cast_const().cast::<f32>(), len) };
         let zero_point = cx.has(self.output.zero).then(|| self.bytes(cx, self.output.zero));
         let (scale, precision) = (Numbers::F32(cx.input(self.output.scale)), Precision::F32);
         let (place, ends) = (Place { offset: 0, each: false }, if self.signed { (-128, 127) } else { (0, 255) });
+        if self.table {
+            let operands = Quantization { x: Numbers::F32(y), scale, zero_point, precision };
+            let (mut table, codes) = ([T::clamped(0, ends); CODES], cx.input_bytes(self.operands[0].x));
+            quantize(isa, &operands, 0, place, ends, &mut table);
+            return cx.parallel_rows(out, 1, GRAIN, |first, out, _| {
+                out.iter_mut().zip(&codes[first..]).for_each(|(y, &code)| *y = table[usize::from(code)]);
+            });
+        }
         if !self.channels_last {
             let operands = Quantization { x: Numbers::F32(y), scale, zero_point, precision };
             return cx.parallel_rows(out, 1, GRAIN, |first, out, _| quantize(isa, &operands, first, place, ends, out));
