@@ -29,6 +29,7 @@ from diptych_reference.errors import (
     ShapeError,
     UnsupportedOperatorError,
 )
+from diptych_reference.private import refusal
 from diptych_reference.schemas import find_schema
 
 Array = NDArray[Any]
@@ -190,6 +191,9 @@ def lookup(domain: str, op_type: str, opset: int) -> Operator:
     versions = registry.get((domain, op_type), {})
     schema = find_schema(domain, op_type, opset)
     since = schema.since_version if schema else max((v for v in versions if v <= opset), default=None)
+    private = refusal(domain, op_type)
+    if private and not versions:
+        raise UnsupportedOperatorError(private)
     if since not in versions:
         name = f"{domain or 'ai.onnx'}.{op_type}"
         known = f"registered since_versions: {sorted(versions)}" if versions else "no version is registered"

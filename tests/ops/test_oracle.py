@@ -31,8 +31,9 @@ ENTRIES = [
 ]
 # Their first inputs are integers.
 FROM_INTEGERS = {
-    "BlackmanWindow", "DequantizeLinear", "HammingWindow", "HannWindow", "MelWeightMatrix", "QLinearConv",
-    "QLinearMatMul",
+    "BlackmanWindow", "DequantizeLinear", "HammingWindow", "HannWindow", "MatMulIntegerToFloat", "MelWeightMatrix",
+    "QLinearAdd", "QLinearAveragePool", "QLinearConcat", "QLinearConv", "QLinearGlobalAveragePool", "QLinearLeakyRelu",
+    "QLinearMatMul", "QLinearMul", "QLinearSigmoid", "QLinearSoftmax", "QLinearWhere",
 }  # fmt: skip
 ENTRIES = [(row, dtype) for row, dtype in ENTRIES if dtype.name in FLOATS or row.op_type in FROM_INTEGERS]
 

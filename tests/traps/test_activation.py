@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from tests.traps.both import answer, refusals, same
 
+import diptych
+import diptych_reference
+
 INF, NAN = math.inf, math.nan
 NARROW = [np.float16, ml_dtypes.bfloat16]
 
@@ -93,3 +96,33 @@ def test_gelu_for_large_negative_numbers() -> None:
     y = answer("Gelu", [floats(-5, -5.6, -6, -1e30)], opset=20)
     assert abs(float(y[0]) + 5 * 2.866515719e-7) <= 5 * 2.0**-22
     same(y[1:], [-0.0, -0.0, -0.0])
+
+
+@pytest.mark.parametrize("op_type", ["BiasGelu", "FastGelu"])
+@pytest.mark.parametrize(("x", "bias"), [((2, 8), (1,)), ((2, 8), (1, 8)), ((2, 8), ()), ((2, 8), (7,)), ((), (1,))])
+def test_the_bias_of_gelu_does_not_broadcast(op_type: str, x: tuple[int, ...], bias: tuple[int, ...]) -> None:
+    left, right = refusals(
+        op_type, [np.ones(x, np.float32), np.ones(bias, np.float32)], opset=1, domain="com.microsoft"
+    )
+    assert isinstance(left, diptych_reference.ShapeError)
+    assert isinstance(right, diptych.ShapeError)
+
+
+def test_gelus_of_com_microsoft() -> None:
+    """Gelu and BiasGelu mean erf, FastGelu tanh; QuickGelu's factor is 1.702."""
+    x = np.array([-3, -1, 0.5, 2], np.float32)
+    how: dict[str, Any] = {"opset": 1, "domain": "com.microsoft"}
+    erf, tanh = answer("Gelu", [x], opset=20), answer("Gelu", [x], {"approximate": "tanh"}, opset=20)
+    assert (erf != tanh).any()
+    same(answer("Gelu", [x], **how), erf)
+    same(answer("BiasGelu", [x - 1, np.ones_like(x)], **how), erf)
+    same(answer("FastGelu", [x - 1, np.ones_like(x)], **how), tanh)
+    same(answer("FastGelu", [x], **how), tanh)
+    same(answer("QuickGelu", [x], **how), answer("Swish", [x], {"alpha": 1.702}, opset=24))
+
+
+def test_the_biased_number_is_rounded() -> None:
+    """In float16 2049 is 2048."""
+    x, bias = np.array([2048], np.float16), np.array([1], np.float16)
+    for op_type in ("BiasGelu", "FastGelu"):
+        same(answer(op_type, [x, bias], opset=1, domain="com.microsoft"), np.array([2048], np.float16))

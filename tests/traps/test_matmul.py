@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from tests.traps.both import answer, refusals, same
 
+import diptych
+import diptych_reference
 from diptych.testing.values import numpy_dtype
 
 F32, U8 = np.float32, np.uint8
@@ -75,3 +77,48 @@ def test_convolutions_of_no_channels() -> None:
     same(answer("QLinearConv", inputs, opset=10), np.repeat([[[8], [5], [10]]], 4, axis=2), U8)
     empty = [v[:0] if v.shape == (1, 0, 5) else v for v in inputs]
     assert answer("QLinearConv", empty, opset=10).shape == (0, 3, 4)
+
+
+# FusedMatMul of com.microsoft
+
+FUSED: dict[str, Any] = {"opset": 1, "domain": "com.microsoft"}
+
+
+def test_fused_matmul_does_not_transpose_vectors() -> None:
+    """And a transposed matrix times a vector is just that, which ONNX Runtime gets wrong."""
+    matrix, vector = np.arange(6, dtype=np.float32).reshape(2, 3), np.array([1, 10], np.float32)
+    product = np.array([30, 41, 52], np.float32)
+    same(answer("FusedMatMul", [vector, matrix], {"transA": 1}, **FUSED), product)
+    same(answer("FusedMatMul", [vector, matrix.T.copy()], {"transA": 1, "transB": 1}, **FUSED), product)
+    same(answer("FusedMatMul", [matrix, vector], {"transA": 1}, **FUSED), product)
+    same(answer("FusedMatMul", [vector, vector], {"transA": 1, "transB": 1}, **FUSED), np.float32(101))
+
+
+@pytest.mark.parametrize(("a", "b"), [((2, 3), (3, 4)), ((2, 5, 3), (3, 4)), ((3,), (3,)), ((5, 2, 3), (1, 5, 3, 4))])
+@pytest.mark.parametrize("name", ["transBatchA", "transBatchB"])
+def test_fused_matmul_of_batches_needs_one_rank(a: tuple[int, ...], b: tuple[int, ...], name: str) -> None:
+    left, right = refusals("FusedMatMul", [np.ones(a, np.float32), np.ones(b, np.float32)], {name: 1}, **FUSED)
+    assert isinstance(left, diptych_reference.ShapeError)
+    assert isinstance(right, diptych.ShapeError)
+
+
+def test_fused_matmul_moves_the_first_axis_before_it_transposes() -> None:
+    """A is [K, batch, M] where both are set; here only one order multiplies."""
+    a = np.arange(24, dtype=np.float32).reshape(4, 2, 3)
+    b = np.arange(40, dtype=np.float32).reshape(2, 4, 5)
+    expected = np.einsum("kbm,bkn->bmn", a, b)
+    same(answer("FusedMatMul", [a, b], {"transA": 1, "transBatchA": 1}, **FUSED), expected)
+
+
+def test_fused_matmul_rounds_the_product_before_it_scales() -> None:
+    """In float16 1 + 2^-11 is 1, and 3 times it is 3; rounded once it would be 3.002."""
+    a, b = np.array([[1, 1]], np.float16), np.array([[1], [2**-11]], np.float16)
+    same(answer("FusedMatMul", [a, b], {"alpha": 3.0}, **FUSED), np.array([[3]], np.float16))
+    a, b = np.array([[1, 1]], np.float16), np.array([[1], [2**-10]], np.float16)
+    same(answer("FusedMatMul", [a, b], {"alpha": 1.0}, **FUSED), np.array([[1 + 2**-10]], np.float16))
+
+
+def test_fused_matmul_scales_an_empty_sum() -> None:
+    a, b = np.zeros((2, 0), np.float32), np.zeros((0, 3), np.float32)
+    same(answer("FusedMatMul", [a, b], {"alpha": -2.0}, **FUSED), np.full((2, 3), -0.0, np.float32))
+    same(answer("FusedMatMul", [a, b], **FUSED), np.zeros((2, 3), np.float32))

@@ -171,3 +171,174 @@ def test_absent_outputs_shift_nothing() -> None:
     [mask] = both_run(node, {"x": x}, ["mask"])
     same(mask, [[True, True]])
     same(answers("Dropout", [x], opset=13, n_outputs=1)[0], x)  # inference: the identity
+
+
+# com.microsoft
+
+
+def refused(op_type: str, inputs: list[Any], attributes: dict[str, Any] | None = None) -> None:
+    """Both panels say that a shape is wrong."""
+    left, right = refusals(op_type, inputs, attributes, opset=1, domain="com.microsoft")
+    assert isinstance(left, diptych_reference.ShapeError)
+    assert isinstance(right, diptych.ShapeError)
+
+
+@pytest.mark.parametrize(
+    ("x", "skip"),
+    [
+        ((4, 3, 8), (2, 3, 8)),
+        ((2, 3, 8), (4, 3, 8)),
+        ((2, 3, 8), (1, 1, 8)),
+        ((2, 3, 8), (8,)),
+        ((6, 8), (3, 8)),
+        ((6, 8), (1, 6, 8)),
+        ((1, 2, 3, 8), (1, 2, 3, 8)),
+        ((8,), (8,)),
+    ],
+)
+def test_skip_fits_the_input(x: tuple[int, ...], skip: tuple[int, ...]) -> None:
+    """One skip may serve all of the batch; nothing else broadcasts, and batches are not begun again."""
+    for op_type in ("SkipLayerNormalization", "SkipSimplifiedLayerNormalization"):
+        refused(op_type, [np.ones(x, np.float32), np.ones(skip, np.float32), np.ones(8, np.float32)])
+
+
+@pytest.mark.parametrize("place", [2, 3, 4])
+@pytest.mark.parametrize("shape", [(1,), (1, 8), ()])
+def test_parameters_have_one_number_a_place(place: int, shape: tuple[int, ...]) -> None:
+    inputs = [np.ones((2, 3, 8), np.float32)] * 2 + [np.ones(8, np.float32)] * 3
+    inputs[place] = np.ones(shape, np.float32)
+    refused("SkipLayerNormalization", inputs)
+    if place < 4:
+        refused("SkipSimplifiedLayerNormalization", inputs[:4])
+
+
+def test_the_fourth_input_of_the_simplified_one_is_the_bias() -> None:
+    x, bias = np.zeros((1, 2), np.float32), np.array([3, 3], np.float32)
+    ones = np.ones(2, np.float32)
+    y, mean, inverse, total = answers(
+        "SkipSimplifiedLayerNormalization",
+        [x, x, ones, bias],
+        {"epsilon": 0.0},
+        opset=1,
+        domain="com.microsoft",
+        n_outputs=4,
+    )
+    same(y, [[1, 1]])
+    same(mean, [[0]])
+    same(inverse, [[1 / np.float32(3)]])
+    same(total, [[3, 3]])
+
+
+def test_epsilon_is_small_by_default() -> None:
+    """1e-12, not LayerNormalization's 1e-5."""
+    x, ones = np.array([[1e-4, -1e-4]], np.float32), np.ones(2, np.float32)
+    how: dict[str, Any] = {"opset": 1, "domain": "com.microsoft"}
+    for op_type in ("SkipLayerNormalization", "SkipSimplifiedLayerNormalization"):
+        y = answer(op_type, [x, 0 * x, ones], **how)
+        assert abs(y[0, 0] - 1) < 1e-3
+    tables = [np.concatenate([x, x]), 0 * x]
+    ids = np.zeros((1, 1), np.int32)
+    y = answer("EmbedLayerNormalization", [ids, None, *tables, None, ones, 0 * ones], **how)
+    assert abs(y[0, 0, 0] - 1) < 1e-3
+
+
+def test_the_sum_is_rounded_before_it_is_normalized() -> None:
+    """In float16 1 + 2^-11 is 1, so that all are equal, and bias comes after skip."""
+    x, tiny = np.ones((1, 4), np.float16), np.array([[2**-11, 0, 2**-11, 0]], np.float16)
+    ones = np.ones(4, np.float16)
+    y, _, _, total = answers(
+        "SkipLayerNormalization",
+        [x, tiny, ones, None, tiny[0]],
+        opset=1,
+        domain="com.microsoft",
+        n_outputs=4,
+    )
+    same(total, x)
+    same(y, 0 * x)
+
+
+def test_simplified_layer_normalization_has_the_stash_type() -> None:
+    x, ones = np.array([[1 + 2**-40, 1]], np.float64), np.ones(2, np.float64)
+    for stash, dtype in ((TensorProto.FLOAT, np.float32), (TensorProto.DOUBLE, np.float64)):
+        y, inverse = answers(
+            "SimplifiedLayerNormalization", [x, ones], {"stash_type": stash, "epsilon": 0.0}, opset=1, n_outputs=2
+        )
+        assert inverse.dtype == dtype
+        assert (y[0, 0] == y[0, 1]) == (dtype == np.float32)
+    for stash in (TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.INT32):
+        refusals("SimplifiedLayerNormalization", [x, ones], {"stash_type": stash}, opset=1)
+
+
+def embedded(**changes: Any) -> list[Any]:
+    """Inputs of an EmbedLayerNormalization of two sequences."""
+    inputs = {
+        "input_ids": np.array([[0, 1, 2], [2, 1, 0]], np.int32),
+        "segment_ids": np.array([[0, 1, 0], [1, 1, 0]], np.int32),
+        "word": np.arange(12, dtype=np.float32).reshape(3, 4),
+        "position": np.ones((3, 4), np.float32),
+        "segment": np.array([[1, 2, 3, 4], [100, 200, 300, 400]], np.float32),
+        "gamma": np.ones(4, np.float32),
+        "beta": np.zeros(4, np.float32),
+        "mask": np.array([[0, 1, 1], [1, 2, 0]], np.int32),
+        "position_ids": None,
+    }
+    return list({**inputs, **changes}.values())
+
+
+def embedding(**changes: Any) -> list[Any]:
+    attributes = changes.pop("attributes", {})
+    return answers(
+        "EmbedLayerNormalization", embedded(**changes), attributes, opset=1, domain="com.microsoft", n_outputs=3
+    )
+
+
+def test_embeddings_are_added_up() -> None:
+    words, positions, segments = embedded()[2:5]
+    ids, segment_ids = embedded()[:2]
+    _, index, total = embedding()
+    same(total, words[ids] + positions[:3] + segments[segment_ids])
+    for kind in ({}, {"mask_index_type": 0}, {"mask_index_type": 1}, {"mask_index_type": 2}):
+        same(embedding(attributes=kind)[1], np.array([2, 1], np.int32))  # ones, wherever they are
+    same(embedding(mask=None)[1], np.array([0, 0], np.int32))
+    same(embedding(segment_ids=None)[2], words[ids] + positions[:3] + segments[0])
+    same(embedding(segment_ids=None, segment=None)[2], words[ids] + positions[:3])
+    rows = np.arange(12, dtype=np.float32).reshape(3, 4) / 8
+    backwards = np.array([[2, 1, 0]], np.int32)
+    same(embedding(position=rows, position_ids=backwards)[2], words[ids] + rows[::-1] + segments[segment_ids])
+    assert index.dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"input_ids": np.array([[0, -1, 2], [2, 1, 0]], np.int32)},
+        {"input_ids": np.array([[0, 3, 2], [2, 1, 0]], np.int32)},
+        {"segment_ids": np.array([[0, 2, 0], [1, 1, 0]], np.int32)},
+        {"position_ids": np.array([[0, -1, 2]], np.int32)},
+        {"position_ids": np.array([[0, 3, 2]], np.int32)},
+        {"position": np.ones((2, 4), np.float32)},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_embeddings_that_are_not_in_the_table(changes: dict[str, Any]) -> None:
+    left, right = refusals("EmbedLayerNormalization", embedded(**changes), opset=1, domain="com.microsoft")
+    assert isinstance(left, diptych_reference.InvalidInputError)
+    assert isinstance(right, diptych.InvalidInputError)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"segment": None},
+        {"segment_ids": np.zeros((1, 3), np.int32)},
+        {"mask": np.zeros((2, 2), np.int32)},
+        {"position_ids": np.zeros((3, 3), np.int32)},
+        {"position_ids": np.zeros(3, np.int32)},
+        {"position": np.ones((3, 5), np.float32)},
+        {"beta": np.zeros(1, np.float32)},
+        {"input_ids": np.zeros(3, np.int32), "segment_ids": np.zeros(3, np.int32), "mask": None},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_embeddings_that_do_not_fit(changes: dict[str, Any]) -> None:
+    refused("EmbedLayerNormalization", embedded(**changes))

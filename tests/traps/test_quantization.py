@@ -256,3 +256,99 @@ def test_parameters_of_a_convolution_that_do_not_fit(place: int, value: Array) -
     assert answer("QLinearConv", inputs, opset=10).shape == (1, 3, 3)
     inputs[place] = value
     refusals("QLinearConv", inputs, opset=10)
+
+
+# com.microsoft
+
+MS: dict[str, Any] = {"opset": 1, "domain": "com.microsoft"}
+UNIT = np.array(1, F32)
+
+
+def test_an_absent_zero_point_is_zero() -> None:
+    """Of int8 too, not the middle of the type."""
+    x = np.array([-3, 0, 5], I8)
+    same(answer("QLinearAdd", [x, UNIT, None, x, UNIT, None, UNIT], **MS), np.array([-6, 0, 10], I8))
+    same(answer("QLinearMul", [x, UNIT, None, x, UNIT, None, UNIT, None], **MS), np.array([9, 0, 25], I8))
+    same(answer("QLinearLeakyRelu", [x, UNIT, None, UNIT], {"alpha": 1.0}, **MS), x)
+    half = np.array(0.5, F32)
+    same(answer("QLinearSigmoid", [np.array([0, 100], U8), UNIT, None, half], **MS), np.array([1, 2], U8))
+    same(answer("QLinearSoftmax", [x, UNIT, None, UNIT, np.array(7, I8)], {"opset": 13}, **MS), np.array([7, 7, 8], I8))
+
+
+def test_quantized_results_saturate() -> None:
+    top = np.array([127, -128], I8)
+    same(answer("QLinearAdd", [top, UNIT, None, top, UNIT, None, UNIT], **MS), top)
+    same(answer("QLinearMul", [top, UNIT, None, top, UNIT, None, UNIT], **MS), np.array([127, 127], I8))
+
+
+def test_quantized_pools_count_as_average_pool() -> None:
+    """Also where the last window hangs over the padded input: ONNX Runtime counts that there."""
+    x = np.arange(1, 7, dtype=U8).reshape(1, 1, 6)
+    pool = {"kernel_shape": [3], "strides": [2], "pads": [1, 1], "ceil_mode": 1, "count_include_pad": 1}
+    exact = answer("AveragePool", [x.astype(F32)], pool, opset=22)
+    tenth = np.array(1 / 16, F32)
+    quantized = answer("QLinearAveragePool", [x, UNIT, None, tenth], pool, **MS)
+    same(quantized, np.rint(exact * 16).astype(U8))
+
+
+def test_channels_last() -> None:
+    x = np.array([[[1, 10], [3, 30]]], U8)  # [N, size, C]
+    zero = np.array(0, U8)
+    parameters = [UNIT, zero, UNIT, zero]
+    pool = {"kernel_shape": [2], "channels_last": 1}
+    same(answer("QLinearAveragePool", [x, *parameters], pool, **MS), np.array([[[2, 20]]], U8))
+    same(answer("QLinearGlobalAveragePool", [x, *parameters], {"channels_last": 1}, **MS), np.array([[[2, 20]]], U8))
+    same(answer("QLinearGlobalAveragePool", [x, *parameters], **MS), np.array([[[6], [16]]], U8))
+
+
+def test_quantized_softmax_has_the_meaning_of_its_opset() -> None:
+    x, zero = np.zeros((1, 2, 4), U8), np.array(0, U8)
+    inputs = [x, UNIT, zero, np.array(1 / 256, F32), zero]
+    same(answer("QLinearSoftmax", inputs, {"opset": 13, "axis": 1}, **MS), np.full(x.shape, 128, U8))
+    same(answer("QLinearSoftmax", inputs, {"opset": 12, "axis": 1}, **MS), np.full(x.shape, 32, U8))
+    same(answer("QLinearSoftmax", inputs, {"opset": 12}, **MS), np.full(x.shape, 64, U8))  # axis -1, not Softmax-11's 1
+    refusals("QLinearSoftmax", inputs, {"opset": 0}, **MS)
+
+
+def test_what_quantized_operators_refuse() -> None:
+    x, zero, two = np.zeros((2, 3), U8), np.array(0, U8), np.ones(2, F32)
+    for wrong in (two, UNIT.reshape(1, 1)):
+        refusals("QLinearAdd", [x, wrong, zero, x, UNIT, zero, UNIT, zero], **MS)
+        refusals("QLinearSigmoid", [x, UNIT, zero, wrong, zero], **MS)
+    for inputs in (
+        [x, UNIT, zero, x, UNIT],
+        [],
+        [x.astype(I8), UNIT, zero.astype(I8)],
+        [x, zero, UNIT],
+        [x, UNIT, zero.astype(I8)],
+        [x, UNIT, None],
+    ):
+        refusals("QLinearConcat", [UNIT, zero, *inputs], {"axis": 0}, **MS)
+
+
+def test_what_products_of_integers_refuse() -> None:
+    a, b = np.zeros((3, 4), U8), np.zeros((4, 5), I8)
+    for a_scale in (np.ones(3, F32), np.ones(4, F32), np.ones((3, 1), F32), np.ones((1, 1), F32)):
+        refusals("MatMulIntegerToFloat", [a, b, a_scale, UNIT], **MS)
+    for b_scale in (np.ones(4, F32), np.ones((4, 1), F32), np.ones((1, 1, 5), F32)):
+        refusals("MatMulIntegerToFloat", [a, b, UNIT, b_scale], **MS)
+        refusals("DynamicQuantizeMatMul", [a.astype(F32), b, b_scale], **MS)
+    for bias in (np.ones(1, F32), np.ones(4, F32), np.ones((1, 5), F32), np.ones((), F32)):
+        refusals("MatMulIntegerToFloat", [a, b, UNIT, UNIT, None, None, bias], **MS)
+        refusals("DynamicQuantizeMatMul", [a.astype(F32), b, UNIT, None, bias], **MS)
+    refusals("MatMulIntegerToFloat", [a, b, UNIT, UNIT, np.zeros(3, U8)], **MS)
+
+
+def test_dynamic_products_of_nothing_are_the_bias() -> None:
+    """A sum over K = 0, which ONNX Runtime leaves unwritten."""
+    a, b = np.zeros((2, 0), F32), np.zeros((0, 3), I8)
+    bias = np.array([1, 2, 3], F32)
+    same(answer("DynamicQuantizeMatMul", [a, b, UNIT, None, bias], **MS), np.tile(bias, (2, 1)))
+    same(answer("DynamicQuantizeMatMul", [a, b, UNIT], **MS), np.zeros((2, 3), F32))
+
+
+def test_all_of_a_has_one_scale() -> None:
+    """Of all rows and matrices, and 0 is in its range."""
+    a = np.array([[[1, 2]], [[254, 255]]], F32)
+    b = np.array([[1], [1]], I8)
+    same(answer("DynamicQuantizeMatMul", [a, b, UNIT], **MS), np.array([[[3]], [[509]]], F32))

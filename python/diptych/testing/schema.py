@@ -23,6 +23,9 @@ LEADING = {
     "Constant": "output",
     "Loop": "v_initial",
     "Scan": "initial_state_and_scan_inputs",
+    "EmbedLayerNormalization": "word_embedding",
+    "QLinearConcat": "Y_zero_point",
+    "QLinearWhere": "X",
 }
 
 

@@ -10,7 +10,7 @@ from diptych_reference import numerics
 from diptych_reference.errors import InvalidModelError, ShapeError
 from diptych_reference.numerics import fma, is_float, maximum, minimum, to_integer
 from diptych_reference.operator import Array, operator
-from diptych_reference.ops.elementwise import rounded
+from diptych_reference.ops.elementwise import add, rounded
 
 SQRT_HALF = 0.70710678118654752440  # sqrt(1/2), the nearest binary64
 SQRT_TWO_OVER_PI = 0.79788456080286535588
@@ -239,3 +239,37 @@ def p_relu_6(x: Array, slope: Array) -> Array:
 def p_relu_1(x: Array, slope: Array, *, consumed_inputs: Any = None) -> Array:
     """PRelu with opset 1's memory hint."""
     return p_relu_6(x, slope)
+
+
+# Of com.microsoft: activations with the addition before them
+
+
+@operator("Gelu", since=1, domain="com.microsoft")
+def microsoft_gelu(x: Array) -> Array:
+    """Gelu with erf."""
+    return gelu(x)
+
+
+@operator("BiasGelu", since=1, domain="com.microsoft")
+def bias_gelu(a: Array, b: Array) -> Array:
+    """`Gelu(Add(a, b))`; `b` has one number for each place of `a`'s last axis."""
+    return gelu(add_bias(a, b))
+
+
+@operator("FastGelu", since=1, domain="com.microsoft")
+def fast_gelu(x: Array, bias: Array | None = None) -> Array:
+    """Gelu with tanh of `Add(x, bias)`, or of `x`; `bias` has one number for each place of `x`'s last axis."""
+    return gelu(x if bias is None else add_bias(x, bias), approximate="tanh")
+
+
+@operator("QuickGelu", since=1, domain="com.microsoft")
+def quick_gelu(x: Array, *, alpha: float = 1.702) -> Array:
+    """`rn(x * sigmoid(rn(alpha * x)))`: Swish with another default."""
+    return swish(x, alpha=alpha)
+
+
+def add_bias(x: Array, bias: Array) -> Array:
+    """`Add(x, bias)`, rounded to the type of `x`."""
+    if x.ndim == 0 or bias.shape != x.shape[-1:]:
+        raise ShapeError(f"bias has shape {list(bias.shape)}, expected the last axis of {list(x.shape)} alone")
+    return add(x, bias)

@@ -7,7 +7,7 @@ import numpy as np
 from diptych_reference.errors import ShapeError
 from diptych_reference.numerics import fma_chain, is_float, round_to, to_integer, widen
 from diptych_reference.operator import Array, operator
-from diptych_reference.ops.quantization import check_granularity, requantized
+from diptych_reference.ops.quantization import check_granularity, dynamic_quantize_linear, requantized
 
 
 @operator("MatMul", since=(1, 9, 13))
@@ -94,6 +94,36 @@ def gemm_1(
     return y
 
 
+@operator("FusedMatMul", since=1, domain="com.microsoft")
+def fused_matmul(
+    a: Array,
+    b: Array,
+    *,
+    alpha: float = 1.0,
+    transA: int = 0,  # noqa: N803  ONNX's names
+    transB: int = 0,  # noqa: N803
+    transBatchA: int = 0,  # noqa: N803
+    transBatchB: int = 0,  # noqa: N803
+) -> Array:
+    """`rn(alpha * MatMul(A', B'))`, the product rounded to its type before; a factor of 1 changes nothing.
+
+    A' is `a` with its first axis moved to the last place but one (transBatchA), then its last two axes exchanged
+    (transA). Vectors are not transposed; batches alone ask for operands of one rank, 3 at least.
+    """
+    if (transBatchA or transBatchB) and (a.ndim != b.ndim or a.ndim < 3):
+        raise ShapeError(
+            f"A {list(a.shape)} and B {list(b.shape)}: transBatchA and transBatchB ask for one rank, 3 at least"
+        )
+    product = matmul(turned(a, transA, transBatchA), turned(b, transB, transBatchB))
+    return round_back(scaled(alpha, widen(product)), a.dtype)
+
+
+def turned(x: Array, last_two: int, batch: int) -> Array:
+    """`x` with its first axis before its last, then with its last two axes exchanged."""
+    x = np.moveaxis(x, 0, -2) if batch else x
+    return np.swapaxes(x, -1, -2) if last_two and x.ndim > 1 else x
+
+
 @operator("MatMulInteger", since=10)
 def matmul_integer(a: Array, b: Array, a_zero_point: Array | None = None, b_zero_point: Array | None = None) -> Array:
     """`(a - a_zero_point) @ (b - b_zero_point)` in wrapping int32.
@@ -154,3 +184,50 @@ def qlinear_matmul(
     if a.ndim == 1:
         y = y[..., 0, :]
     return y if b.ndim > 1 else y[..., 0]
+
+
+@operator("MatMulIntegerToFloat", since=1, domain="com.microsoft")
+def matmul_integer_to_float(
+    a: Array,
+    b: Array,
+    a_scale: Array,
+    b_scale: Array,
+    a_zero_point: Array | None = None,
+    b_zero_point: Array | None = None,
+    bias: Array | None = None,
+) -> Array:
+    """MatMulInteger, whose sums are then numbers: `rn(rn(acc) * rn(a_scale * b_scale))`, `rn(.. + bias)`, in binary32.
+
+    `a_scale` and `a_zero_point` are one value. `b_scale` and `b_zero_point` are one value, or one a column of `b`
+    ([N] or [..., 1, N]), each for itself; `bias` [N]. float16 is rounded once, at the end.
+    """
+    for name, value in {"a_scale": a_scale, "a_zero_point": a_zero_point}.items():
+        if value is not None and (value.size != 1 or value.ndim > 1):
+            raise ShapeError(f"{name} has shape {list(value.shape)}, expected one value")
+    left, right = a.astype(np.int32), b.astype(np.int32)
+    if a_zero_point is not None:
+        left = left - a_zero_point.reshape(()).astype(np.int32)
+    if b_zero_point is not None:
+        right = right - per_channel(b_zero_point, b, -1).astype(np.int32)
+    if a.ndim == 0 or b.ndim == 0:
+        raise ShapeError("a scalar operand; use Mul")
+    acc = chain(left if a.ndim > 1 else left[None, :], right if b.ndim > 1 else right[:, None])
+    scale = widen(a_scale).reshape(()) * widen(per_channel(b_scale, b, -1))
+    y = acc.astype(np.float32) * scale
+    if bias is not None:
+        if bias.shape != acc.shape[-1:]:
+            raise ShapeError(f"bias has shape {list(bias.shape)}, expected {list(acc.shape[-1:])}")
+        y = y + widen(bias)
+    y = round_to(y, a_scale.dtype)
+    if a.ndim == 1:
+        y = y[..., 0, :]
+    return y if b.ndim > 1 else y[..., 0]
+
+
+@operator("DynamicQuantizeMatMul", since=1, domain="com.microsoft")
+def dynamic_quantize_matmul(
+    a: Array, b: Array, b_scale: Array, b_zero_point: Array | None = None, bias: Array | None = None
+) -> Array:
+    """DynamicQuantizeLinear of `a`, all of it with one scale, then MatMulIntegerToFloat."""
+    levels, scale, zero_point = dynamic_quantize_linear(a)
+    return matmul_integer_to_float(levels, b, scale, b_scale, zero_point, b_zero_point, bias)

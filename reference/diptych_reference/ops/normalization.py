@@ -202,8 +202,24 @@ def rms_normalization(x: Array, scale: Array, *, axis: int = -1, epsilon: float 
 
     Then times the scale, in the scale's type: that is the type of Y.
     """
+    return root_mean_square(x, scale, axis, epsilon, stash_type)[0]
+
+
+@operator("SimplifiedLayerNormalization", since=1)
+def simplified_layer_normalization(
+    x: Array, scale: Array, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1
+) -> tuple[Array, Array]:
+    """ONNX Runtime's RMSNormalization, which has a second output: the inverse root, in the stash type."""
+    if stash_dtype(stash_type) not in (np.float32, np.float64):
+        raise InvalidModelError(f"stash_type is {stash_type}, expected float or double")
+    return root_mean_square(x, scale, axis, epsilon, stash_type)
+
+
+def root_mean_square(x: Array, scale: Array, axis: int, epsilon: float, stash_type: int) -> tuple[Array, Array]:
+    """Y of RMSNormalization, and `1 / sqrt(mean(x * x) + epsilon)` in the stash type, with the reduced axes kept."""
+    stash = stash_dtype(stash_type)
     axes = tuple(range(normal_axis(axis, x.ndim), x.ndim))
-    wide = stashed(x, stash_dtype(stash_type))
+    wide = stashed(x, stash)
     count = wide.dtype.type(math.prod(x.shape[axis] for axis in axes))
     mean_square = lane_sum(wide * wide, axes, keepdims=True) / count
     inverse = wide.dtype.type(1) / np.sqrt(mean_square + wide.dtype.type(epsilon))
@@ -211,7 +227,7 @@ def rms_normalization(x: Array, scale: Array, *, axis: int = -1, epsilon: float 
     y = rounded(np.multiply, round_to(normalized, scale.dtype), scale)
     if y.shape != x.shape:
         raise ShapeError(f"scale of shape {list(scale.shape)} does not broadcast into X of shape {list(x.shape)}")
-    return y
+    return y, round_to(inverse, stash)
 
 
 @operator("GroupNormalization", since=21)

@@ -11,7 +11,7 @@ from onnx.defs import OpSchema
 Versions = dict[tuple[str, str], tuple[OpSchema, ...]]
 
 OPTION = OpSchema.FormalParameterOption
-MARKS = {"": OPTION.Single, "?": OPTION.Optional, "*": OPTION.Variadic}
+MARKS = {"": OPTION.Single, "?": OPTION.Optional, "*": OPTION.Variadic, "+": OPTION.Variadic}
 KINDS = {
     int: OpSchema.AttrType.INT,
     float: OpSchema.AttrType.FLOAT,
@@ -43,8 +43,9 @@ def declare(
     """A schema.
 
     `inputs` and `outputs` are words `name:T`, with `?` after the name of an optional one and `*` after that of a
-    variadic one, the last. `types` are the element types of each type variable. `attributes` maps a name to its
-    default, to its kind (`int`, `list[float]`) where it may be absent without one, or to `Required(kind)`.
+    variadic one, the last; `+` if each of these may have a type of its own. `types` are the element types of each type
+    variable. `attributes` maps a name to its default, to its kind (`int`, `list[float]`) where it may be absent without
+    one, or to `Required(kind)`.
     """
     return OpSchema(
         op_type,
@@ -61,8 +62,8 @@ def declare(
 def parameter(word: str) -> OpSchema.FormalParameter:
     """`scale?:T` as a formal parameter."""
     name, _, variable = word.partition(":")
-    mark = name[-1] if name[-1] in "?*" else ""
-    return OpSchema.FormalParameter(name.rstrip("?*"), variable, param_option=MARKS[mark])
+    mark = name[-1] if name[-1] in "?*+" else ""
+    return OpSchema.FormalParameter(name.rstrip("?*+"), variable, param_option=MARKS[mark], is_homogeneous=mark != "+")
 
 
 def attribute(name: str, given: Any) -> OpSchema.Attribute:

@@ -17,6 +17,7 @@ pub mod packed;
 pub mod passes;
 pub mod plan;
 pub mod pool;
+mod private;
 pub mod profile;
 pub mod run;
 pub mod session;

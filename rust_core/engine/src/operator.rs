@@ -17,6 +17,7 @@ use crate::dtype::{DType, Element};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::graph::{Attribute, Graph, Node};
 use crate::packed::PackedWeights;
+use crate::private;
 use crate::run::{Executable, KernelCx, ValueCx};
 use crate::signatures::{self, Signature};
 use crate::tensor::{Shape, Tensor, Value, ValueType};
@@ -435,6 +436,11 @@ impl Registry {
             .flatten()
             .filter(|row| row.domain == node.domain)
             .collect();
+        if versions.is_empty()
+            && let Some(message) = private::refusal(&node.domain, &node.op_type)
+        {
+            return Err(Error::unsupported(message));
+        }
         if versions.is_empty() {
             let message = format!(
                 "operator {full_name} is not implemented; `diptych ops` lists what is, diptych.register_operator adds your own"

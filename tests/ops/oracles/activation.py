@@ -8,6 +8,7 @@ import mpmath
 import numpy as np
 from tests.ops.oracles.base import WIDE, Expected, moves, mp, oracle, rounded_once, spacing, tiny, unit, wide
 from tests.ops.oracles.elementwise import logistic
+from tests.ops.oracles.normalization import sum_of
 
 from diptych.testing import Case
 from diptych.testing.values import Array
@@ -84,6 +85,13 @@ def mish(case: Case) -> list[Expected | None]:
     return [Expected(y, 6 * spacing(y, computed) + np.abs(x) * tiny(dtype, 3))]
 
 
+@oracle("BiasGelu", "FastGelu")
+def bias_gelu(case: Case) -> list[Expected | None]:
+    """Gelu of a sum that has the bits that IEEE 754 says."""
+    approximate = "tanh" if case.op_type == "FastGelu" else "none"
+    return gelu(Case("Gelu", "", 20, (sum_of(*case.inputs),), {"approximate": approximate}, 1))
+
+
 def swish_of(x: Array, alpha: Any, dtype: Any) -> tuple[Array, Array]:
     """Swish and its bound."""
     u, t = unit(dtype), alpha * x
@@ -96,6 +104,11 @@ def swish_of(x: Array, alpha: Any, dtype: Any) -> tuple[Array, Array]:
 @oracle("Swish")
 def swish(case: Case) -> list[Expected | None]:
     return [Expected(*swish_of(wide(case.inputs[0]), factor(case, "alpha", 1.0), case.inputs[0].dtype))]
+
+
+@oracle("QuickGelu")
+def quick_gelu(case: Case) -> list[Expected | None]:
+    return [Expected(*swish_of(wide(case.inputs[0]), factor(case, "alpha", 1.702), case.inputs[0].dtype))]
 
 
 @oracle("SwiGLU")

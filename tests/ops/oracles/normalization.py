@@ -76,6 +76,18 @@ def layer_normalization(case: Case) -> list[Expected | None] | None:
 
 def standardized(x: Array, axes: tuple[int, ...], epsilon: Any, dtype: Any, centered: bool = True) -> Expected:
     """`(x - mean) / sqrt(var + epsilon)` over some axes, computed in `dtype`; not `centered`: with a mean of 0."""
+    u = WIDE(unit(dtype))
+    mean, inverse = statistics(x, axes, epsilon, dtype, centered)
+    d = x - mean.exact
+    lost = mean.slack + u * np.abs(d) + u * np.abs(x) + tiny(dtype)
+    slack = np.abs(d) * (inverse.slack + 2 * u * inverse.exact) + lost * inverse.exact
+    return Expected(d * inverse.exact, np.where(np.isinf(inverse.slack), np.inf, slack))
+
+
+def statistics(
+    x: Array, axes: tuple[int, ...], epsilon: Any, dtype: Any, centered: bool = True
+) -> tuple[Expected, Expected]:
+    """The mean (0 if not `centered`) and `1 / sqrt(var + epsilon)`, computed in `dtype`, with the reduced axes kept."""
     u, double = WIDE(unit(dtype)), np.dtype(dtype) == np.float64
     count = math.prod(x.shape[axis] for axis in axes)
     h = gamma(lane_depth(count) + 2, dtype)
@@ -83,18 +95,21 @@ def standardized(x: Array, axes: tuple[int, ...], epsilon: Any, dtype: Any, cent
     def mean(t: Array) -> Array:
         return np.asarray(np.sum(t, axis=axes, keepdims=True) / WIDE(count))
 
-    d = x - mean(x) if centered else x
+    centre = mean(x) if centered else np.zeros_like(mean(x))
+    d = x - centre
     # Lost of d; for double in float also what is below binary32, since it is rounded to the stash type first.
-    lost = (h * mean(np.abs(x)) if centered else 0) + u * np.abs(d) + u * np.abs(x) + tiny(dtype)
+    off = h * mean(np.abs(x)) + tiny(dtype) if centered else np.zeros_like(centre)
+    lost = off + u * np.abs(d) + u * np.abs(x) + tiny(dtype)
     variance = mean(d * d) + epsilon
     relative = (mean(2 * np.abs(d) * lost + lost * lost) + h * mean(d * d)) / variance + u
     inverse = 1 / np.sqrt(variance)
     relative = np.where(relative < 0.1, 0.6 * relative + 3 * u, np.inf)
-    slack = np.abs(d) * inverse * (relative + 2 * u) + lost * inverse
     reach = np.max(np.abs(x) + np.abs(d), axis=axes, keepdims=True, initial=0)
     over, under = (WIDE(2) ** 480, WIDE(2) ** -900) if double else (WIDE(2) ** 57, WIDE(2) ** -100)
     # Infinite where a row's squares over- or underflow.
-    return Expected(d * inverse, np.where((reach > over) | (variance < under), np.inf, slack))
+    beyond = (reach > over) | (variance < under)
+    off = np.where(reach * count > over * over, np.inf, off)
+    return Expected(centre, off), Expected(inverse, np.where(beyond, np.inf, inverse * relative))
 
 
 def scaled(h: Expected, types: tuple[Any, ...], scale: Array, bias: Array) -> Expected:
@@ -116,6 +131,59 @@ def rms_normalization(case: Case) -> list[Expected | None] | None:
     axes = tuple(range(case.attributes.get("axis", -1) % x.ndim, x.ndim))
     h = standardized(x, axes, WIDE(np.float32(case.attributes.get("epsilon", 1e-5))), np.float32, centered=False)
     return [scaled(h, (case.inputs[0].dtype, case.inputs[1].dtype), scale, WIDE(0))]
+
+
+@oracle("SimplifiedLayerNormalization")
+def simplified_layer_normalization(case: Case) -> list[Expected | None] | None:
+    first = rms_normalization(case)
+    if first is None:
+        return None
+    x = wide(case.inputs[0])
+    axes = tuple(range(case.attributes.get("axis", -1) % x.ndim, x.ndim))
+    epsilon = WIDE(np.float32(case.attributes.get("epsilon", 1e-5)))
+    return [*first, statistics(x, axes, epsilon, np.float32, centered=False)[1]]
+
+
+@oracle("SkipLayerNormalization", "SkipSimplifiedLayerNormalization")
+def skip_layer_normalization(case: Case) -> list[Expected | None] | None:
+    """The sum has the bits that IEEE 754 says; what follows it is LayerNormalization or RMSNormalization of them."""
+    simplified = case.op_type == "SkipSimplifiedLayerNormalization"
+    x, skip, gamma, *rest = (*case.inputs, None, None)
+    beta, bias = (None, rest[0]) if simplified else rest[:2]
+    total = sum_of(x, skip, bias)
+    epsilon = case.attributes.get("epsilon", 1e-12)
+    operands = (total, gamma) if beta is None else (total, gamma, beta)
+    following = ("RMSNormalization", rms_normalization) if simplified else ("LayerNormalization", layer_normalization)
+    y = following[1](Case(following[0], "", 23, operands, {"epsilon": epsilon}, 1))
+    assert y is not None
+    last = (total.ndim - 1,)
+    mean, inverse = statistics(wide(total), last, WIDE(np.float32(epsilon)), np.float32, centered=not simplified)
+    return [y[0], mean, inverse, Expected(wide(total))]
+
+
+def sum_of(x: Array, *addends: Array | None) -> Array:
+    """`x` and what is to be added, one after the other, each sum rounded to the type of `x`."""
+    for addend in addends:
+        if addend is not None:
+            narrow = x.dtype.itemsize == 2
+            wider = (x.astype(np.float32) + addend.astype(np.float32)) if narrow else x + addend
+            x = wider.astype(x.dtype)
+    return x
+
+
+@oracle("EmbedLayerNormalization")
+def embed_layer_normalization(case: Case) -> list[Expected | None] | None:
+    ids, segment_ids, words, positions, segments, gamma, beta, *rest = case.inputs
+    mask, position_ids = (*rest, None, None)[:2]
+    length = ids.shape[1]
+    at = np.tile(np.arange(length), (len(ids), 1)) if position_ids is None else position_ids + 0 * ids
+    at_segment = 0 * ids if segment_ids is None else segment_ids
+    total = sum_of(words[ids], positions[at], None if segments is None else segments[at_segment])
+    attributes = {"epsilon": case.attributes.get("epsilon", 1e-12)}
+    y = layer_normalization(Case("LayerNormalization", "", 17, (total, gamma, beta), attributes, 1))
+    assert y is not None
+    counts = np.array([0 if mask is None else list(row).count(1) for row in (ids if mask is None else mask)])
+    return [y[0], Expected(wide(counts.reshape(len(ids)).astype(np.int32))), Expected(wide(total))]
 
 
 @oracle("GroupNormalization", "InstanceNormalization")

@@ -49,6 +49,21 @@ def swiglu(s: Sketch) -> list[Any]:
     return [s.tensor(x), s.tensor(x)]
 
 
+@shape_rule("Gelu", "QuickGelu", domain="com.microsoft")
+def microsoft_gelu(s: Sketch) -> list[Any]:
+    """One tensor."""
+    s.attribute("alpha", *FACTORS)
+    return [s.tensor(s.shape())]
+
+
+@shape_rule("BiasGelu", "FastGelu", domain="com.microsoft")
+def bias_gelu(s: Sketch) -> list[Any]:
+    """A tensor of one axis at least, and a bias for the last; FastGelu's may be absent."""
+    x = s.shape((1, 4))
+    absent = s.row.op_type == "FastGelu" and s.coin()
+    return [s.tensor(x), None if absent else s.tensor(x[-1:])]
+
+
 @shape_rule(
     "Add", "And", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Div", "Equal", "Greater", "GreaterOrEqual", "Less",
     "LessOrEqual", "Mul", "Or", "Pow", "Sub", "Xor",

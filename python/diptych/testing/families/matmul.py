@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from diptych.testing import shapes
-from diptych.testing.families.quantization import quantized
+from diptych.testing.families.quantization import quantized, scales
 from diptych.testing.sketch import Sketch, shape_rule
 
 DEPTHS = (1, 2, 3, 0, 5, 8, 16, 17, 31, 64, 129, 257, 513)  # K: the last ones pass what a kernel keeps in a cache
@@ -38,6 +38,27 @@ def matmul(s: Sketch) -> list[Any]:
     """A [..., M, K] and B [..., K, N], or vectors."""
     a, b = operands(s)
     return [s.tensor(a), s.tensor(b)]
+
+
+@shape_rule("FusedMatMul", domain="com.microsoft")
+def fused_matmul(s: Sketch) -> list[Any]:
+    """As MatMul, of operands that are transposed; where batches are, both have the same rank, 3 at least."""
+    s.attribute("alpha", 1.0, 0.125, -0.3, 0.0)
+    turned = [s.attribute(name, 0, 1) for name in ("transA", "transB")]
+    if s.coin():
+        m, k, n = sides(s)
+        batch = s.shape((1, 2), limit=4)
+        of = [(*batch, m, k), (*batch, k, n)]
+        other = s.choose(0, 1)
+        of[other] = (*(s.choose(n, n, 1) for n in batch), *of[other][-2:])
+        moved = [s.attribute(name, 1, 0) for name in ("transBatchA", "transBatchB")]
+    else:
+        of, moved = list(operands(s)), [0, 0]
+    for i, shape in enumerate(of):
+        if turned[i] and len(shape) > 1:
+            shape = (*shape[:-2], shape[-1], shape[-2])
+        of[i] = (shape[-2], *shape[:-2], shape[-1]) if moved[i] else shape
+    return [s.tensor(shape) for shape in of]
 
 
 @shape_rule("Gemm")
@@ -75,6 +96,36 @@ def channels(s: Sketch, matrix: tuple[int, ...], axis: int) -> tuple[int, ...]:
         return (matrix[axis],)
     batch = shapes.operand(s.draw, matrix[:-2]) if form == "batch" else ()
     return (*batch, matrix[-2], 1) if axis == -2 else (*batch, 1, matrix[-1])
+
+
+@shape_rule("MatMulIntegerToFloat", domain="com.microsoft")
+def matmul_integer_to_float(s: Sketch) -> list[Any]:
+    """As MatMulInteger; A has one scale and zero point, B perhaps one a column, each for itself; a bias."""
+    a, b = operands(s)
+    second, floats = s.input_dtype("B"), s.input_dtype("a_scale")
+    return [
+        s.tensor(a),
+        s.tensor(b, second),
+        scales(s, tuple(s.choose((), (1,))), floats),
+        scales(s, channels(s, b, -1), floats),
+        s.tensor(s.choose((), (1,))) if s.coin() else None,
+        s.tensor(channels(s, b, -1), second) if s.coin() else None,
+        s.tensor(b[1:][-1:] or (1,), floats) if s.coin() else None,
+    ]
+
+
+@shape_rule("DynamicQuantizeMatMul", domain="com.microsoft")
+def dynamic_quantize_matmul(s: Sketch) -> list[Any]:
+    """As MatMulIntegerToFloat, with numbers for A."""
+    a, b = operands(s)
+    second = s.input_dtype("B")
+    return [
+        s.tensor(a),
+        s.tensor(b, second),
+        scales(s, channels(s, b, -1), s.dtype),
+        s.tensor(channels(s, b, -1), second) if s.coin() else None,
+        s.tensor(b[1:][-1:] or (1,)) if s.coin() else None,
+    ]
 
 
 @shape_rule("QLinearMatMul")

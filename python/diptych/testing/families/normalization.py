@@ -59,6 +59,58 @@ def rms_normalization(s: Sketch) -> list[Any]:
     return [s.tensor(x), s.tensor(scale, scale_type)]
 
 
+@shape_rule("SimplifiedLayerNormalization")
+def simplified_layer_normalization(s: Sketch) -> list[Any]:
+    """As RMSNormalization, with a second output."""
+    s.n_outputs = s.integer(1, 2)
+    x = s.shape((1, 4), limit=2048)
+    axis = s.attribute("axis", -1, *range(-len(x), len(x)))
+    s.attribute("epsilon", *EPSILONS)
+    s.attribute("stash_type", *FLOATS[:2])
+    scale_type = s.input_dtype("scale") if s.coin() else s.bound.setdefault("V", s.dtype)
+    scale = shapes.operand(s.draw, x[s.choose(axis, 0) :]) if s.coin() else x[axis:]
+    return [s.tensor(x), s.tensor(scale, scale_type)]
+
+
+@shape_rule("SkipLayerNormalization", "SkipSimplifiedLayerNormalization", domain="com.microsoft")
+def skip_layer_normalization(s: Sketch) -> list[Any]:
+    """Input [N, S, H] or [T, H]; skip may be one for all of the batch; gamma, and perhaps beta and bias, [H]."""
+    x = s.choose(None, None, None, None, None, None, None, (2, 4099)) or s.shape((2, 3))
+    skip = s.choose(x, x, (1, *x[1:]), x[1:]) if len(x) == 3 else x
+    s.attribute("epsilon", 1e-12, *EPSILONS)
+    s.n_outputs = s.integer(1, 4)
+    parameters = [s.tensor(x[-1:]) if s.coin() else None for name in list(s.row.inputs)[3:]]
+    return [s.tensor(x), s.tensor(skip), s.tensor(x[-1:]), *parameters]
+
+
+@shape_rule("EmbedLayerNormalization", domain="com.microsoft")
+def embed_layer_normalization(s: Sketch) -> list[Any]:
+    """Ids [N, S] for tables of some rows; segments, a mask and positions may be absent."""
+    ids, hidden = s.shape((2, 2), limit=60), shapes.side(s.draw, 37)
+    integers = s.input_dtype("input_ids")
+    s.attribute("epsilon", 1e-12, *EPSILONS)
+    s.attribute("mask_index_type", 0, 1)
+    s.n_outputs = s.integer(1, 3)
+
+    def chosen(shape: tuple[int, ...], rows: int) -> Any:
+        return s.tensor(shape, integers) % integers.type(rows)  # never negative in NumPy
+
+    words, segments = s.integer(1, 5), s.integer(1, 3)
+    positions = max(ids[1], 1) + s.integer(0, 3)
+    with_segments = s.choose("ids", "table", "none")
+    return [
+        chosen(ids, words),
+        chosen(ids, segments) if with_segments == "ids" else None,
+        s.tensor((words, hidden)),
+        s.tensor((positions, hidden)),
+        s.tensor((segments, hidden)) if with_segments != "none" else None,
+        s.tensor((hidden,)),
+        s.tensor((hidden,)),
+        chosen(ids, 3) if s.coin() else None,
+        chosen(s.choose(ids, (1, ids[1])), positions) if s.coin() else None,
+    ]
+
+
 @shape_rule("GroupNormalization")
 def group_normalization(s: Sketch) -> list[Any]:
     """X [N, groups * k, ...]; scale and bias one number a group, from 21 on a channel."""

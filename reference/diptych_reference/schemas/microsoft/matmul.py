@@ -2,6 +2,29 @@
 
 from __future__ import annotations
 
-from diptych_reference.schemas.declaration import collect
+from diptych_reference.schemas.declaration import collect, declare
 
-SCHEMAS = collect()
+SCHEMAS = collect(
+    declare(
+        "FusedMatMul",
+        "MatMul of operands that may be transposed, times a factor.",
+        inputs="A:T B:T",
+        outputs="Y:T",
+        types={"T": ["float", "double", "float16", "bfloat16"]},
+        attributes={"alpha": 1.0, "transA": 0, "transB": 0, "transBatchA": 0, "transBatchB": 0},
+    ),
+    declare(
+        "MatMulIntegerToFloat",
+        "MatMulInteger whose result is scaled to floating point, plus a bias.",
+        inputs="A:T1 B:T2 a_scale:T3 b_scale:T3 a_zero_point?:T1 b_zero_point?:T2 bias?:T3",
+        outputs="Y:T3",
+        types={"T1": ["int8", "uint8"], "T2": ["int8", "uint8"], "T3": ["float", "float16"]},
+    ),
+    declare(
+        "DynamicQuantizeMatMul",
+        "MatMul of A, quantized as it comes, and a quantized B, plus a bias.",
+        inputs="A:T1 B:T2 b_scale:T1 b_zero_point?:T2 bias?:T1",
+        outputs="Y:T1",
+        types={"T1": ["float"], "T2": ["int8", "uint8"]},
+    ),
+)

@@ -1,10 +1,10 @@
 //! Activations: Relu and its kin. float16 and bfloat16 compute in binary32 and are rounded once.
 
 use diptych_kernels::elementwise::{Binary, Number, Operand, binary};
-use diptych_kernels::functions::{Float, Unary, swiglu};
+use diptych_kernels::functions::{Float, Unary, swiglu, unary};
 use diptych_kernels::integer::Integer;
 
-use crate::broadcast::broadcast_shapes;
+use crate::broadcast::{Walk, broadcast_shapes};
 use crate::dtype::Element;
 use crate::error::{Error, Result};
 use crate::operator::{self, BuildCx, KernelStep, Operator, PlanCx, Planned, Row, Step};
@@ -145,6 +145,50 @@ fn gated_product<T: Element + Float>(alpha: f32, shape: Shape) -> KernelStep {
     .cost(len as u64 / 2 + 100)
 }
 
+/// BiasGelu, FastGelu: a function of the sum of X and, where there is one, a bias with one number for each place of X's last axis.
+struct OfSum(Unary);
+
+impl Operator for OfSum {
+    fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
+        let (dtype, x) = (cx.dtype(0)?, cx.shape(0)?);
+        if !cx.has(1) {
+            return plan_unary(self.0, dtype, x);
+        }
+        let bias = cx.shape(1)?;
+        if x.last().is_none_or(|&n| bias != [n]) {
+            return Err(Error::shape(format!("bias has shape {bias:?}, expected the last axis of {x:?} alone")).into());
+        }
+        let (walk, _) = Walk::broadcast([x, bias])?;
+        with_dtype!(
+            dtype, T in [F32, F64, F16, BF16] => of_sum::<T>(self.0, walk, x.into()).into(),
+            else Err(Error::unsupported(format!("{:?} of {dtype}", self.0)).into())
+        )
+    }
+}
+
+fn of_sum<T: Element + Float + Number>(function: Unary, walk: Walk<2>, shape: Shape) -> KernelStep {
+    /// Elements worth a thread.
+    const GRAIN: usize = 1 << 14;
+    let cost = walk.len() as u64 / 2 + 100;
+    KernelStep::new(T::DTYPE, shape, move |cx| {
+        let [x, bias] = [0, 1].map(|input| Place::input(cx.input_ptr::<T>(input)));
+        let (isa, y) = (cx.isa(), Place::output(cx.output_ptr::<T>(0)));
+        let strides = walk.row_strides();
+        cx.parallel_ranges(walk.len(), GRAIN, |range, _| {
+            walk.rows(range, |at, len, [from, place]| {
+                // SAFETY: the walk stays inside the shapes; Y is X's place or apart from it, and ranges do not overlap.
+                unsafe {
+                    let x = Operand::at(x.at(from).cast_const(), strides[0]);
+                    binary(isa, Binary::Add, x, Operand::at(bias.at(place).cast_const(), strides[1]), y.at(at), len);
+                    unary(isa, function, y.at(at).cast_const(), y.at(at), len);
+                }
+            });
+        })
+    })
+    .in_place(&[(0, 0)])
+    .cost(cost)
+}
+
 /// The function that one FLOAT attribute `alpha` says.
 fn build_with_alpha(cx: &BuildCx<'_>, function: impl Fn(f32) -> Unary) -> Result<Box<dyn Operator>> {
     UnaryFloat::build(function(cx.float("alpha", 1.0)?))
@@ -191,6 +235,16 @@ pub fn rows() -> impl Iterator<Item = Row> {
         .chain(operator::rows("Shrink", &[9], build_shrink))
         .chain(operator::rows("PRelu", &[1, 6, 7, 9, 16], build_prelu))
         .chain(operator::rows("SwiGLU", &[28], |cx| Ok(Box::new(SwiGlu { alpha: cx.float("alpha", 1.0)? }))))
+        .chain(microsoft())
+}
+
+/// Of com.microsoft.
+fn microsoft() -> impl Iterator<Item = Row> {
+    let rows = |op_type, build| operator::rows_of("com.microsoft", op_type, &[1], build);
+    rows("Gelu", |_| UnaryFloat::build(Unary::Gelu))
+        .chain(rows("BiasGelu", |_| Ok(Box::new(OfSum(Unary::Gelu)))))
+        .chain(rows("FastGelu", |_| Ok(Box::new(OfSum(Unary::GeluTanh)))))
+        .chain(rows("QuickGelu", |cx| UnaryFloat::build(Unary::Swish { alpha: cx.float("alpha", 1.702)? })))
 }
 
 /// Functions with one factor, 1 by default.

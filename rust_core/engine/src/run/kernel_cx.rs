@@ -55,6 +55,16 @@ impl<'a> KernelCx<'a> {
         KernelCx { inputs, outputs, workspace, epilogue, lent: Cell::new(0), isa, team }
     }
 
+    /// The same run for a step inside this one, with operands of its own. Scratch is shared with it.
+    pub(crate) fn within<'b>(
+        &'b self,
+        inputs: &'b [RawSlot],
+        outputs: &'b [RawSlot],
+        workspace: RawSlot,
+    ) -> KernelCx<'b> {
+        KernelCx::new(inputs, outputs, workspace, None, self.isa, self.team)
+    }
+
     pub fn isa(&self) -> Isa {
         self.isa
     }

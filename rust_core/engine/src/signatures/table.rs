@@ -94,6 +94,8 @@ const E69: Types = Types::of(&[F32, I32, I64, F64]);
 const E70: Types = Types::of(&[I64, String]);
 const E71: Types = Types::of(&[F32, I64, String]);
 const E72: Types = Types::of(&[F32, I16, I32, I64, String, F64]);
+const E73: Types = Types::of(&[F32, F16]);
+const E74: Types = Types::of(&[F32, U8, I8]);
 
 static T0: TypeSet = TypeSet { tensors: E0, ..TypeSet::NONE };
 static T1: TypeSet = TypeSet { tensors: E1, ..TypeSet::NONE };
@@ -203,9 +205,11 @@ static T90: TypeSet = TypeSet { maps: &[(I64, F64), (I64, F32), (I64, String), (
     I64)], ..TypeSet::NONE };
 static T91: TypeSet = TypeSet { tensors: E71, ..TypeSet::NONE };
 static T92: TypeSet = TypeSet { tensors: E72, ..TypeSet::NONE };
+static T93: TypeSet = TypeSet { tensors: E73, ..TypeSet::NONE };
+static T94: TypeSet = TypeSet { tensors: E74, ..TypeSet::NONE };
 
 /// Sorted by domain, name and version.
-pub static SIGNATURES: [Signature; 660] = [
+pub static SIGNATURES: [Signature; 680] = [
     op("", "Abs", 1, 1, &[one("X", 0, &T0)], (1, 1), &[attribute("consumed_inputs", Kind::Ints)]),
     op("", "Abs", 6, 1, &[one("X", 0, &T1)], (1, 1), &[]),
     op("", "Abs", 13, 1, &[one("X", 0, &T2)], (1, 1), &[]),
@@ -1202,6 +1206,8 @@ pub static SIGNATURES: [Signature; 660] = [
     op("", "Sigmoid", 13, 1, &[one("X", 0, &T3)], (1, 1), &[]),
     op("", "Sign", 9, 1, &[one("input", 0, &T1)], (1, 1), &[]),
     op("", "Sign", 13, 1, &[one("input", 0, &T2)], (1, 1), &[]),
+    op("", "SimplifiedLayerNormalization", 1, 2, &[one("X", 0, &T3), one("scale", 1, &T3)], (1, 2), &[attribute("axis",
+        Kind::Int), attribute("epsilon", Kind::Float), attribute("stash_type", Kind::Int)]),
     op("", "Sin", 7, 1, &[one("input", 0, &T0)], (1, 1), &[]),
     op("", "Sin", 22, 1, &[one("input", 0, &T3)], (1, 1), &[]),
     op("", "Sinh", 9, 1, &[one("input", 0, &T0)], (1, 1), &[]),
@@ -1459,10 +1465,56 @@ pub static SIGNATURES: [Signature; 660] = [
     op("ai.onnx.preview.training", "Momentum", 1, 3, &[one("R", 0, &T51), one("T", 1, &T6), mixed("inputs", 2, &T51)],
         (1, usize::MAX), &[required("alpha", Kind::Float), required("beta", Kind::Float), required("mode",
         Kind::String), required("norm_coefficient", Kind::Float)]),
+    op("com.microsoft", "BiasGelu", 1, 2, &[one("A", 0, &T3), one("B", 0, &T3)], (1, 1), &[]),
     op("com.microsoft", "DynamicQuantizeLSTM", 1, 12, &[one("X", 0, &T23), one("W", 1, &T27), one("R", 1, &T27),
         opt("B", 0, &T23), opt("sequence_lens", 2, &T42), opt("initial_h", 0, &T23), opt("initial_c", 0, &T23), opt("P",
         0, &T23), one("W_scale", 0, &T23), one("W_zero_point", 1, &T27), one("R_scale", 0, &T23), one("R_zero_point", 1,
         &T27)], (0, 3), &[attribute("activation_alpha", Kind::Floats), attribute("activation_beta", Kind::Floats),
         attribute("activations", Kind::Strings), attribute("clip", Kind::Float), attribute("direction", Kind::String),
         attribute("hidden_size", Kind::Int), attribute("input_forget", Kind::Int)]),
+    op("com.microsoft", "DynamicQuantizeMatMul", 1, 3, &[one("A", 0, &T23), one("B", 1, &T27), one("b_scale", 0, &T23),
+        opt("b_zero_point", 1, &T27), opt("bias", 0, &T23)], (1, 1), &[]),
+    op("com.microsoft", "EmbedLayerNormalization", 1, 7, &[one("input_ids", 0, &T42), opt("segment_ids", 0, &T42),
+        one("word_embedding", 1, &T93), one("position_embedding", 1, &T93), opt("segment_embedding", 1, &T93),
+        one("gamma", 1, &T93), one("beta", 1, &T93), opt("mask", 0, &T42), opt("position_ids", 0, &T42)], (1, 3),
+        &[attribute("epsilon", Kind::Float), attribute("mask_index_type", Kind::Int)]),
+    op("com.microsoft", "FastGelu", 1, 1, &[one("X", 0, &T3), opt("bias", 0, &T3)], (1, 1), &[]),
+    op("com.microsoft", "FusedMatMul", 1, 2, &[one("A", 0, &T3), one("B", 0, &T3)], (1, 1), &[attribute("alpha",
+        Kind::Float), attribute("transA", Kind::Int), attribute("transB", Kind::Int), attribute("transBatchA",
+        Kind::Int), attribute("transBatchB", Kind::Int)]),
+    op("com.microsoft", "Gelu", 1, 1, &[one("X", 0, &T3)], (1, 1), &[]),
+    op("com.microsoft", "MatMulIntegerToFloat", 1, 4, &[one("A", 0, &T27), one("B", 1, &T27), one("a_scale", 2, &T93),
+        one("b_scale", 2, &T93), opt("a_zero_point", 0, &T27), opt("b_zero_point", 1, &T27), opt("bias", 2, &T93)], (1,
+        1), &[]),
+    op("com.microsoft", "QLinearAdd", 1, 7, &[one("A", 0, &T27), one("A_scale", 1, &T23), opt("A_zero_point", 0, &T27),
+        one("B", 0, &T27), one("B_scale", 1, &T23), opt("B_zero_point", 0, &T27), one("C_scale", 1, &T23),
+        opt("C_zero_point", 0, &T27)], (1, 1), &[]),
+    op("com.microsoft", "QLinearAveragePool", 1, 4, &[one("X", 0, &T27), one("x_scale", 1, &T23), opt("x_zero_point", 0,
+        &T27), one("y_scale", 1, &T23), opt("y_zero_point", 0, &T27)], (1, 1), &[attribute("auto_pad", Kind::String),
+        attribute("ceil_mode", Kind::Int), attribute("channels_last", Kind::Int), attribute("count_include_pad",
+        Kind::Int), required("kernel_shape", Kind::Ints), attribute("pads", Kind::Ints), attribute("strides",
+        Kind::Ints)]),
+    op("com.microsoft", "QLinearConcat", 1, 3, &[one("Y_scale", 0, &T23), one("Y_zero_point", 1, &T27), mixed("inputs",
+        2, &T94)], (1, 1), &[required("axis", Kind::Int)]),
+    op("com.microsoft", "QLinearGlobalAveragePool", 1, 5, &[one("X", 0, &T27), one("x_scale", 1, &T23),
+        one("x_zero_point", 0, &T27), one("y_scale", 1, &T23), one("y_zero_point", 0, &T27)], (1, 1),
+        &[attribute("channels_last", Kind::Int)]),
+    op("com.microsoft", "QLinearLeakyRelu", 1, 4, &[one("X", 0, &T27), one("X_scale", 1, &T23), opt("X_zero_point", 0,
+        &T27), one("Y_scale", 1, &T23), opt("Y_zero_point", 0, &T27)], (1, 1), &[attribute("alpha", Kind::Float)]),
+    op("com.microsoft", "QLinearMul", 1, 7, &[one("A", 0, &T27), one("A_scale", 1, &T23), opt("A_zero_point", 0, &T27),
+        one("B", 0, &T27), one("B_scale", 1, &T23), opt("B_zero_point", 0, &T27), one("C_scale", 1, &T23),
+        opt("C_zero_point", 0, &T27)], (1, 1), &[]),
+    op("com.microsoft", "QLinearSigmoid", 1, 4, &[one("X", 0, &T27), one("X_scale", 1, &T23), opt("X_zero_point", 0,
+        &T27), one("Y_scale", 1, &T23), opt("Y_zero_point", 0, &T27)], (1, 1), &[]),
+    op("com.microsoft", "QLinearSoftmax", 1, 5, &[one("X", 0, &T27), one("X_scale", 1, &T23), opt("x_zero_point", 0,
+        &T27), one("y_scale", 1, &T23), one("y_zero_point", 0, &T27)], (1, 1), &[attribute("axis", Kind::Int),
+        required("opset", Kind::Int)]),
+    op("com.microsoft", "QLinearWhere", 1, 9, &[one("condition", 0, &T7), one("X", 1, &T27), one("x_scale", 2, &T23),
+        one("x_zero_point", 1, &T27), one("Y", 1, &T27), one("y_scale", 2, &T23), one("y_zero_point", 1, &T27),
+        one("z_scale", 2, &T23), one("z_zero_point", 1, &T27)], (1, 1), &[]),
+    op("com.microsoft", "QuickGelu", 1, 1, &[one("X", 0, &T3)], (1, 1), &[attribute("alpha", Kind::Float)]),
+    op("com.microsoft", "SkipLayerNormalization", 1, 3, &[one("input", 0, &T22), one("skip", 0, &T22), one("gamma", 0,
+        &T22), opt("beta", 0, &T22), opt("bias", 0, &T22)], (1, 4), &[attribute("epsilon", Kind::Float)]),
+    op("com.microsoft", "SkipSimplifiedLayerNormalization", 1, 3, &[one("input", 0, &T22), one("skip", 0, &T22),
+        one("gamma", 0, &T22), opt("bias", 0, &T22)], (1, 4), &[attribute("epsilon", Kind::Float)]),
 ];

@@ -81,6 +81,8 @@ pub struct HalfGemm<'a> {
     pub beta: f32,
     /// [M, N]; strides of 0 broadcast.
     pub addend: Option<MatRef<'a, u16>>,
+    /// Whether `A B` is rounded to the 16-bit type before it is scaled, too.
+    pub rounded_first: bool,
 }
 
 /// Elements of scratch that [`gemm_half`] needs for an `m` x `n` x `k` product or any part of it.
@@ -124,10 +126,9 @@ pub fn gemm_half<H: Half>(
                 let acc = &wide_c[(i - band.start) * part.len()..][..part.len()];
                 let out = c.ptr(i - rows.start, part.start - cols.start);
                 let addend = g.addend.as_ref().map(|d| (d.ptr(i, part.start), d.col_stride()));
-                dispatch(
-                    isa,
-                    Round::<H> { acc, out, alpha: g.alpha, beta: g.beta, addend, half: std::marker::PhantomData },
-                );
+                let &HalfGemm { alpha, beta, rounded_first, .. } = g;
+                let half = std::marker::PhantomData;
+                dispatch(isa, Round::<H> { acc, out, alpha, beta, addend, rounded_first, half });
             }
         }
     }
@@ -151,6 +152,7 @@ struct Round<'a, H> {
     alpha: f32,
     beta: f32,
     addend: Option<(*const u16, usize)>,
+    rounded_first: bool,
     half: std::marker::PhantomData<H>,
 }
 
@@ -177,6 +179,7 @@ impl<H: Half> Round<'_, H> {
     /// The addend has `n` elements from column `j`.
     #[inline(always)]
     unsafe fn scaled<const L: usize>(&self, acc: Simd<f32, L>, j: usize, n: usize) -> Simd<f32, L> {
+        let acc = if self.rounded_first { H::widen(H::narrow(acc)) } else { acc };
         let scaled = Simd::splat(self.alpha) * acc;
         let Some((p, stride)) = self.addend else { return scaled };
         let p = p.wrapping_add(j * stride);
@@ -231,17 +234,20 @@ mod tests {
             let mut sample = |len: usize| (0..len).map(|_| narrow(random.unit() as f32)).collect::<Vec<u16>>();
             let (a, b, d) = (sample(m * k), sample(k * n), sample(m * n));
             let a = if case % 2 == 0 { MatRef::row_major(&a, m, k) } else { MatRef::new(&a, m, k, 1, m) };
-            let b = if case % 3 == 0 { MatRef::new(&b, k, n, 1, k) } else { MatRef::row_major(&b, k, n) };
+            let right = if case % 3 == 0 { MatRef::new(&b, k, n, 1, k) } else { MatRef::row_major(&b, k, n) };
             let addend = [None, Some(MatRef::row_major(&d, m, n)), Some(MatRef::new(&d, m, n, 0, 1))][case % 3];
             let (alpha, beta) = if case % 4 == 0 { (1.0, 1.0) } else { (0.7, -1.3) };
+            let rounded_first = case % 5 == 0;
             for &isa in Isa::available() {
                 let mut packed = vec![9.0; packed_b_len::<f32>(isa, k, n).unwrap()];
-                let g = HalfGemm { a, b: pack_b_half::<H>(isa, &b, &mut packed), alpha, beta, addend };
+                let b = pack_b_half::<H>(isa, &right, &mut packed);
+                let g = HalfGemm { a, b, alpha, beta, addend, rounded_first };
                 let mut scratch = vec![7.0; half_scratch_len(isa, m, n, k)];
                 let mut c = vec![1; m * n];
                 gemm_half::<H>(isa, &g, 0..m, 0..n, MatMut::new(&mut c, m, n, n), &mut scratch);
                 for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
-                    let acc = (0..k).fold(0.0f32, |acc, p| widen(a.at(i, p)).mul_add(widen(b.at(p, j)), acc));
+                    let acc = (0..k).fold(0.0f32, |acc, p| widen(a.at(i, p)).mul_add(widen(right.at(p, j)), acc));
+                    let acc = if rounded_first { widen(narrow(acc)) } else { acc };
                     let want = addend.map_or(alpha * acc, |d| alpha * acc + beta * widen(d.at(i, j)));
                     assert_eq!(c[i * n + j], narrow(want), "{m}x{n}x{k} at {i},{j} on {}", isa.name());
                 }

@@ -16,14 +16,19 @@ pub(super) fn step<H: Half>(product: Product, output: OutputType, cx: &PlanCx<'_
     let len =
         packed_b_len::<f32>(cx.isa, k, n).ok_or_else(|| Error::resource_limit("a matrix is too large to pack"))?;
     let bytes = buffer_bytes::<f32>(&[b_count, len])?;
-    let form = if product.b[1] == 1 { "gemm_b_half" } else { "gemm_b_half_transposed" };
+    let form = product.b_form(&[
+        "gemm_b_half",
+        "gemm_b_half_transposed",
+        "gemm_b_half_scattered",
+        "gemm_b_half_scattered_transposed",
+    ]);
     let constant = match (cx.weight(1), pack_params(cx.isa, k, n)) {
         (Some((id, tensor)), Some(params)) if len > 0 => {
             Some(cx.packed.get_or_pack_bytes((id, form, params), bytes, |packed| {
                 let tensor = tensor.aligned()?;
                 let b = elements::<u16>(tensor.bytes());
                 for (matrix, packed) in elements_mut::<f32>(packed).chunks_exact_mut(len).enumerate() {
-                    pack_b_half::<H>(cx.isa, &product.strided_b(b, matrix * k * n), packed);
+                    pack_b_half::<H>(cx.isa, &product.strided_b(b, matrix * product.b_step), packed);
                 }
                 Ok(())
             })?)
@@ -41,7 +46,7 @@ pub(super) fn step<H: Half>(product: Product, output: OutputType, cx: &PlanCx<'_
             cx.parallel(b_count, |matrix, _| {
                 // SAFETY: every matrix has its own range.
                 let packed = unsafe { packed.range(matrix * len..(matrix + 1) * len) };
-                pack_b_half::<H>(isa, &product.strided_b(b, matrix * k * n), packed);
+                pack_b_half::<H>(isa, &product.strided_b(b, matrix * product.b_step), packed);
             })?;
         }
         let packed = constant.as_ref().map_or(&*workspace, |constant| elements(constant.as_slice()));
@@ -50,7 +55,8 @@ pub(super) fn step<H: Half>(product: Product, output: OutputType, cx: &PlanCx<'_
             let [a_at, b_at, ..] = product.offsets(matrix);
             let b = PackedB::from_packed(isa, &packed[product.b_index(b_at) * len..], k, n);
             let a = product.strided_a(a, a_at);
-            let g = HalfGemm { a, b, alpha: product.alpha, beta: product.beta, addend };
+            let (alpha, beta, rounded_first) = (product.alpha, product.beta, product.rounded_first);
+            let g = HalfGemm { a, b, alpha, beta, addend, rounded_first };
             gemm_half::<H>(isa, &g, rows, cols, c, elements_mut(scratch));
         })
     });

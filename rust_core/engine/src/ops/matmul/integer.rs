@@ -87,8 +87,20 @@ impl ByteProduct {
 
     /// The operands, B packed now if it is not constant.
     pub fn operands<'a>(&'a self, cx: &KernelCx<'a>) -> Result<ByteOperands<'a>> {
+        let a_zero = cx.opt_input::<u8>(self.zeros[0]);
+        self.operands_of(cx, cx.input_bytes(0), a_zero, cx.workspace())
+    }
+
+    /// As [`ByteProduct::operands`], for another A; `workspace` is as long as the product asked for.
+    pub fn operands_of<'a>(
+        &'a self,
+        cx: &KernelCx<'a>,
+        a: &'a [u8],
+        a_zero: Option<&'a [u8]>,
+        workspace: &'a mut [u8],
+    ) -> Result<ByteOperands<'a>> {
         let (isa, len) = (cx.isa(), self.len);
-        let workspace = elements_mut::<i32>(cx.workspace());
+        let workspace = elements_mut::<i32>(workspace);
         if self.constant.is_none() && len > 0 {
             let b = cx.input_bytes(self.b);
             let packed = Disjoint::new(&mut *workspace);
@@ -99,7 +111,7 @@ impl ByteProduct {
             })?;
         }
         let packed = self.constant.as_ref().map_or(&*workspace, |constant| elements(constant.as_slice()));
-        Ok(ByteOperands { a: cx.input_bytes(0), packed, zeros: self.zeros.map(|input| cx.opt_input::<u8>(input)) })
+        Ok(ByteOperands { a, packed, zeros: [a_zero, cx.opt_input::<u8>(self.zeros[1])] })
     }
 
     /// Rows and columns of one product of the batch, into that block `c` of it.
@@ -116,6 +128,7 @@ impl ByteProduct {
         let [a_at, b_at, zero_at @ ..] = self.product.offsets(matrix);
         let zero = |i: usize| match operands.zeros[i] {
             None => ZeroPoint::Scalar(0),
+            Some(&[zero]) => ZeroPoint::Scalar(zero),
             Some(zeros) if self.per_channel[i] == 1 => ZeroPoint::Scalar(zeros[zero_at[i]]),
             Some(zeros) => ZeroPoint::PerChannel(&zeros[zero_at[i]..][..self.per_channel[i]]),
         };

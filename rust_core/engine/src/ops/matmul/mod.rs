@@ -1,13 +1,14 @@
-//! MatMul, Gemm, MatMulInteger and QLinearMatMul: products of matrices.
+//! MatMul, Gemm, FusedMatMul, MatMulInteger and QLinearMatMul: products of matrices.
 
+mod fused;
 mod half;
 mod integer;
 mod product;
 mod qlinear;
+mod to_float;
 
 use diptych_kernels::gemm::half::{BFloat16, Float16};
 
-use crate::broadcast::Walk;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::operator::{BuildCx, KernelStep, Operator, OutputType, PlanCx, Planned, Row, Step, rows as versions};
@@ -63,8 +64,7 @@ impl Gemm {
         }
         element_count(&[m, n])?;
         let addend = if cx.has(2) { Some(self.addend(cx.shape(2)?, m, n)?) } else { None };
-        let batch = Walk::strided(&[], [&[]; 4], [0; 4]);
-        Ok(Product { m, n, k, batch, a, b, b_count: 1, alpha: self.alpha, beta: self.beta, addend })
+        Ok(Product { a, b, alpha: self.alpha, beta: self.beta, addend, ..Product::of(m, n, k) })
     }
 
     /// Strides of C, broadcast to `m` x `n`.
@@ -153,4 +153,6 @@ pub fn rows() -> impl Iterator<Item = Row> {
         .chain(versions("Gemm", &[1, 6, 7, 9, 11, 13], build_gemm))
         .chain(versions("MatMulInteger", &[10], |_| Ok(Box::new(MatMulInteger))))
         .chain(qlinear::rows())
+        .chain(fused::rows())
+        .chain(to_float::rows())
 }

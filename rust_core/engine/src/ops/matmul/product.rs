@@ -30,10 +30,14 @@ pub(in crate::ops) struct Product {
     pub b: [usize; 2],
     /// Matrices that B holds.
     pub b_count: usize,
+    /// Elements from one of them to the next.
+    pub b_step: usize,
     pub alpha: f32,
     pub beta: f32,
     /// Strides of the addend, input 2.
     pub addend: Option<[usize; 2]>,
+    /// Whether a product of 16-bit numbers is rounded to them before it is scaled, too.
+    pub rounded_first: bool,
 }
 
 /// A zero point: the shape of its batch axes, and whether it has one value a row of A (a column of B) or one in all.
@@ -50,13 +54,53 @@ impl ZeroPointShape {
     }
 }
 
-/// A batch of matrices: its batch axes, rows and columns.
-fn matrix(shape: &[usize], column: bool) -> Result<(&[usize], usize, usize)> {
-    match *shape {
-        [] => Err(Error::shape("a scalar operand; use Mul")),
-        [n] if column => Ok((&[], n, 1)),
-        [n] => Ok((&[], 1, n)),
-        [ref batch @ .., rows, columns] => Ok((batch, rows, columns)),
+/// How the axes of an operand are exchanged before it is multiplied: FusedMatMul's `transBatch` and `trans`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::ops) struct Turn {
+    /// First the first axis moves to the last place but one.
+    pub batch: bool,
+    /// Then the last two are exchanged.
+    pub last_two: bool,
+}
+
+/// A batch of matrices as they lie in a dense operand.
+struct Matrices<'a> {
+    /// The batch axes.
+    batch: &'a [usize],
+    rows: usize,
+    columns: usize,
+    /// Of a row and a column.
+    strides: [usize; 2],
+    /// Elements from one matrix to the next.
+    step: usize,
+}
+
+impl Matrices<'_> {
+    /// The operand of this shape; one axis is a `column`, or else a row.
+    fn new(shape: &[usize], column: bool, turn: Turn) -> Result<Matrices<'_>> {
+        // Products wrap only where another extent is 0, so that nothing is read.
+        let plain = |batch, rows: usize, columns: usize| Matrices {
+            batch,
+            rows,
+            columns,
+            strides: [columns, 1],
+            step: rows.wrapping_mul(columns),
+        };
+        let mut found = match *shape {
+            [] => return Err(Error::shape("a scalar operand; use Mul")),
+            [n] if column => return Ok(plain(&[], n, 1)),
+            [n] => return Ok(plain(&[], 1, n)),
+            [rows, ref batch @ .., columns] if turn.batch => {
+                let between = batch.iter().fold(columns, |product, &n| product.wrapping_mul(n));
+                Matrices { batch, rows, columns, strides: [between, 1], step: if rows == 0 { 0 } else { columns } }
+            }
+            [ref batch @ .., rows, columns] => plain(batch, rows, columns),
+        };
+        if turn.last_two {
+            (found.rows, found.columns) = (found.columns, found.rows);
+            found.strides.swap(0, 1);
+        }
+        Ok(found)
     }
 }
 
@@ -74,33 +118,62 @@ impl Product {
     /// The product of operands of these shapes, as `MatMul` has it, and the output's shape. Batch axes of zero points
     /// broadcast to those of the output.
     pub fn matmul(a: &[usize], b: &[usize], zeros: [ZeroPointShape; 2]) -> Result<(Product, Shape)> {
-        let ((a_batch, mut m, k), (b_batch, k_b, n)) = (matrix(a, false)?, matrix(b, true)?);
-        if k != k_b {
-            return Err(Error::shape(format!("shapes {a:?} and {b:?}: {k} columns times {k_b} rows")));
+        Product::turned(a, b, [Turn::default(); 2], zeros)
+    }
+
+    /// As [`Product::matmul`], of operands whose axes are exchanged first.
+    pub fn turned(
+        a_shape: &[usize],
+        b_shape: &[usize],
+        turns: [Turn; 2],
+        zeros: [ZeroPointShape; 2],
+    ) -> Result<(Product, Shape)> {
+        let (a, b) = (Matrices::new(a_shape, false, turns[0])?, Matrices::new(b_shape, true, turns[1])?);
+        let (mut m, k, n) = (a.rows, a.columns, b.columns);
+        if k != b.rows {
+            return Err(Error::shape(format!("shapes {a_shape:?} and {b_shape:?}: {k} columns times {} rows", b.rows)));
         }
-        let mut batch = broadcast_shapes(&[a_batch, b_batch])?;
+        let mut batch = broadcast_shapes(&[a.batch, b.batch])?;
         let mut shape = batch.clone();
-        shape.extend((a.len() > 1).then_some(m));
-        shape.extend((b.len() > 1).then_some(n));
+        shape.extend((a_shape.len() > 1).then_some(m));
+        shape.extend((b_shape.len() > 1).then_some(n));
         element_count(&shape)?;
-        let b_count = element_count(b_batch)?;
+        let (b_count, matrices) = (element_count(b.batch)?, element_count(&batch)?);
         // One B for all: the matrices of A are one tall matrix.
-        let whole = element_count(a_batch)? == element_count(&batch)? && zeros.iter().all(|z| z.batch.is_empty());
-        let mut a_dims = a_batch;
-        if b_count == 1 && whole && (zeros[0].per_channel <= 1 || batch.iter().all(|&n| n == 1)) {
-            m = element_count(&[m, element_count(&batch)?])?;
+        let tall = matrices == 1 || !(turns[0].batch || turns[0].last_two);
+        let whole = element_count(a.batch)? == matrices && zeros.iter().all(|z| z.batch.is_empty());
+        let mut a_dims = a.batch;
+        if b_count == 1 && tall && whole && (zeros[0].per_channel <= 1 || batch.iter().all(|&n| n == 1)) {
+            m = element_count(&[m, matrices])?;
             batch.clear();
             a_dims = &[];
         }
-        let b_dims = if batch.is_empty() { &[] } else { b_batch };
-        let items = [m * k, k * n, zeros[0].per_channel, zeros[1].per_channel];
+        let b_dims = if batch.is_empty() { &[] } else { b.batch };
+        let items = [a.step, b.step, zeros[0].per_channel, zeros[1].per_channel];
         let dims = [a_dims, b_dims, &zeros[0].batch, &zeros[1].batch];
         let strides: [Vec<isize>; 4] =
             std::array::from_fn(|i| batch_strides(&batch, dims[i], items[i]).iter().map(|&s| s as isize).collect());
-        let walk = Walk::strided(&batch, std::array::from_fn(|i| strides[i].as_slice()), [0; 4]);
-        let product =
-            Product { m, n, k, batch: walk, a: [k, 1], b: [n, 1], b_count, alpha: 1.0, beta: 1.0, addend: None };
-        Ok((product, shape))
+        let batch = Walk::strided(&batch, std::array::from_fn(|i| strides[i].as_slice()), [0; 4]);
+        let (a, b, b_step) = (a.strides, b.strides, b.step);
+        Ok((Product { batch, a, b, b_count, b_step, ..Product::of(m, n, k) }, shape))
+    }
+
+    /// One product of dense matrices.
+    pub fn of(m: usize, n: usize, k: usize) -> Product {
+        Product {
+            m,
+            n,
+            k,
+            batch: Walk::strided(&[], [&[]; 4], [0; 4]),
+            a: [k, 1],
+            b: [n, 1],
+            b_count: 1,
+            b_step: k.wrapping_mul(n),
+            alpha: 1.0,
+            beta: 1.0,
+            addend: None,
+            rounded_first: false,
+        }
     }
 
     /// Where matrix `index` of the batch has its operands.
@@ -112,7 +185,14 @@ impl Product {
 
     /// Which of B's matrices starts at `offset`.
     pub fn b_index(&self, offset: usize) -> usize {
-        offset.checked_div(self.k * self.n).unwrap_or(0)
+        offset.checked_div(self.b_step).unwrap_or(0)
+    }
+
+    /// How the matrices of B lie: the form of what is packed of them.
+    pub fn b_form(&self, forms: &[&'static str; 4]) -> &'static str {
+        let transposed = self.b[1] != 1;
+        let scattered = self.b_count > 1 && self.b_step != self.k * self.n;
+        forms[usize::from(scattered) * 2 + usize::from(transposed)]
     }
 
     /// Nanoseconds of one core at `flops` operations each, for operands of `size` bytes.
@@ -209,13 +289,13 @@ fn packed_b<T: Scalar + Element>(product: &Product, cx: &PlanCx<'_>) -> Result<O
     if n <= 1 || len == 0 {
         return Ok(None);
     }
-    let form = if product.b[1] == 1 { "gemm_b" } else { "gemm_b_transposed" };
+    let form = product.b_form(&["gemm_b", "gemm_b_transposed", "gemm_b_scattered", "gemm_b_scattered_transposed"]);
     let bytes = buffer_bytes::<T>(&[product.b_count, len])?;
     let packed = cx.packed.get_or_pack_bytes((id, form, params), bytes, |packed| {
         let tensor = tensor.aligned()?;
         let b = elements::<T>(tensor.bytes());
         for (matrix, packed) in elements_mut::<T>(packed).chunks_exact_mut(len).enumerate() {
-            pack_b(cx.isa, &product.strided_b(b, matrix * k * n), packed);
+            pack_b(cx.isa, &product.strided_b(b, matrix * product.b_step), packed);
         }
         Ok(())
     })?;

@@ -103,7 +103,7 @@ impl Geometry {
     fn rows(self) -> Rows {
         let (outer, n) =
             if self.instances == 0 { (0, 0) } else { (self.instances * self.groups, self.channels * self.inner) };
-        Rows { outer, n, centered: true, epsilon: self.epsilon }
+        Rows { outer, n, centered: true, epsilon: self.epsilon, statistics: [None; 2] }
     }
 
     fn step<T: Element + Float, S: Stash>(self, x: &[usize], rounded: bool) -> KernelStep {

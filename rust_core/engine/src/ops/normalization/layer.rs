@@ -1,4 +1,4 @@
-//! LayerNormalization and RMSNormalization: statistics in the stash type, scale and bias in their own.
+//! LayerNormalization, RMSNormalization and SimplifiedLayerNormalization: statistics in the stash type, scale and bias in their own.
 
 use super::rows::{Affine, Rows, covers, stash_type};
 use crate::dtype::DType;
@@ -27,7 +27,7 @@ impl Operator for LayerNormalization {
         let shape = |input| if cx.has(input) { cx.shape(input).map(Some) } else { Ok(None) };
         let affine = [shape(1)?, shape(2)?];
         let (outer, n) = (element_count(&x[..axis])?, element_count(&x[axis..])?);
-        let rows = Rows { outer, n, centered: true, epsilon: self.epsilon };
+        let rows = Rows { outer, n, centered: true, epsilon: self.epsilon, statistics: [Some(1), Some(2)] };
         let mut reduced = Shape::from(x);
         reduced[axis..].fill(1);
         let stash = OutputType::new(self.stash, reduced);
@@ -54,11 +54,16 @@ struct RmsNormalization {
     axis: i64,
     epsilon: f32,
     stash: DType,
+    /// Whether it has a second output: the inverse root of the mean square.
+    inverse: bool,
 }
 
-fn build_rms(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
+fn build_rms(cx: &BuildCx<'_>, inverse: bool) -> Result<Box<dyn Operator>> {
     let (axis, epsilon, stash) = (cx.int("axis", -1)?, cx.float("epsilon", 1e-5)?, stash_type(cx)?);
-    Ok(Box::new(RmsNormalization { axis, epsilon, stash }))
+    if inverse && !matches!(stash, DType::F32 | DType::F64) {
+        return Err(Error::invalid_model(format!("stash_type is {stash}, expected float or double")));
+    }
+    Ok(Box::new(RmsNormalization { axis, epsilon, stash, inverse }))
 }
 
 impl Operator for RmsNormalization {
@@ -67,14 +72,18 @@ impl Operator for RmsNormalization {
         let (x, scale) = (cx.shape(0)?, cx.shape(1)?);
         let axis = normalize_axis(self.axis, x.len())?;
         let (outer, n) = (element_count(&x[..axis])?, element_count(&x[axis..])?);
-        let rows = Rows { outer, n, centered: false, epsilon: self.epsilon };
+        let rows = Rows { outer, n, centered: false, epsilon: self.epsilon, statistics: [None, Some(1)] };
         let affine = Affine::new(x, [Some(scale), None])?;
-        let (stash, outputs) = (self.stash, [OutputType::new(scale_dtype, x)]);
+        let stash = self.stash;
+        let mut reduced = Shape::from(x);
+        reduced[axis..].fill(1);
+        let both = [OutputType::new(scale_dtype, x), OutputType::new(stash, reduced)];
+        let outputs = if self.inverse { &both[..] } else { &both[..1] };
         let unsupported = || Err(Error::unsupported(format!("RMSNormalization of {dtype} and {scale_dtype}")).into());
         if dtype != scale_dtype {
             return with_dtype!(
                 dtype, T in [F32, F64, F16, BF16] => with_dtype!(
-                    scale_dtype, V in [F32, F64, F16, BF16] => rows.mixed::<T, V>(&outputs, stash, affine),
+                    scale_dtype, V in [F32, F64, F16, BF16] => rows.mixed::<T, V>(outputs, stash, affine),
                     else unsupported()
                 ),
                 else unsupported()
@@ -84,9 +93,9 @@ impl Operator for RmsNormalization {
         with_dtype!(
             dtype, T in [F32, F64, F16, BF16] => with_dtype!(
                 stash, S in [F32, F64] =>
-                    if fused { rows.fused::<T, S>(&outputs) } else { rows.apart::<T, S>(&outputs, affine) },
+                    if fused { rows.fused::<T, S>(outputs) } else { rows.apart::<T, S>(outputs, affine) },
                 else with_dtype!(
-                    stash, H in [F16, BF16] => rows.narrow::<T, H>(&outputs, affine),
+                    stash, H in [F16, BF16] => rows.narrow::<T, H>(outputs, affine),
                     else unsupported()
                 )
             ),
@@ -96,5 +105,7 @@ impl Operator for RmsNormalization {
 }
 
 pub(super) fn rows() -> impl Iterator<Item = Row> {
-    operator::rows("LayerNormalization", &[17], build).chain(operator::rows("RMSNormalization", &[23], build_rms))
+    operator::rows("LayerNormalization", &[17], build)
+        .chain(operator::rows("RMSNormalization", &[23], |cx| build_rms(cx, false)))
+        .chain(operator::rows("SimplifiedLayerNormalization", &[1], |cx| build_rms(cx, true)))
 }

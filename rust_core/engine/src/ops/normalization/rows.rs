@@ -45,6 +45,8 @@ pub(super) struct Rows {
     /// Whether the mean is subtracted.
     pub centered: bool,
     pub epsilon: f32,
+    /// The outputs that get each row's mean and inverse standard deviation, if the operator has them.
+    pub statistics: [Option<usize>; 2],
 }
 
 impl Rows {
@@ -64,7 +66,7 @@ impl Rows {
     pub(super) fn fused<T: Element + Float, S: Element + Stash>(self, outputs: &[OutputType]) -> Planned<Step> {
         let step = self.step(outputs, move |cx| {
             let (isa, x, y) = (cx.isa(), Place::input(cx.input_ptr::<T>(0)), Place::output(cx.output_ptr::<T>(0)));
-            let statistics = [1, 2].map(|output| optional::<S>(cx, output));
+            let statistics = self.statistics.map(|output| optional::<S>(cx, output));
             let (scale, bias) = (Some(cx.input::<T>(1)), cx.opt_input::<T>(2));
             cx.parallel_ranges(self.outer, self.grain(), |rows, _| {
                 let [mean, inverse] = statistics.map(|place| place.map(|place| place.at(0)));
@@ -84,7 +86,7 @@ impl Rows {
     ) -> Planned<Step> {
         let step = self.step(outputs, move |cx| {
             let (isa, x, y) = (cx.isa(), Place::input(cx.input_ptr::<T>(0)), Place::output(cx.output_ptr::<T>(0)));
-            let statistics = [1, 2].map(|output| optional::<S>(cx, output));
+            let statistics = self.statistics.map(|output| optional::<S>(cx, output));
             let parameters = affine.inputs::<T>(cx);
             cx.parallel_ranges(self.outer, self.grain(), |rows, _| {
                 let [mean, inverse] = statistics.map(|place| place.map(|place| place.at(0)));
@@ -106,7 +108,7 @@ impl Rows {
     {
         let step = self.step(outputs, move |cx| {
             let (isa, x, y) = (cx.isa(), cx.input::<T>(0), Place::output(cx.output_ptr::<T>(0)));
-            let statistics = [1, 2].map(|output| optional::<H>(cx, output));
+            let statistics = self.statistics.map(|output| optional::<H>(cx, output));
             let parameters = affine.inputs::<T>(cx);
             cx.parallel_ranges(self.outer, self.grain(), |rows, scratch| {
                 for row in rows.clone() {
@@ -164,11 +166,13 @@ impl Rows {
         let step = self.step(outputs, move |cx| {
             let (isa, x, y) = (cx.isa(), cx.input::<T>(0), Place::output(cx.output_ptr::<V>(0)));
             let parameters = affine.inputs::<V>(cx);
+            let inverses = (optional::<f32>(cx, self.statistics[1]), optional::<f64>(cx, self.statistics[1]));
             cx.parallel_ranges(self.outer, self.grain(), |rows, scratch| {
                 let (row, rest) = scratch.split_at_mut(row_bytes.next_multiple_of(ALIGN));
                 let h = elements_mut::<T>(&mut row[..row_bytes]);
                 for row in rows.clone() {
                     let x = &x[row * self.n..(row + 1) * self.n];
+                    // 16-bit statistics are no output of an operator whose types are mixed.
                     match stash {
                         DType::F16 => {
                             self.narrow_row::<T, f16>(isa, x, h, rest);
@@ -176,13 +180,15 @@ impl Rows {
                         DType::BF16 => {
                             self.narrow_row::<T, bf16>(isa, x, h, rest);
                         }
-                        // SAFETY: one row of n numbers from x to h.
+                        // SAFETY: one row of n numbers from x to h; the row's inverse in an output of the stash type.
                         DType::F64 => unsafe {
-                            layer_norm::<T, f64>(isa, &self.plain(), x.as_ptr(), h.as_mut_ptr(), 0..1);
+                            let operands = LayerNorm { inverse: inverses.1.map(|of| of.at(row)), ..self.plain() };
+                            layer_norm::<T, f64>(isa, &operands, x.as_ptr(), h.as_mut_ptr(), 0..1);
                         },
                         // SAFETY: as above.
                         _ => unsafe {
-                            layer_norm::<T, f32>(isa, &self.plain(), x.as_ptr(), h.as_mut_ptr(), 0..1);
+                            let operands = LayerNorm { inverse: inverses.0.map(|of| of.at(row)), ..self.plain() };
+                            layer_norm::<T, f32>(isa, &operands, x.as_ptr(), h.as_mut_ptr(), 0..1);
                         },
                     }
                     // SAFETY: the row of Y, which this thread alone has.
@@ -209,8 +215,8 @@ impl Rows {
 }
 
 /// An output, if it is wanted.
-fn optional<S: Element>(cx: &KernelCx<'_>, output: usize) -> Option<Place<S>> {
-    cx.has_output(output).then(|| Place::output(cx.output_ptr::<S>(output)))
+pub(super) fn optional<S: Element>(cx: &KernelCx<'_>, output: Option<usize>) -> Option<Place<S>> {
+    output.filter(|&output| cx.has_output(output)).map(|output| Place::output(cx.output_ptr::<S>(output)))
 }
 
 /// Scale and bias broadcast into X.

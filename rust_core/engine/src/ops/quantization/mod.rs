@@ -14,6 +14,7 @@ mod dequantize;
 mod dynamic;
 mod quantize;
 mod spread;
+mod through;
 
 /// Elements below which a chunk is not worth a thread.
 const GRAIN: usize = 1 << 14;
@@ -101,5 +102,5 @@ fn quantized<'a>(from: &impl Operands<'a>, input: usize, dtype: DType) -> Quanti
 }
 
 pub fn rows() -> impl Iterator<Item = Row> {
-    quantize::rows().chain(dequantize::rows()).chain(dynamic::rows())
+    quantize::rows().chain(dequantize::rows()).chain(dynamic::rows()).chain(through::rows())
 }

@@ -297,18 +297,8 @@ impl Planner<'_> {
         let zeros: Strides = SmallVec::from_elem(0, batch.len());
         let walked = |view: &View| -> Strides { batch.iter().map(|&label| view.stride(label)).collect() };
         let walk = Walk::strided(&self.shape(batch), [&walked(&a), &walked(&b), &zeros, &zeros], [0; 4]);
-        let product = Product {
-            m,
-            n,
-            k,
-            batch: walk,
-            a: strides_a,
-            b: strides_b,
-            b_count: self.count(batch)?,
-            alpha: 1.0,
-            beta: 1.0,
-            addend: None,
-        };
+        let b_count = self.count(batch)?;
+        let product = Product { batch: walk, a: strides_a, b: strides_b, b_count, ..Product::of(m, n, k) };
         let tasks = self.tasks(&product);
         let result = self.room(&order([batch, rows, columns]), names)?;
         let to = To::Room(self.rooms.len() - 1);
