@@ -94,6 +94,8 @@ const E69: Types = Types::of(&[F32, I32, I64, F64]);
 const E70: Types = Types::of(&[I64, String]);
 const E71: Types = Types::of(&[F32, I64, String]);
 const E72: Types = Types::of(&[F32, I16, I32, I64, String, F64]);
+const E73: Types = Types::of(&[U8, F8E4M3FN, F8E4M3FNUZ, F8E5M2, F8E5M2FNUZ, U4, I4, F4E2M1]);
+const E74: Types = Types::of(&[F32, U8, F16, BF16]);
 
 static T0: TypeSet = TypeSet { tensors: E0, ..TypeSet::NONE };
 static T1: TypeSet = TypeSet { tensors: E1, ..TypeSet::NONE };
@@ -203,9 +205,11 @@ static T90: TypeSet = TypeSet { maps: &[(I64, F64), (I64, F32), (I64, String), (
     I64)], ..TypeSet::NONE };
 static T91: TypeSet = TypeSet { tensors: E71, ..TypeSet::NONE };
 static T92: TypeSet = TypeSet { tensors: E72, ..TypeSet::NONE };
+static T93: TypeSet = TypeSet { tensors: E73, ..TypeSet::NONE };
+static T94: TypeSet = TypeSet { tensors: E74, ..TypeSet::NONE };
 
 /// Sorted by domain, name and version.
-pub static SIGNATURES: [Signature; 660] = [
+pub static SIGNATURES: [Signature; 662] = [
     op("", "Abs", 1, 1, &[one("X", 0, &T0)], (1, 1), &[attribute("consumed_inputs", Kind::Ints)]),
     op("", "Abs", 6, 1, &[one("X", 0, &T1)], (1, 1), &[]),
     op("", "Abs", 13, 1, &[one("X", 0, &T2)], (1, 1), &[]),
@@ -1465,4 +1469,11 @@ pub static SIGNATURES: [Signature; 660] = [
         &T27)], (0, 3), &[attribute("activation_alpha", Kind::Floats), attribute("activation_beta", Kind::Floats),
         attribute("activations", Kind::Strings), attribute("clip", Kind::Float), attribute("direction", Kind::String),
         attribute("hidden_size", Kind::Int), attribute("input_forget", Kind::Int)]),
+    op("com.microsoft", "GatherBlockQuantized", 1, 3, &[one("data", 0, &T93), one("indices", 1, &T12), one("scales", 2,
+        &T22), opt("zero_points", 0, &T93)], (1, 1), &[attribute("bits", Kind::Int), attribute("block_size", Kind::Int),
+        attribute("gather_axis", Kind::Int), attribute("quantize_axis", Kind::Int)]),
+    op("com.microsoft", "MatMulNBits", 1, 3, &[one("A", 0, &T22), one("B", 1, &T50), one("scales", 0, &T22),
+        opt("zero_points", 2, &T94), opt("g_idx", 3, &T42), opt("bias", 0, &T22)], (1, 1), &[required("K", Kind::Int),
+        required("N", Kind::Int), attribute("accuracy_level", Kind::Int), attribute("bits", Kind::Int),
+        required("block_size", Kind::Int), attribute("weight_prepacked", Kind::Int)]),
 ];
