@@ -8,11 +8,12 @@ use std::ops::Range;
 /// Dot products of blocks up to this, and zero points times sums of levels, are integers below 2^24: exact in binary32.
 const EXACT_IN_FLOAT: usize = 512;
 
-/// `bias + A W` for rows `rows` and columns `cols` into `c`, which is that block of the product; A's rows are quantized.
+/// `bias + A W` for rows `rows` and columns `cols` into `c`, which is that block of the product; A's rows are quantized. Zero points
+/// must be integers of the weights' bits.
 ///
 /// # Panics
-/// If shapes do not agree, zero points are no integers in 0 .. 255 (not checked where they are not whole), weights have groups, blocks are too large,
-/// weights are packed for another instruction set, or the columns start inside a panel.
+/// If shapes do not agree, weights have groups or blocks too large, are packed for another instruction set, or the columns start inside a
+/// panel.
 pub fn quantized_rows(
     isa: Isa,
     w: &Weights<'_>,

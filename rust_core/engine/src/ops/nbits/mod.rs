@@ -22,7 +22,7 @@ fn checked_block(block: i64) -> Result<usize> {
 }
 
 /// Element `i` of packed integers of `bits` bits, the first in the lowest bits.
-fn code(bytes: &[u8], bits: usize, i: usize) -> u8 {
+pub fn code(bytes: &[u8], bits: usize, i: usize) -> u8 {
     let bit = i * bits;
     (bytes[bit / 8] >> (bit % 8)) & (0xff >> (8 - bits))
 }
