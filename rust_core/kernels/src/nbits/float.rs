@@ -133,6 +133,7 @@ impl<const BITS: usize> Row<'_, BITS> {
                 let words: [Simd<i32, L>; NV] = std::array::from_fn(|v| unsafe { load(code.wrapping_add(v * L)) });
                 code = code.wrapping_add(width);
                 if let Some((now, rest)) = a.split_at_checked(per_word) {
+                    #[allow(clippy::needless_range_loop)] // a constant number of turns, which unrolls
                     for t in 0..32 / BITS {
                         term(&words, now[t], t);
                     }

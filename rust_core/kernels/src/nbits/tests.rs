@@ -85,6 +85,16 @@ fn packed(isa: Isa, stored: &Stored) -> (Vec<i32>, Vec<f32>, Option<Vec<f32>>) {
     (codes, scales, zeros)
 }
 
+/// Calls `run` with rows and columns of four blocks of `y`, [m, n], columns cut at `cut`, and with each block.
+fn in_blocks(y: &mut [f32], [m, n]: [usize; 2], cut: usize, mut run: impl FnMut([Range<usize>; 2], MatMut<'_, f32>)) {
+    let mut c = MatMut::new(y, m, n, n);
+    for rows in [0..m / 3, m / 3..m] {
+        for cols in [0..cut, cut..n].into_iter().filter(|cols| !cols.is_empty()) {
+            run([rows.clone(), cols.clone()], c.block(rows.clone(), cols));
+        }
+    }
+}
+
 fn run_case(m: usize, extents: Extents, zeros: u64, grouped: bool, random: &mut Random) {
     let Extents { k, n, block, .. } = extents;
     let blocks = extents.blocks();
@@ -104,15 +114,7 @@ fn run_case(m: usize, extents: Extents, zeros: u64, grouped: bool, random: &mut 
         let cut = (n / 2).next_multiple_of(panel_columns(isa)).min(n);
         let mut y = vec![7.0f32; m * n];
         let mut scratch = vec![f32::NAN; float_scratch_len(isa, &extents)];
-        let blocks_of = |y: &mut Vec<f32>, run: &mut dyn FnMut([Range<usize>; 2], MatMut<'_, f32>)| {
-            let mut c = MatMut::new(y, m, n, n);
-            for rows in [0..m / 3, m / 3..m] {
-                for cols in [0..cut, cut..n].into_iter().filter(|cols| !cols.is_empty()) {
-                    run([rows.clone(), cols.clone()], c.block(rows.clone(), cols));
-                }
-            }
-        };
-        blocks_of(&mut y, &mut |place, c| float_rows(isa, &w, &a, place, bias.as_deref(), c, &mut scratch));
+        in_blocks(&mut y, [m, n], cut, |place, c| float_rows(isa, &w, &a, place, bias.as_deref(), c, &mut scratch));
         for (at, &got) in y.iter().enumerate() {
             let want = plus(stored.float(&a[at / n * k..][..k], at % n), at % n);
             assert!(same(got, want), "{what}: rows, {at}: {got:e}, not {want:e}");
@@ -134,7 +136,7 @@ fn run_case(m: usize, extents: Extents, zeros: u64, grouped: bool, random: &mut 
             (vec![-1; m * blocks * block / 4], vec![0.0; m * blocks], vec![9; m * blocks]);
         quantize_rows(isa, &extents, &a, LevelsMut { groups: &mut groups, steps: &mut steps, sums: &mut sums });
         let levels = Levels { groups: &groups, steps: &steps, sums: &sums };
-        blocks_of(&mut y, &mut |place, c| quantized_rows(isa, &w, &levels, place, bias.as_deref(), c));
+        in_blocks(&mut y, [m, n], cut, |place, c| quantized_rows(isa, &w, &levels, place, bias.as_deref(), c));
         for (at, &got) in y.iter().enumerate() {
             let want = plus(stored.quantized(&a[at / n * k..][..k], at % n), at % n);
             assert!(same(got, want), "{what}: quantized, {at}: {got:e}, not {want:e}");
