@@ -75,6 +75,15 @@ def chain(terms: Callable[[Call], int]) -> Callable[[Call], list[Tolerance]]:
     return rule
 
 
+def few_bits(call: Call) -> list[Tolerance]:
+    """MatMulNBits: as if every code and every zero point were the greatest, since others add the two apart."""
+    a, b, scales = call.inputs[:3]
+    bits = int(call.attributes.get("bits", 4))
+    zeros = np.zeros((len(b), -(-b.shape[1] * bits // 8)), np.uint8)
+    [greatest] = call.evaluate([np.abs(a), np.full_like(b, 0xFF), np.abs(scales), zeros])
+    return [2 * gamma(a.shape[-1] + 8, call.unit) * np.asarray(greatest, np.float64)]
+
+
 def function(relative: float, absolute: float = 0.0) -> Callable[[Call], list[Tolerance]]:
     """Elementwise functions: `relative` and `absolute` are in units of roundoff, besides `relative` subnormal steps."""
 
@@ -166,6 +175,7 @@ def scatter(call: Call) -> list[Tolerance]:
 
 
 RULES: dict[str, Callable[[Call], list[Tolerance]]] = {
+    "MatMulNBits": few_bits,
     "MatMul": chain(lambda c: int(c.inputs[0].shape[-1])),
     "Gemm": chain(lambda c: int(c.inputs[0].size // max(1, c.outputs[0].shape[0]))),
     "Conv": chain(lambda c: size_of(c.inputs[1].shape[1:])),

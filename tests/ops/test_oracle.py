@@ -27,13 +27,13 @@ ENTRIES = [
     for row in ROWS
     if row.op_type in ORACLES
     for dtype in row.dtypes
-    if dtype.name in FLOATS or dtype.kind in "iu" or row.op_type == "QLinearMatMul"
+    if dtype.name in FLOATS or dtype.kind in "iu" or row.op_type in ("GatherBlockQuantized", "QLinearMatMul")
 ]
 # Their first inputs are integers.
 FROM_INTEGERS = {
-    "BlackmanWindow", "DequantizeLinear", "HammingWindow", "HannWindow", "MatMulIntegerToFloat", "MelWeightMatrix",
-    "QLinearAdd", "QLinearAveragePool", "QLinearConcat", "QLinearConv", "QLinearGlobalAveragePool", "QLinearLeakyRelu",
-    "QLinearMatMul", "QLinearMul", "QLinearSigmoid", "QLinearSoftmax", "QLinearWhere",
+    "BlackmanWindow", "DequantizeLinear", "GatherBlockQuantized", "HammingWindow", "HannWindow", "MatMulIntegerToFloat",
+    "MelWeightMatrix", "QLinearAdd", "QLinearAveragePool", "QLinearConcat", "QLinearConv", "QLinearGlobalAveragePool",
+    "QLinearLeakyRelu", "QLinearMatMul", "QLinearMul", "QLinearSigmoid", "QLinearSoftmax", "QLinearWhere",
 }  # fmt: skip
 ENTRIES = [(row, dtype) for row, dtype in ENTRIES if dtype.name in FLOATS or row.op_type in FROM_INTEGERS]
 

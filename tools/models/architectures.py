@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import onnx
 from tools.models.convolutional import mobilenet_v2, resnet50
 from tools.models.feeds import Feeds, images, normals
+from tools.models.products import int4_product
 from tools.models.recurrent import bilstm_tagger, lstm_stream
 from tools.models.transformers import bert, gpt2_step, minilm
 from tools.models.wheels import STORE
@@ -49,6 +51,10 @@ def _sentence(rng: np.random.Generator, small: bool) -> Feeds:
     return {"input_ids": rng.integers(0, 100, shape), "attention_mask": mask, "token_type_ids": types}
 
 
+def _rows(count: int) -> Callable[[np.random.Generator, bool], Feeds]:
+    return lambda rng, small: normals(a=(min(count, 5), 80) if small else (count, 4096))(rng)
+
+
 def _decoding(rng: np.random.Generator, small: bool) -> Feeds:
     layers, heads, size, past = (2, 2, 8, 5) if small else (12, 12, 64, 64)
     feeds = normals(**{f"past.{i}.{kind}": (1, heads, past, size) for i in range(layers) for kind in ("key", "value")})(
@@ -72,6 +78,13 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "bilstm_tagger": Architecture(bilstm_tagger, {"vocabulary": 50, "embedding": 12, "hidden": 9, "tags": 5}, _tokens),
     "lstm_stream": Architecture(lstm_stream, {"inputs": 8, "hidden": 16}, _frame),
+    **{
+        f"int4_{name}_level{level}": Architecture(
+            partial(int4_product, accuracy_level=level), {"k": 80, "n": 70, "block": 16}, _rows(count)
+        )
+        for name, count in (("row", 1), ("rows", 128))
+        for level in (4, 1)
+    },
 }
 
 
@@ -90,6 +103,6 @@ def write(name: str, small: bool = False) -> Path:
     """Build the model of this name and write it into the store."""
     path = path_of_built(name, small)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(build(name, small).SerializeToString())
-    return partial.rename(path)
+    unfinished = path.with_suffix(".partial")
+    unfinished.write_bytes(build(name, small).SerializeToString())
+    return unfinished.rename(path)

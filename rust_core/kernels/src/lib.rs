@@ -29,6 +29,7 @@ pub mod lrn;
 pub mod ml;
 pub mod mt19937;
 pub mod mutant;
+pub mod nbits;
 pub mod norm;
 pub mod order;
 pub mod pool;

@@ -23,6 +23,7 @@ pub mod loss;
 pub mod matmul;
 pub mod ml;
 pub mod mover;
+pub mod nbits;
 pub mod normalization;
 pub mod pool;
 pub mod quantization;
@@ -69,6 +70,7 @@ pub fn rows() -> impl Iterator<Item = Row> {
         .chain(constant::rows())
         .chain(dropout::rows())
         .chain(quantization::rows())
+        .chain(nbits::rows())
         .chain(random::rows())
         .chain(ml::rows())
         .chain(attention::rows())

@@ -2,6 +2,7 @@
 
 mod constant_folding;
 mod dead_code;
+mod few_bit_products;
 mod identity;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub struct PassCx {
 const PASSES: &[Pass] = &[
     Pass { name: "identity_elimination", apply: identity::apply },
     Pass { name: "constant_folding", apply: constant_folding::apply },
+    Pass { name: "few_bit_products", apply: few_bit_products::apply },
     Pass { name: "dead_code_elimination", apply: dead_code::apply },
 ];
 

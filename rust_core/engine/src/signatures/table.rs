@@ -95,7 +95,9 @@ const E70: Types = Types::of(&[I64, String]);
 const E71: Types = Types::of(&[F32, I64, String]);
 const E72: Types = Types::of(&[F32, I16, I32, I64, String, F64]);
 const E73: Types = Types::of(&[F32, F16]);
-const E74: Types = Types::of(&[F32, U8, I8]);
+const E74: Types = Types::of(&[U8, F8E4M3FN, F8E4M3FNUZ, F8E5M2, F8E5M2FNUZ, U4, I4, F4E2M1]);
+const E75: Types = Types::of(&[F32, U8, F16, BF16]);
+const E76: Types = Types::of(&[F32, U8, I8]);
 
 static T0: TypeSet = TypeSet { tensors: E0, ..TypeSet::NONE };
 static T1: TypeSet = TypeSet { tensors: E1, ..TypeSet::NONE };
@@ -207,9 +209,11 @@ static T91: TypeSet = TypeSet { tensors: E71, ..TypeSet::NONE };
 static T92: TypeSet = TypeSet { tensors: E72, ..TypeSet::NONE };
 static T93: TypeSet = TypeSet { tensors: E73, ..TypeSet::NONE };
 static T94: TypeSet = TypeSet { tensors: E74, ..TypeSet::NONE };
+static T95: TypeSet = TypeSet { tensors: E75, ..TypeSet::NONE };
+static T96: TypeSet = TypeSet { tensors: E76, ..TypeSet::NONE };
 
 /// Sorted by domain, name and version.
-pub static SIGNATURES: [Signature; 680] = [
+pub static SIGNATURES: [Signature; 682] = [
     op("", "Abs", 1, 1, &[one("X", 0, &T0)], (1, 1), &[attribute("consumed_inputs", Kind::Ints)]),
     op("", "Abs", 6, 1, &[one("X", 0, &T1)], (1, 1), &[]),
     op("", "Abs", 13, 1, &[one("X", 0, &T2)], (1, 1), &[]),
@@ -1482,10 +1486,17 @@ pub static SIGNATURES: [Signature; 680] = [
     op("com.microsoft", "FusedMatMul", 1, 2, &[one("A", 0, &T3), one("B", 0, &T3)], (1, 1), &[attribute("alpha",
         Kind::Float), attribute("transA", Kind::Int), attribute("transB", Kind::Int), attribute("transBatchA",
         Kind::Int), attribute("transBatchB", Kind::Int)]),
+    op("com.microsoft", "GatherBlockQuantized", 1, 3, &[one("data", 0, &T94), one("indices", 1, &T12), one("scales", 2,
+        &T22), opt("zero_points", 0, &T94)], (1, 1), &[attribute("bits", Kind::Int), attribute("block_size", Kind::Int),
+        attribute("gather_axis", Kind::Int), attribute("quantize_axis", Kind::Int)]),
     op("com.microsoft", "Gelu", 1, 1, &[one("X", 0, &T3)], (1, 1), &[]),
     op("com.microsoft", "MatMulIntegerToFloat", 1, 4, &[one("A", 0, &T27), one("B", 1, &T27), one("a_scale", 2, &T93),
         one("b_scale", 2, &T93), opt("a_zero_point", 0, &T27), opt("b_zero_point", 1, &T27), opt("bias", 2, &T93)], (1,
         1), &[]),
+    op("com.microsoft", "MatMulNBits", 1, 3, &[one("A", 0, &T22), one("B", 1, &T50), one("scales", 0, &T22),
+        opt("zero_points", 2, &T95), opt("g_idx", 3, &T42), opt("bias", 0, &T22)], (1, 1), &[required("K", Kind::Int),
+        required("N", Kind::Int), attribute("accuracy_level", Kind::Int), attribute("bits", Kind::Int),
+        required("block_size", Kind::Int), attribute("weight_prepacked", Kind::Int)]),
     op("com.microsoft", "QLinearAdd", 1, 7, &[one("A", 0, &T27), one("A_scale", 1, &T23), opt("A_zero_point", 0, &T27),
         one("B", 0, &T27), one("B_scale", 1, &T23), opt("B_zero_point", 0, &T27), one("C_scale", 1, &T23),
         opt("C_zero_point", 0, &T27)], (1, 1), &[]),
@@ -1495,7 +1506,7 @@ pub static SIGNATURES: [Signature; 680] = [
         Kind::Int), required("kernel_shape", Kind::Ints), attribute("pads", Kind::Ints), attribute("strides",
         Kind::Ints)]),
     op("com.microsoft", "QLinearConcat", 1, 3, &[one("Y_scale", 0, &T23), one("Y_zero_point", 1, &T27), mixed("inputs",
-        2, &T94)], (1, 1), &[required("axis", Kind::Int)]),
+        2, &T96)], (1, 1), &[required("axis", Kind::Int)]),
     op("com.microsoft", "QLinearGlobalAveragePool", 1, 5, &[one("X", 0, &T27), one("x_scale", 1, &T23),
         one("x_zero_point", 0, &T27), one("y_scale", 1, &T23), one("y_zero_point", 0, &T27)], (1, 1),
         &[attribute("channels_last", Kind::Int)]),

@@ -226,7 +226,7 @@ pub(crate) struct Block<'a, T: Scalar> {
 }
 
 impl<'a, T: Scalar> Block<'a, T> {
-    fn new(isa: Isa, g: &Gemm<'a, T>, rows: Range<usize>, cols: Range<usize>, c: MatMut<'a, T>) -> Self {
+    pub(crate) fn new(isa: Isa, g: &Gemm<'a, T>, rows: Range<usize>, cols: Range<usize>, c: MatMut<'a, T>) -> Self {
         Block::with_tiles(isa, T::tiles(isa), g, rows, cols, c)
     }
 
