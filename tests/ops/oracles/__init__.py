@@ -3,6 +3,7 @@
 from tests.ops.oracles import (
     activation,
     attention,
+    attention_microsoft,
     detection,
     elementwise,
     image,
@@ -23,7 +24,7 @@ from tests.ops.oracles import (
     training,
     windows,
 )
-from tests.ops.oracles.base import MOVERS, ORACLES, WIDE, Expected, bounded, wide
+from tests.ops.oracles.base import MOVERS, ORACLES, WIDE, Expected, bounded, oracle_of, wide
 
 __all__ = [
     "MOVERS",
@@ -32,6 +33,7 @@ __all__ = [
     "Expected",
     "activation",
     "attention",
+    "attention_microsoft",
     "bounded",
     "detection",
     "elementwise",
@@ -41,6 +43,7 @@ __all__ = [
     "matmul",
     "ml",
     "normalization",
+    "oracle_of",
     "quantization",
     "random",
     "recurrent",

@@ -165,7 +165,7 @@ def capacity_of(past_key: Array | None, past_value: Array | None, k: Array) -> i
             f"past_key {list(past_key.shape)} and past_value {list(past_value.shape)}: "
             f"expected [{batch}, {count}, past, {size}]"
         )
-    return past_key.shape[2]
+    return int(past_key.shape[2])
 
 
 def lengths_of(seqlens_k: Array, total_sequence_length: Array, batch: int, length: int, capacity: int) -> Spans:

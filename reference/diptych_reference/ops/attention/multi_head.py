@@ -51,6 +51,8 @@ def multi_head_attention(
         raise InvalidInputError("past_key and past_value come together")
     if kept_before and past_key is not None:
         raise InvalidInputError("key and value of rank 4 are those of the past: got past_key too")
+    if past_key is not None and past_value is not None and past_key.shape[:3] != past_value.shape[:3]:
+        raise ShapeError(f"past_key {list(past_key.shape)} and past_value {list(past_value.shape)} do not fit together")
     past = past_keys(past_key, past_sequence_length, k.shape[2])
     present = k, v
     if past_key is not None and past_value is not None:
@@ -92,7 +94,8 @@ def with_bias(q: Array, k: Array, v: Array, bias: Array, query_alone: bool) -> t
     sizes = [x.shape[1] * x.shape[3] for x in (q, k, v)]
     if bias.shape != (sum(sizes),):
         raise ShapeError(f"bias has shape {list(bias.shape)}, expected [{sum(sizes)}]")
-    done, first = [], 0
+    done: list[Array] = []
+    first = 0
     for x, size in zip((q, k, v), sizes, strict=True):
         part = bias[first : first + size].reshape(x.shape[1], 1, x.shape[3])
         first += size

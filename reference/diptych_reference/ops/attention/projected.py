@@ -17,7 +17,7 @@ from diptych_reference.ops.matmul import chain
 
 @operator("Attention", since=1, domain="com.microsoft")
 def attention(
-    input: Array,  # noqa: A002  ONNX's name
+    input: Array,
     weights: Array,
     bias: Array | None = None,
     mask_index: Array | None = None,
@@ -95,7 +95,7 @@ def past_length(past: Array | None, q: Array, v: Array) -> int:
     if past.ndim != 5 or past.shape[:3] != (2, batch, count) or past.shape[4] != size or v.shape[3] != size:
         expected = f"[2, {batch}, {count}, past, {size}], and values of {size} elements"
         raise ShapeError(f"past has shape {list(past.shape)}, expected {expected}: they have {v.shape[3]}")
-    return past.shape[3]
+    return int(past.shape[3])
 
 
 def kept_keys(mask: Array | None, batch: int, rows: int, past: int, unidirectional: bool) -> Array | None:

@@ -34,7 +34,7 @@ def rotary_embedding(
 
 @operator("RotaryEmbedding", since=1, domain="com.microsoft")
 def rotary_embedding_of_microsoft(
-    input: Array,  # noqa: A002  ONNX's name
+    input: Array,
     position_ids: Array,
     cos_cache: Array,
     sin_cache: Array,

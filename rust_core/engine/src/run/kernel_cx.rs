@@ -55,6 +55,12 @@ impl<'a> KernelCx<'a> {
         KernelCx { inputs, outputs, workspace, epilogue, lent: Cell::new(0), isa, team }
     }
 
+    /// The view of a step inside this one, which reads the same inputs and writes `output`.
+    pub(crate) fn inside<'b>(&'b self, output: &'b [RawSlot; 1], workspace: &'b mut [u8]) -> KernelCx<'b> {
+        let workspace = RawSlot { ptr: workspace.as_mut_ptr(), bytes: workspace.len() };
+        KernelCx::new(self.inputs, output, workspace, None, self.isa, self.team)
+    }
+
     pub fn isa(&self) -> Isa {
         self.isa
     }
