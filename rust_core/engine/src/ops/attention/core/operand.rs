@@ -41,10 +41,10 @@ impl Source {
         Source { home: Home::Input(input), offset: 0, strides }
     }
 
-    /// The address of the first head.
+    /// The address of the first head. An input that this part of an attention does not read may be absent.
     pub fn locate(&self, cx: &KernelCx<'_>, prepared: &[u8], dtype: DType) -> Place<u8> {
         let start = match self.home {
-            Home::Input(input) => cx.input_ptr::<u8>(input),
+            Home::Input(input) => cx.slots().get(input).map_or(std::ptr::null(), |slot| slot.ptr.cast_const()),
             Home::Prepared(offset) => prepared[offset..].as_ptr(),
         };
         Place::input(start.wrapping_add(self.offset * dtype.bits() / 8))
