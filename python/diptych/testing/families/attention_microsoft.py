@@ -33,13 +33,13 @@ def multi_head_attention(s: Sketch) -> list[Any]:
         v_size = size
     if layout == "before":
         past = 0
-    operands: list[Any] = {
+    layouts: dict[str, list[Any]] = {
         "separate": [(batch, rows, heads * size), (batch, keys, heads * size), (batch, keys, heads * v_size)],
         "keys and values": [(batch, rows, heads * size), (batch, keys, heads, 2, size), None],
         "all": [(batch, rows, heads, 3, size), None, None],
         "before": [(batch, rows, heads * size), (batch, heads, keys, size), (batch, heads, keys, v_size)],
-    }[layout]
-    inputs = [None if shape is None else s.tensor(shape) for shape in operands]
+    }
+    inputs = [None if shape is None else s.tensor(shape) for shape in layouts[layout]]
     inputs.append(s.tensor((heads * (2 * size + v_size),)) if s.coin() else None)
     inputs.append(key_mask(s, batch, rows, 0, past + keys, ("ends", "offsets", "flags", "each")))
     inputs.append(attention_bias(s, (batch, heads, rows, past + keys)))

@@ -82,8 +82,7 @@ def project(
         raise ShapeError(f"weights have {width} columns, bias has shape {given}, expected {sum(sizes)} for Q, K and V")
     products = chain(widen(x), widen(weights))
     projected = round_to(products if bias is None else products + widen(bias), x.dtype)
-    ends = np.cumsum(sizes)
-    q, k, v = (projected[..., end - size : end] for size, end in zip(sizes, ends, strict=True))
+    q, k, v = np.split(projected, (sizes[0], sizes[0] + sizes[1]), axis=2)
     return heads(q, num_heads, "Q"), heads(k, num_heads, "K"), heads(v, num_heads, "V")
 
 

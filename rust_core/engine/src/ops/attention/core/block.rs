@@ -65,6 +65,9 @@ impl<W: Number> Attention<W> {
                 keys: self.range(head.sequence, index % rows),
             })
             .collect();
+        if queries.is_empty() {
+            return;
+        }
         let tiles = self.span(&queries);
         let keys = if tiles.is_empty() { 0..0 } else { tiles.start * TILE..self.tile(tiles.end - 1).end };
         let [q, x, y, tile, room, product] = rooms(scratch, shared.cut.scratch);
