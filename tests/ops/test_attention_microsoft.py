@@ -272,3 +272,38 @@ def test_a_constant_projection_is_packed_once() -> None:
     for _ in range(2):
         [y] = session.run(None, {names[0]: x})
         assert np.array_equal(y, expected)
+
+
+@pytest.mark.parametrize("run", [on_reference, on_engine])
+def test_decoding_gives_the_bits_of_the_whole_prompt(run: Any) -> None:
+    """A prompt of three, two more, then one at a time, in a shared buffer, as the same eight at once."""
+    n, m, h, length = 4, 2, 16, 8
+    q, k, v = real(1, length, n * h), real(1, length, m * h), real(1, length, m * h)
+    caches = [real(length, 8), real(length, 8)]
+    options = {"num_heads": n, "kv_num_heads": m, "do_rotary": 1, "softcap": 3.0, "smooth_softmax": 1}
+
+    def outputs(rows: slice, past: list[Any], total: int) -> list[Any]:
+        operands = [x[:, rows] for x in (q, k, v)]
+        one = case("GroupQueryAttention", [*operands, *past, i32(total - 1), i32(total), *caches], 3, **options)
+        return list(run(one).outputs)
+
+    whole = outputs(slice(0, length), [None, None], length)
+    past: list[Any] = [np.zeros((1, m, length, h), F32)] * 2
+    for first, end in ((0, 3), (3, 5), (5, 6), (6, 7), (7, 8)):
+        y, *past = outputs(slice(first, end), past, end)
+        assert np.array_equal(y, whole[0][:, first:end])
+    assert all(np.array_equal(ours, full) for ours, full in zip(past, whole[1:], strict=True))
+
+
+@pytest.mark.parametrize("run", [on_reference, on_engine])
+def test_right_padding_changes_no_bits(run: Any) -> None:
+    """Sequences of a batch, padded, as each alone."""
+    n, m, h = 4, 2, 8
+    operands = [real(2, 6, count * h) for count in (n, m, m)]
+    options = {"num_heads": n, "kv_num_heads": m, "local_window_size": 3}
+    inputs = [*operands, None, None, i32(5, 3), i32(6)]
+    together = run(case("GroupQueryAttention", inputs, 1, **options)).outputs[0]
+    for b, length in enumerate((6, 4)):
+        own = [x[b : b + 1, :length] for x in operands]
+        alone = case("GroupQueryAttention", [*own, None, None, i32(length - 1), i32(length)], 1, **options)
+        assert np.array_equal(together[b : b + 1, :length], run(alone).outputs[0])

@@ -1,7 +1,7 @@
 //! MultiHeadAttention: operands separate or packed, with a bias, masks and a cache.
 
 use super::bias::{KeyMask, Masked, attention_bias, checked_scale};
-use super::prepare::{AddBias, Rooms, prepared};
+use super::prepare::{AddBias, Rooms, View, prepared};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::operator::{BuildCx, KernelStep, Operator, OutputType, PlanCx, Planned, Row, Step, rows_of};
@@ -29,9 +29,6 @@ struct MultiHead {
     filter: f32,
     causal: bool,
 }
-
-/// `[batch, heads, rows, size]` of Q, K or V, and where they lie.
-type View = ([usize; 4], Source);
 
 /// The past: its keys, the keys that its buffers have room for, and whether they are more than its own.
 #[derive(Clone, Copy, Default)]

@@ -31,6 +31,9 @@ impl Rooms {
     }
 }
 
+/// `[batch, heads, rows, size]` of Q, K or V, and where they lie.
+pub(super) type View = ([usize; 4], Source);
+
 /// Room for rows that lie as `[batch, rows, heads * size]`.
 pub(super) fn prepared(rooms: &mut Rooms, [batch, heads, rows, size]: [usize; 4], dtype: DType) -> Result<Source> {
     let offset = rooms.room(&[batch, heads, rows, size], dtype.bits() / 8)?;

@@ -1,7 +1,7 @@
 //! Attention: queries, keys and values are one projection of the input.
 
 use super::bias::{KeyMask, Masked, attention_bias, checked_scale};
-use super::prepare::{Rooms, room_of};
+use super::prepare::{Rooms, View, room_of};
 use crate::broadcast::Walk;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -68,12 +68,7 @@ impl Projected {
     }
 
     /// The projection, and shapes and places of its parts.
-    fn project(
-        &self,
-        cx: &PlanCx<'_>,
-        dtype: DType,
-        rooms: &mut Rooms,
-    ) -> Result<(Projection, [([usize; 4], Source); 3])> {
+    fn project(&self, cx: &PlanCx<'_>, dtype: DType, rooms: &mut Rooms) -> Result<(Projection, [View; 3])> {
         let (x, weights) = (cx.shape(0)?, cx.shape(1)?);
         let (&[batch, rows, k], &[k_weights, columns]) = (x, weights) else {
             return Err(Error::shape(format!("input {x:?} and weights {weights:?}: expected [B, S, K] and [K, D]")));
