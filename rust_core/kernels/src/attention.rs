@@ -8,7 +8,7 @@ use crate::reduce::{Itself, LANES, Maximum, reduce_row};
 use crate::softmax::{map_row, sum_of_exponentials};
 
 /// A type that scores are computed in.
-pub trait Computed: Scalar + Stash {}
+pub trait Computed: Scalar + Stash + PartialOrd {}
 impl Computed for f32 {}
 impl Computed for f64 {}
 
@@ -147,12 +147,18 @@ pub unsafe fn apply_mask<W: Computed>(_: Isa, mask: *const u8, stride: usize, ro
 /// Softmax of a part of a row: element `first` (a multiple of 16) of the whole and its successors. The others are -inf, and some element of
 /// this part is not.
 pub fn softmax<W: Computed>(isa: Isa, first: usize, row: &mut [W]) {
-    dispatch(isa, Softmax { first, row });
+    dispatch(isa, Softmax { first, row, sink: None });
+}
+
+/// As [`softmax`], with the score of a further key, whose exponential is added to the others' sum.
+pub fn softmax_with_sink<W: Computed>(isa: Isa, first: usize, row: &mut [W], sink: W) {
+    dispatch(isa, Softmax { first, row, sink: Some(sink) });
 }
 
 struct Softmax<'a, W> {
     first: usize,
     row: &'a mut [W],
+    sink: Option<W>,
 }
 
 impl<W: Computed> Kernel for Softmax<'_, W> {
@@ -166,12 +172,24 @@ impl<W: Computed> Kernel for Softmax<'_, W> {
         // SAFETY: the row has n elements.
         unsafe {
             let maximum = reduce_row::<A, W, W, Maximum, _>(row, n, Itself);
+            let maximum = self.sink.map_or(maximum, |sink| greater(maximum, sink));
             let m = <W::Lanes<LANES> as Real>::splat(maximum);
-            let sum = sum_of_exponentials::<A, W>(row, Some(row), n, m, self.first);
+            let mut sum = sum_of_exponentials::<A, W>(row, Some(row), n, m, self.first);
+            if let Some(sink) = self.sink {
+                let e = (<W::Lanes<LANES> as Real>::splat(sink) - m).exp::<A>();
+                sum = sum + W::to_array(e)[0];
+            }
             let r = <W::Lanes<LANES> as Real>::splat(W::from_f32(1.0) / sum);
             map_row::<W>(row, row, n, |e| e * r);
         }
     }
+}
+
+/// The greater number, NaN if one is. Which zero it is makes no difference to differences' exponentials.
+#[inline(always)]
+#[allow(clippy::eq_op)]
+fn greater<W: Computed>(a: W, b: W) -> W {
+    if a != a || a > b { a } else { b }
 }
 
 /// As [`softmax`], with scores and probabilities rounded to `S` and computed in its wide type. `room` is as long as the row.
@@ -278,6 +296,37 @@ impl<W: Computed> Kernel for Accumulate<'_, W> {
                     W::load_partial::<LANES>(acc.as_ptr(), count),
                 );
                 W::store_partial::<LANES>(sum, acc.as_mut_ptr(), count);
+            }
+        }
+    }
+}
+
+/// `dst[i] = rn(src[i] + addend[i])`, in what `T` computes in, rounded to it.
+///
+/// # Safety
+/// `n` elements of `T` are readable at `src` and `addend`, and writable at `dst`.
+pub unsafe fn add_row<T: Float>(isa: Isa, src: *const T, addend: *const T, dst: *mut T, n: usize) {
+    dispatch(isa, AddRow { src, addend, dst, n });
+}
+
+struct AddRow<T> {
+    src: *const T,
+    addend: *const T,
+    dst: *mut T,
+    n: usize,
+}
+
+impl<T: Float> Kernel for AddRow<T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<A: Arch, const L: usize>(self) {
+        for i in (0..self.n).step_by(LANES) {
+            let count = LANES.min(self.n - i);
+            // SAFETY: `count` elements are left of each.
+            unsafe {
+                let sum = T::load_partial::<LANES>(self.src.add(i), count)
+                    + T::load_partial::<LANES>(self.addend.add(i), count);
+                T::store_partial::<LANES>(sum, self.dst.add(i), count);
             }
         }
     }

@@ -3,6 +3,7 @@
 from tests.ops.oracles import (
     activation,
     attention,
+    attention_microsoft,
     detection,
     elementwise,
     image,
@@ -25,7 +26,7 @@ from tests.ops.oracles import (
     training,
     windows,
 )
-from tests.ops.oracles.base import MOVERS, ORACLES, WIDE, Expected, bounded, wide
+from tests.ops.oracles.base import MOVERS, ORACLES, WIDE, Expected, bounded, oracle_of, wide
 
 __all__ = [
     "MOVERS",
@@ -34,6 +35,7 @@ __all__ = [
     "Expected",
     "activation",
     "attention",
+    "attention_microsoft",
     "bounded",
     "detection",
     "elementwise",
@@ -44,6 +46,7 @@ __all__ = [
     "ml",
     "nbits",
     "normalization",
+    "oracle_of",
     "qlinear",
     "quantization",
     "random",

@@ -57,14 +57,24 @@ def bias_of(case: Case, shape: tuple[int, ...], past: int) -> Array:
 class Steps:
     """Scores, probabilities and results with their absolute errors."""
 
-    def __init__(self, q: Array, k: Array, scale: Any, dtype: Any) -> None:
+    def __init__(self, q: Array, k: Array, scale: Any, dtype: Any, *, errors: tuple[Any, Any] = (0, 0)) -> None:
+        """`errors`: how far Q and K may lie from these values."""
         self.u, self.dtype = WIDE(unit(dtype)), dtype
         scale = 1 / np.sqrt(WIDE(q.shape[-1])) if scale is None else WIDE(np.float32(scale))
         group = q.shape[1] // max(k.shape[1], 1)
-        k = np.swapaxes(np.repeat(k, group, axis=1), -1, -2)
+        ungrouped, k = k, np.swapaxes(np.repeat(k, group, axis=1), -1, -2)
         self.x = scale * np.matmul(q, k)
         magnitude = np.abs(scale) * np.matmul(np.abs(q), np.abs(k))
-        self.error = gamma(q.shape[-1] + 8, dtype) * magnitude + tiny(dtype, q.shape[-1] + 4) * (1 + magnitude)
+        q_error, k_error = (
+            np.broadcast_to(np.asarray(part, WIDE), x.shape) for part, x in zip(errors, (q, ungrouped), strict=True)
+        )
+        k_error = np.swapaxes(np.repeat(k_error, group, axis=1), -1, -2)
+        given = np.matmul(q_error, np.abs(k) + k_error) + np.matmul(np.abs(q), k_error)
+        self.error = (
+            np.abs(scale) * given * WIDE(1.01)
+            + gamma(q.shape[-1] + 8, dtype) * magnitude
+            + tiny(dtype, q.shape[-1] + 4) * (1 + magnitude)
+        )
         # What scaling a number near zero loses, times the other operand.
         beside = np.sum(np.abs(q), axis=-1)[..., None] + np.sum(np.abs(k), axis=-2)[..., None, :]
         self.error = self.error + tiny(dtype) * np.sqrt(np.abs(scale)) * beside
@@ -85,31 +95,38 @@ class Steps:
         self.error = np.where(np.isneginf(x), 0, self.error + self.u * np.abs(x))
         self.x, self.part = x, ~np.isneginf(bias)
 
-    def softmax(self, precision: Any) -> None:
-        """Softmax of rows; `precision` is what scores and probabilities are rounded to."""
+    def softmax(self, precision: Any, sink: Any = -np.inf) -> None:
+        """Softmax of rows, `sink` being a further key's score; scores and probabilities are rounded to `precision`."""
         own = roundoff(precision)
         error = np.where(np.isneginf(self.x), 0, self.error + own * np.abs(self.x) * (precision != self.dtype))
-        e = np.exp(self.x - np.max(self.x, axis=-1, keepdims=True, initial=-np.inf))
+        m = np.maximum(np.max(self.x, axis=-1, keepdims=True, initial=-np.inf), sink)
+        e = np.exp(self.x - m)
         e = np.where(self.part, e, 0)
-        total = np.sum(e, axis=-1, keepdims=True)
-        d = np.where(e > 0, np.abs(self.x - np.max(self.x, axis=-1, keepdims=True, initial=-np.inf)), 0)
+        total = np.sum(e, axis=-1, keepdims=True) + np.where(np.isneginf(m), 0, np.exp(sink - m))
+        d = np.where(e > 0, np.abs(self.x - m), 0)
+        u_sink = WIDE(unit(precision)) * np.where(np.isneginf(sink), 0, np.abs(sink - m) + 4)
         u = WIDE(unit(precision))
         worst = np.max(np.where(e > 0, error, 0), axis=-1, keepdims=True, initial=0)
         relative = 2 * worst + u * (np.max(d, axis=-1, keepdims=True, initial=0) + 12)
-        relative = relative + gamma(lane_depth(max(self.x.shape[-1], 1)), precision) + 2 * own
+        relative = relative + u_sink + gamma(lane_depth(max(self.x.shape[-1], 1)), precision) + 2 * own
         self.p = np.where(self.part.any(axis=-1, keepdims=True), e / total, 0)
         relative = np.where(relative < 0.1, relative * 1.3, np.inf)
         least = float(spacing(np.array(WIDE(0)), precision))
         self.p_error = self.p * relative + np.where(self.part, tiny(self.dtype, 4) + least, 0)
 
-    def results(self, v: Array, dtype: Any) -> Expected:
-        """`P V` over the keys that take part."""
+    def results(self, v: Array, dtype: Any, v_error: Any = 0) -> Expected:
+        """`P V` over the keys that take part; V may be `v_error` away."""
         group = self.p.shape[1] // max(v.shape[1], 1)
         v = np.repeat(v, group, axis=1)[:, :, None]
         p, part = self.p[..., None], self.part[..., None]
         terms = np.where(part, p * np.where(part, v, 0), 0)
         magnitude = np.sum(np.abs(terms), axis=-2)
         loss = np.sum(np.where(part, self.p_error[..., None] * np.abs(v), 0), axis=-2)
+        v_errors = np.broadcast_to(
+            np.asarray(v_error, WIDE), (*v.shape[:1], v.shape[1] // group if group else 0, *v.shape[3:])
+        )
+        v_errors = np.repeat(v_errors, group, axis=1)[:, :, None]
+        loss = loss + np.sum(np.where(part, (p + self.p_error[..., None]) * v_errors, 0), axis=-2)
         slack = loss * WIDE(1.01) + gamma(self.p.shape[-1] + 3, dtype) * magnitude + tiny(dtype, self.p.shape[-1] + 2)
         top = float(np.finfo(np.float64 if dtype == np.float64 else np.float32).max)
         return Expected(np.sum(terms, axis=-2), np.where(magnitude > top / 4, np.inf, slack))

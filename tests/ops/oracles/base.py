@@ -41,13 +41,18 @@ MOVERS: set[str] = set()  # operators that move, compare or count: there is noth
 
 
 def oracle(*op_types: str) -> Callable[[Oracle], Oracle]:
-    """Register the oracle of some operators."""
+    """Register the oracle of some operators; one that shares ONNX's name is `com.microsoft.Attention`."""
 
     def register(function: Oracle) -> Oracle:
         ORACLES.update(dict.fromkeys(op_types, function))
         return function
 
     return register
+
+
+def oracle_of(op_type: str, domain: str) -> Oracle | None:
+    """The oracle of an operator."""
+    return ORACLES.get(f"{domain}.{op_type}") or ORACLES.get(op_type)
 
 
 def moves(*op_types: str) -> None:

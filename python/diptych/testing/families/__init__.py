@@ -2,6 +2,7 @@
 
 from diptych.testing.families import (
     attention,
+    attention_microsoft,
     constant,
     control_flow,
     conv,
@@ -31,6 +32,7 @@ from diptych.testing.families import (
 
 __all__ = [
     "attention",
+    "attention_microsoft",
     "constant",
     "control_flow",
     "conv",

@@ -1,8 +1,6 @@
 """Attention: `softmax(Q K^T + bias) V` for each head, one row of scores for each query.
 
-Rounding program (docs/numerics.md, section 4), in W, the type that Q's computes in: `s = sqrt(scale)`; scores are fma
-chains of `rn(q * s)` and `rn(k * s)` over the head's elements; softcap, bias, Softmax over all keys; outputs are chains
-over the keys in order. A key whose bias is -inf takes no part: neither its score nor its value is ever used.
+What ONNX's operator takes and gives, which keys a query may attend, and what a mask adds; `core` is the arithmetic.
 """
 
 from __future__ import annotations
@@ -12,13 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from diptych_reference import numerics
 from diptych_reference.errors import InvalidInputError, InvalidModelError, ShapeError
-from diptych_reference.numerics import accumulator, fma, is_float, lane_sum, maximum_over, round_to, widen
+from diptych_reference.numerics import accumulator, round_to
 from diptych_reference.operator import Array, operator
+from diptych_reference.ops.attention.core import dot_products
 from diptych_reference.ops.cast import cast_numbers
-from diptych_reference.ops.matmul import chain
-from diptych_reference.signature import dtype_of
 
 FAR = 1 << 62  # a window bound that no position reaches
 
@@ -215,60 +211,14 @@ def attend(
     shape = (*q.shape[:3], k.shape[2])
     part = np.broadcast_to(reachable(q.shape[0], q.shape[2], k.shape[2], past, lengths, windows), shape)
     bias = None if attn_mask is None else additive(attn_mask, q.dtype, shape, options.short_masks)
-
-    one = accumulator(q.dtype).type
-    group = q.shape[1] // k.shape[1] if k.shape[1] else 1
-    raw = scaled_scores(q, np.repeat(k, group, axis=1), options.scale)
-    capped = raw if options.softcap == 0 else softcapped(raw, one(options.softcap))
-    biased = capped
-    if bias is not None:
-        part = part & (bias != -np.inf)
-        biased = capped + bias
-    biased = np.where(part, biased, one(-np.inf))
-    p = probabilities(biased, part, q.dtype, options.softmax_precision)
-    y = weighted(p, part, round_to(widen(np.repeat(v, group, axis=1)), one))
-    shown = (raw, capped, biased, p)[options.qk_matmul_output_mode]
-    return round_to(y, q.dtype), k, v, round_to(shown, q.dtype)
-
-
-def scaled_scores(q: Array, k: Array, scale: float | None) -> Array:
-    """Chains of `rn(q * s)` and `rn(k * s)`, `s = sqrt(scale)`; without a scale, that is `rn(1 / sqrt(D))`."""
-    wide = accumulator(q.dtype).type
-    factor = wide(1) / np.sqrt(wide(q.shape[-1])) if scale is None else wide(scale)
-    s = np.sqrt(factor)
-    return chain(widen(q) * s, np.swapaxes(widen(k) * s, -1, -2))
-
-
-def softcapped(x: Array, cap: np.floating[Any]) -> Array:
-    """`rn(cap * tanh(rn(x / cap)))`."""
-    return np.asarray(cap * numerics.tanh(x / cap))
-
-
-def probabilities(x: Array, part: Array, dtype: np.dtype[Any], softmax_precision: int | None) -> Array:
-    """Softmax over the keys that take part, +0 for the others.
-
-    In the type of `x`, or, if softmax_precision is another type than `dtype`, in what that one computes in: scores and
-    probabilities are then rounded to it.
-    """
-    wide = x.dtype
-    precision = dtype if softmax_precision is None else dtype_of(softmax_precision)
-    if not is_float(precision):
-        raise InvalidModelError(f"softmax_precision {softmax_precision} ({precision}), expected a floating-point type")
-    other = precision != dtype
-    if other:
-        x = widen(round_to(x, precision))
-    if x.size == 0:
-        return x.astype(wide)
-    e = numerics.exp(x - maximum_over(x, (x.ndim - 1,), keepdims=True))
-    e = np.where(part, e, x.dtype.type(0))
-    p = e * (x.dtype.type(1) / lane_sum(e, (x.ndim - 1,), keepdims=True))
-    p = np.where(part, p, x.dtype.type(0))
-    return round_to(round_to(p, precision), wide) if other else p
-
-
-def weighted(p: Array, part: Array, v: Array) -> Array:
-    """The chain `acc = fma(p_j, v_j, acc)` over the keys j that take part, in order; a zero result is +0."""
-    acc = np.zeros((*p.shape[:-1], v.shape[-1]), p.dtype)
-    for j in range(p.shape[-1]):
-        acc = np.where(part[..., j, None], fma(p[..., j, None], v[..., None, j, :], acc), acc)
-    return np.asarray(acc + p.dtype.type(0))
+    y, scores = dot_products(
+        q,
+        k,
+        v,
+        part,
+        bias,
+        scale=options.scale,
+        softcap=options.softcap,
+        softmax_precision=options.softmax_precision,
+    )
+    return y, k, v, round_to(scores[options.qk_matmul_output_mode], q.dtype)

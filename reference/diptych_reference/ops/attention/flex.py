@@ -9,7 +9,8 @@ import numpy as np
 from diptych_reference.errors import InvalidModelError, InvalidTypeError, ShapeError
 from diptych_reference.numerics import accumulator, is_float, round_to, widen
 from diptych_reference.operator import Array, operator
-from diptych_reference.ops.attention.dot_product import check_shapes, scaled_scores
+from diptych_reference.ops.attention.core import scaled_scores
+from diptych_reference.ops.attention.dot_product import check_shapes
 from diptych_reference.ops.matmul import chain
 from diptych_reference.ops.softmax import softmax
 from diptych_reference.signature import dtype_of

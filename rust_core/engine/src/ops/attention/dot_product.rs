@@ -2,8 +2,11 @@
 
 use diptych_kernels::attention::{add_mask, apply_mask, load_rows, softmax, softmax_as, store_row};
 
+use super::core::{
+    AddMask, Attention, Bounds, Lengths, Load, Mask, Number, Operand, Part, Preparation, Present, SoftmaxRow, Source,
+    Store,
+};
 use super::extents::{Extents, Strides, heads};
-use super::run::{AddMask, Attention, Bounds, Load, Mask, Number, Operand, Part, SoftmaxRow, Store};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::operator::{BuildCx, KernelStep, Operator, OutputType, PlanCx, Planned, Row, Step, rows as versions};
@@ -85,7 +88,7 @@ impl DotProduct {
     fn windows_of(&self) -> Bounds {
         let bound = |width: i64| (width >= 0).then_some(width);
         let right = [self.causal.then_some(0), bound(self.windows[1])].into_iter().flatten().min();
-        Bounds { left: bound(self.windows[0]), right, lengths: None }
+        Bounds { left: bound(self.windows[0]), right, lengths: Lengths::All }
     }
 
     /// The mask for scores `[batch, heads, rows, keys]` of type `dtype`.
@@ -113,7 +116,7 @@ impl DotProduct {
         }
         let (bytes, add) = adder::<W>(given, dtype);
         let converted = (given != DType::Bool && given != dtype).then_some((given, dtype, next));
-        Ok(Some(Mask { input: MASK, strides, keys: covered, bytes, add, converted }))
+        Ok(Some(Mask { input: MASK, strides, keys: covered, bytes, add, load: loader(dtype)?, converted }))
     }
 
     fn step<W: Number>(&self, cx: &PlanCx<'_>, dtype: DType) -> Result<KernelStep> {
@@ -141,14 +144,16 @@ impl DotProduct {
                     format!("nonpad_kv_seqlen has shape {:?}, expected [{}]", cx.shape(LENGTHS)?, extents.batch);
                 return Err(Error::shape(message));
             }
-            bounds.lengths = Some(LENGTHS);
+            bounds.lengths = Lengths::Outside(LENGTHS);
         }
         let Extents { batch, kv_heads, rows, keys, size, v_size, .. } = extents;
         let q_heads = extents.q_heads();
         let scores = [batch, q_heads, rows, keys];
-        let operand = |input: usize, past: usize, strides: Strides, size: usize| -> Result<Operand<W>> {
+        let operand = |input: usize, past_input: Option<usize>, strides: Strides, size: usize| -> Result<Operand<W>> {
             let dtype = cx.dtype(input)?;
-            Ok(Operand { input, past_input: past, strides, size, dtype, load: loader(dtype)? })
+            let before = Strides::of_heads(kv_heads, past, size);
+            let past = past_input.filter(|_| past > 0).map(|input| Source::input(input, before));
+            Ok(Operand { own: Source::input(input, strides), past, size, dtype, load: loader(dtype)? })
         };
         let (y, y_shape) = if rank == 3 {
             (Strides::of_rows(q_heads, rows, v_size), Shape::from_slice(&[batch, rows, q_heads * v_size]))
@@ -167,22 +172,27 @@ impl DotProduct {
         let store = storer::<W>(dtype)?;
         let attention = Attention {
             extents,
-            q: operand(0, 0, q.1, size)?,
-            k: operand(1, PAST[0], k.1, size)?,
-            v: operand(2, PAST[1], v.1, v_size)?,
+            q: operand(0, None, q.1, size)?,
+            k: operand(1, Some(PAST[0]), k.1, size)?,
+            v: operand(2, Some(PAST[1]), v.1, v_size)?,
             factor: factor(self.scale, size),
             cap: (self.softcap != 0.0).then(|| W::from_f32(self.softcap)),
             bounds,
             mask: self.mask(cx, scores, dtype)?,
+            padding: None,
             softmax: softmax_row(self.precision.filter(|&precision| precision != dtype))?,
+            sink: None,
+            zero_outside: false,
             part: Part::Whole { results: store, scores: cx.wants(SCORES).then_some((self.mode, store)) },
             y,
             y_bytes: dtype.bits() / 8,
             score_bytes: dtype.bits() / 8,
             scores_output: SCORES,
-            present: PRESENT.map(|output| cx.wants(output).then_some(output)),
+            present: PRESENT.map(|output| {
+                cx.wants(output).then_some(Present { output, offset: 0, capacity: keys, like_past: false })
+            }),
         };
-        attention.step(outputs, cx.isa, cx.threads)
+        attention.step(Preparation::nothing(), outputs, cx.isa, cx.threads)
     }
 
     /// The past's keys.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::core::{Attention, Bounds, Number, Operand, Part, Preparation, Source};
 use super::dot_product::{factor, loader, precision, softmax_row, storer};
 use super::extents::{Extents, Strides, heads};
-use super::run::{Attention, Bounds, Number, Operand, Part};
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operator::{BuildCx, KernelStep, Operator, OutputType, PlanCx, Planned, Row, Step};
@@ -38,7 +38,8 @@ struct Geometry {
 impl Geometry {
     fn operand<W: Number>(&self, input: usize, which: usize, dtype: DType) -> Result<Operand<W>> {
         let size = if which == 2 { self.extents.v_size } else { self.extents.size };
-        Ok(Operand { input, past_input: input, strides: self.strides[which], size, dtype, load: loader(dtype)? })
+        let own = Source::input(input, self.strides[which]);
+        Ok(Operand { own, past: None, size, dtype, load: loader(dtype)? })
     }
 
     /// The attention whose values are input `v`.
@@ -53,6 +54,9 @@ impl Geometry {
             cap: None,
             bounds: Bounds::default(),
             mask: None,
+            padding: None,
+            sink: None,
+            zero_outside: false,
             softmax: softmax_row(Some(self.precision))?,
             part,
             y: Strides::of_heads(self.extents.q_heads(), rows, v_size),
@@ -76,19 +80,19 @@ impl Geometry {
     /// All in one step, computed in `W`.
     fn whole<W: Number>(&self, scale: Option<f32>, cx: &PlanCx<'_>) -> Result<KernelStep> {
         let part = Part::Whole { results: storer::<W>(self.dtype)?, scores: None };
-        self.attention(scale, 2, part)?.step(vec![self.results()], cx.isa, cx.threads)
+        self.attention(scale, 2, part)?.step(Preparation::nothing(), vec![self.results()], cx.isa, cx.threads)
     }
 
     /// Q and K to scores, computed in `W`.
     fn scores_step<W: Number>(&self, scale: Option<f32>, cx: &PlanCx<'_>) -> Result<KernelStep> {
         let part = Part::Scores(storer::<W>(self.precision)?);
-        self.attention(scale, 2, part)?.step(vec![self.scores()], cx.isa, cx.threads)
+        self.attention(scale, 2, part)?.step(Preparation::nothing(), vec![self.scores()], cx.isa, cx.threads)
     }
 
     /// Probabilities and V to results, computed in `W`.
     fn values_step<W: Number>(&self, cx: &PlanCx<'_>) -> Result<KernelStep> {
         let part = Part::Values(loader::<W>(self.precision)?, storer::<W>(self.dtype)?);
-        self.attention(None, 1, part)?.step(vec![self.results()], cx.isa, cx.threads)
+        self.attention(None, 1, part)?.step(Preparation::nothing(), vec![self.results()], cx.isa, cx.threads)
     }
 
     fn softmax_step(&self) -> Result<KernelStep> {
