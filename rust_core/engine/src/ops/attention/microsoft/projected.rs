@@ -2,7 +2,6 @@
 
 use super::bias::{KeyMask, Masked, attention_bias, checked_scale};
 use super::prepare::{Rooms, View, room_of};
-use crate::broadcast::Walk;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::operator::{BuildCx, KernelStep, Operator, OutputType, PlanCx, Planned, Row, Step, rows_of};
@@ -87,18 +86,8 @@ impl Projected {
         };
         let m = element_count(&[batch, rows])?;
         element_count(&[m, columns])?;
-        let product = Product {
-            m,
-            n: columns,
-            k,
-            batch: Walk::strided(&[], [&[]; 4], [0; 4]),
-            a: [k, 1],
-            b: [columns, 1],
-            b_count: 1,
-            alpha: 1.0,
-            beta: 1.0,
-            addend: cx.has(input::BIAS).then_some([0, 1]),
-        };
+        let addend = cx.has(input::BIAS).then_some([0, 1]);
+        let product = Product { addend, ..Product::of(m, columns, k) };
         let step = matmul::step(product, Shape::from_slice(&[m, columns]), dtype, cx)?;
         let bytes = dtype.bits() / 8;
         let offset = rooms.room(&[m, columns], bytes)?;
