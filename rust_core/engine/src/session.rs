@@ -205,11 +205,7 @@ impl Session {
                 Error::invalid_input(format!("the model has no input '{name}'; its inputs are: {}", known.join(", ")))
             })?;
             self.check_input(id, &value)?;
-            let value = match value {
-                Value::Dense(tensor) => Value::Dense(tensor.aligned()?),
-                other => self.typed(id, other),
-            };
-            pairs.push((id, value));
+            pairs.push((id, self.typed(id, value)));
         }
         pairs.sort_by_key(|(id, _)| *id);
         if let Some(pair) = pairs.windows(2).find(|pair| pair[0].0 == pair[1].0) {

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU32;
 use super::kernel_cx::RawSlot;
 use crate::error::Result;
 use crate::graph::ValueId;
-use crate::tensor::{AlignedBytes, Tensor, Value};
+use crate::tensor::{AlignedBytes, Value};
 
 /// Memory of one run in flight. Idle contexts wait in their executable's pool.
 pub struct RunContext {
@@ -52,11 +52,15 @@ impl RunContext {
         Ok(())
     }
 
-    /// Stores a value of the run and points its slot at the bytes.
-    pub fn store(&mut self, id: ValueId, value: Value) {
-        debug_assert!(value.as_dense().is_none_or(Tensor::is_aligned), "kernels read slices of the element type");
+    /// Stores a value of the run and points its slot at the bytes, aligned ones: kernels read slices of the element type.
+    pub fn store(&mut self, id: ValueId, value: Value) -> Result<()> {
+        let value = match value {
+            Value::Dense(tensor) => Value::Dense(tensor.aligned()?),
+            other => other,
+        };
         self.slots[id] = slot_of(&value);
         self.values[id] = Some(value);
+        Ok(())
     }
 
     /// Lets go of every value, so that an idle context holds no tensor of a caller.

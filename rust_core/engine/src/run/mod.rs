@@ -170,7 +170,7 @@ impl Executable {
         let mut arrived: smallvec::SmallVec<[ValueId; 16]> = smallvec::SmallVec::new();
         for (id, value) in inputs.drain(..) {
             arrived.push(id);
-            context.store(id, value);
+            context.store(id, value)?;
         }
         let mut segment = self.next_segment(None, &arrived, context, team)?;
         loop {

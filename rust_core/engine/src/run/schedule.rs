@@ -45,9 +45,9 @@ impl Executable {
         for live in &segment.live_out {
             match live {
                 LiveOut::Buffer { value, ty: OutputType { dtype, shape } } => {
-                    context.store(*value, Tensor::zeros(*dtype, shape)?.into());
+                    context.store(*value, Tensor::zeros(*dtype, shape)?.into())?;
                 }
-                LiveOut::Known { value, constant } => context.store(*value, constant.clone()),
+                LiveOut::Known { value, constant } => context.store(*value, constant.clone())?,
                 LiveOut::View { .. } => {}
             }
         }
@@ -175,7 +175,7 @@ impl Executable {
                     other => other,
                 };
                 context.values[*value] = None;
-                context.store(*value, viewed);
+                context.store(*value, viewed)?;
             }
         }
         Ok(())
@@ -203,7 +203,7 @@ impl Executable {
             }
             for (output, result) in node.outputs.iter().zip(results) {
                 if let Some(id) = *output {
-                    context.store(id, result);
+                    context.store(id, result)?;
                 }
             }
         }
