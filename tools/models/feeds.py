@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -39,6 +39,25 @@ def ones(**shapes: tuple[int, ...]) -> MakeFeeds:
 def together(*makers: MakeFeeds) -> MakeFeeds:
     """The feeds of all of `makers`."""
     return lambda rng: {name: value for make in makers for name, value in make(rng).items()}
+
+
+def cached(
+    layers: int, heads: int, size: int, past: int, vocabulary: int, tokens: int = 1, batch: int = 1
+) -> MakeFeeds:
+    """What a decoder with a cache of `past` positions meets. The last row of a batch is padded in front."""
+    shapes = {f"past.{i}.{kind}": (batch, heads, past, size) for i in range(layers) for kind in ("key", "value")}
+    return partial(_cached, shapes, (batch, tokens), past, vocabulary)
+
+
+def _cached(
+    shapes: Mapping[str, tuple[int, ...]], shape: tuple[int, int], past: int, vocabulary: int, rng: np.random.Generator
+) -> Feeds:
+    batch, tokens = shape
+    mask = np.ones((batch, past + tokens), np.int64)
+    mask[batch - 1 if batch > 1 else batch :, : past // 2] = 0
+    places = np.maximum(mask.cumsum(axis=1) - 1, 0)[:, past:]
+    ids = {"input_ids": rng.integers(0, vocabulary, shape), "position_ids": places, "attention_mask": mask}
+    return {**normals(**shapes)(rng), **ids}
 
 
 def phonemes(count: int) -> MakeFeeds:
