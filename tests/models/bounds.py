@@ -75,6 +75,16 @@ def chain(terms: Callable[[Call], int]) -> Callable[[Call], list[Tolerance]]:
     return rule
 
 
+def matmul_nbits(call: Call) -> list[Tolerance]:
+    """A product with weights that are no greater than their block's scale times the greatest value."""
+    x, values, scales = (np.abs(a) if is_float(a) else a for a in call.inputs[:3])
+    inputs, outputs = call.attributes["K"], call.attributes["N"]
+    blocks = -(-inputs // call.attributes["block_size"])
+    zero_points = np.zeros(outputs * -(-blocks * call.attributes.get("bits", 4) // 8), np.uint8)
+    magnitude = call.evaluate([x, np.full_like(values, 255), scales, zero_points])[0]
+    return [gamma(inputs + 2, call.unit) * np.asarray(magnitude, np.float64)]
+
+
 def function(relative: float, absolute: float = 0.0) -> Callable[[Call], list[Tolerance]]:
     """Elementwise functions: `relative` and `absolute` are in units of roundoff, besides `relative` subnormal steps."""
 
@@ -203,6 +213,7 @@ def scatter(call: Call) -> list[Tolerance]:
 RULES: dict[str, Callable[[Call], list[Tolerance]]] = {
     "MatMul": chain(lambda c: int(c.inputs[0].shape[-1])),
     "Gemm": chain(lambda c: int(c.inputs[0].size // max(1, c.outputs[0].shape[0]))),
+    "MatMulNBits": matmul_nbits,
     "Conv": chain(lambda c: size_of(c.inputs[1].shape[1:])),
     "ConvTranspose": chain(lambda c: int(c.inputs[1].shape[0]) * size_of(c.inputs[1].shape[2:])),
     "AveragePool": chain(window),

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from tools.models import architectures
 from tools.models.__main__ import main
-from tools.models.bench import KNOWN, USUAL
+from tools.models.bench import USUAL
+from tools.models.obtain import KNOWN
 
 import diptych
 from diptych.cli import peers

