@@ -64,6 +64,12 @@ def test_panels_agree_to_the_bit_on_trained_weights(name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", TRAINED)
+def test_nodes_agree_with_onnxruntime_on_trained_weights(name: str) -> None:
+    assert list(peer.disagreements(trained(name), feeds_of(name, RNG(13)))) == []
+
+
+@pytest.mark.slow
 def test_8_bits_see_what_floats_see() -> None:
     """Beside the model that it is derived from; what the language models say is in test_language.py."""
     name = "open_nsfw_int8_qdq"
