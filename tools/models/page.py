@@ -11,6 +11,8 @@ from typing import Any
 
 ENGINES = ("diptych", "onnxruntime", "openvino", "reference")
 
+RATIO = "Time of Diptych / time of the faster peer"
+
 STYLE = """
 :root { color-scheme: light dark; --back: #fcfcfb; --text: #1c1b1a; --faint: #6b6964; --rule: #dddbd6;
   --diptych: #2567c4; --onnxruntime: #c2571a; --openvino: #1e8a5f; --reference: #8a55b5; }
@@ -65,9 +67,9 @@ def page(document: dict[str, Any]) -> str:
     ]
     sections = [
         _section(
-            "Time of Diptych / time of the faster peer",
+            RATIO,
             f"Below 1 Diptych is faster. Medians of {settings['rounds']} interleaved rounds, bars: 95 % intervals.",
-            dots(compared, one=True),
+            dots(RATIO, compared, one=True),
         )
     ]
     for title, column, text in (
@@ -77,7 +79,7 @@ def page(document: dict[str, Any]) -> str:
         ("Greatest memory, MB", "peak_mb", "Of the engine's process, Python and its packages included."),
     ):
         rows = [(r["model"], [Dot(row["engine"], row[column]) for row in r["engines"]]) for r in results]
-        sections.append(_section(title, text, f"<p>{keys}</p>{dots(rows)}"))
+        sections.append(_section(title, text, f"<p>{keys}</p>{dots(title, rows)}"))
     sections += [f"<h2>All numbers</h2>{_table(results)}", _failures(results)]
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -87,7 +89,7 @@ def page(document: dict[str, Any]) -> str:
     )
 
 
-def dots(rows: Rows, one: bool = False) -> str:
+def dots(title: str, rows: Rows, one: bool = False) -> str:
     """A line of dots a row, over a logarithmic axis; `one` draws the line at 1."""
     values = [v for _, row in rows for dot in row for v in (dot.value, *(dot.interval or ())) if 0 < v < math.inf]
     if not values:
@@ -100,7 +102,7 @@ def dots(rows: Rows, one: bool = False) -> str:
         share = (math.log(min(max(value, marks[0]), marks[-1])) - low) / (high - low)
         return LEFT + share * (WIDTH - LEFT - RIGHT)
 
-    parts = [f'<svg viewBox="0 0 {WIDTH} {bottom + BOTTOM}" role="img">']
+    parts = [f'<svg viewBox="0 0 {WIDTH} {bottom + BOTTOM}" role="img" aria-label="{escape(title)}">']
     for mark in marks:
         kind = "one" if one and mark == 1 else "rule"
         parts.append(f'<line class="{kind}" x1="{x(mark):.1f}" x2="{x(mark):.1f}" y1="{TOP}" y2="{bottom}"/>')

@@ -9,6 +9,8 @@ import argparse
 import gc
 import multiprocessing
 import resource
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -89,6 +91,8 @@ def engine(name: str, path: Path, feeds: Feeds, arguments: argparse.Namespace) -
 
 def serve(connection: Any, name: str, path: str, feeds: Feeds, arguments: argparse.Namespace) -> None:
     """The other end: answer (failure, answer) to each message until one says "end"."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears of it as well, and ends this process
     worker = _Worker(name, path, feeds, arguments)
     while True:
         try:

@@ -134,4 +134,10 @@ def _converted(model: Model, content: bytes) -> bytes:
     try:
         return bytes(model.convert(content).SerializeToString())
     except ModuleNotFoundError as error:
-        raise FetchError(f"{model.name} needs the package {error.name!r} (pip install 'diptych[models]')") from error
+        raise lacking(model.name, error) from error
+
+
+def lacking(name: str, error: ModuleNotFoundError) -> FetchError:
+    """What to raise where the model `name` cannot be made without a package."""
+    package = str(error.name).partition(".")[0]
+    return FetchError(f"{name} needs the package {package!r} (pip install 'diptych[models]')")
