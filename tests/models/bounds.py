@@ -76,13 +76,11 @@ def chain(terms: Callable[[Call], int]) -> Callable[[Call], list[Tolerance]]:
 
 
 def matmul_nbits(call: Call) -> list[Tolerance]:
-    """A product with weights that are no greater than their block's scale times the greatest value."""
-    x, values, scales = (np.abs(a) if is_float(a) else a for a in call.inputs[:3])
-    inputs, outputs = call.attributes["K"], call.attributes["N"]
-    blocks = -(-inputs // call.attributes["block_size"])
-    zero_points = np.zeros(outputs * -(-blocks * call.attributes.get("bits", 4) // 8), np.uint8)
-    magnitude = call.evaluate([x, np.full_like(values, 255), scales, zero_points])[0]
-    return [gamma(inputs + 2, call.unit) * np.asarray(magnitude, np.float64)]
+    """A product, with the weights that the operator gives for the unit matrix: each of them but one rounding."""
+    x, *weights = call.inputs
+    weight = call.evaluate([np.eye(call.attributes["K"], dtype=x.dtype), *weights[:3]])[0]
+    magnitude = np.abs(x.astype(np.float64)) @ np.abs(np.asarray(weight, np.float64))
+    return [gamma(call.attributes["K"] + 3, call.unit) * magnitude]
 
 
 def function(relative: float, absolute: float = 0.0) -> Callable[[Call], list[Tolerance]]:

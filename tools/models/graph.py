@@ -10,7 +10,6 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 17
-IR_VERSION = 8
 
 Shape = Sequence[int | str]
 Array = np.ndarray[Any, Any]
@@ -116,13 +115,12 @@ class GraphBuilder:
     def model(self) -> onnx.ModelProto:
         """Return the model, checked."""
         graph = helper.make_graph(self.nodes, self.name, self.inputs, self.outputs, self.initializers)
+        opsets = [helper.make_opsetid("", self.opset)]
         model = helper.make_model(
             graph,
             producer_name="diptych tools.models",
-            opset_imports=[helper.make_opsetid("", self.opset)],
-            ir_version=IR_VERSION
-            if self.opset <= OPSET
-            else onnx.helper.find_min_ir_version_for([helper.make_opsetid("", self.opset)]),
+            opset_imports=opsets,
+            ir_version=helper.find_min_ir_version_for(opsets),
         )
         onnx.checker.check_model(model)
         return model
