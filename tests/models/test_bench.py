@@ -66,6 +66,7 @@ def test_json_holds_every_engine(capsys: pytest.CaptureFixture[str], store: Path
         assert (ours["ratio"], reference["greatest_difference"]) == (1, 0)
         assert result["better_ratio"] >= max(row["ratio"] for row in result["engines"][1:])
         assert 0 <= result["greatest_difference"] < 1e-4
+        assert 0.1 < result["greatest_output"] < 10
         for row in result["engines"]:
             assert len(row["milliseconds"]) == 3
             assert 0 < row["least_ms"] <= row["median_ms"]
@@ -81,9 +82,9 @@ def test_table_has_a_line_a_model(capsys: pytest.CaptureFixture[str]) -> None:
     header, _, *lines = (line.split() for line in capsys.readouterr().out.splitlines())
     assert header == [
         *("model", "diptych_ms", "onnxruntime_ms"),
-        *("onnxruntime_ratio", "better_ratio", "interval", "greatest_difference"),
+        *("onnxruntime_ratio", "better_ratio", "interval", "greatest_difference", "greatest_output"),
     ]
-    assert [(line[0], len(line)) for line in lines] == [("lstm_stream", 7), ("bilstm_tagger", 7)]
+    assert [(line[0], len(line)) for line in lines] == [("lstm_stream", 8), ("bilstm_tagger", 8)]
 
 
 @pytest.mark.usefixtures("threads")
@@ -102,7 +103,8 @@ def test_page_needs_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_page_escapes_what_engines_say() -> None:
     row = {"engine": "diptych", "version": "<1>", "ratio": 1.0, "greatest_difference": 0.0, "peak_mb": 80.0}
     row |= {"median_ms": 2.0, "least_ms": 1.0, "load_ms": 3.0, "first_ms": 4.0}
-    result = {"model": "a&b", "engines": [row], "better_ratio": None, "interval": None, "failures": {"x": "<no>"}}
+    result = {"model": "a&b", "engines": [row], "greatest_output": 1.0, "failures": {"x": "<no>"}}
+    result |= {"better_ratio": None, "interval": None}
     settings = {"rounds": 5, "threads": 1, "isa": "avx2", "time": "now"}
     machine = {"cpu": "C", "usable_cpus": 2, "packages": {"numpy": "2"}, "python": "3.11", "system": "L"}
     source = page({"machine": machine, "settings": settings, "results": [result]})

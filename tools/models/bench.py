@@ -83,7 +83,8 @@ def run(arguments: argparse.Namespace) -> int:
         print_json(document)
     else:
         columns = ["model", "diptych_ms", *(f"{peer}_ms" for peer in peers)]
-        columns += [*(f"{peer}_ratio" for peer in peers), "better_ratio", "interval", "greatest_difference"]
+        columns += [*(f"{peer}_ratio" for peer in peers), "better_ratio", "interval"]
+        columns += ["greatest_difference", "greatest_output"]
         print_table(columns, [_line(result, peers) for result in results])
     return failed
 
@@ -171,11 +172,18 @@ def _summary(turns: Sequence[Turns]) -> dict[str, Any]:
         }
         rows.append(row)
     result: dict[str, Any] = {"engines": rows, "better_ratio": None, "interval": None, "greatest_difference": None}
+    result["greatest_output"] = _greatest(ours.start.answer)
     if theirs:
         better = [min(times) for times in zip(*(turn.milliseconds for turn in theirs), strict=True)]
         result["better_ratio"], result["interval"] = summed_up(ratios(ours.milliseconds, better))
         result["greatest_difference"] = max(row["greatest_difference"] for row in rows)
     return result
+
+
+def _greatest(answer: Sequence[Any]) -> float:
+    """Greatest finite number of all outputs, beside which a difference is small or not."""
+    tensors = [np.abs(y.astype(np.float64)) for y in answer if isinstance(y, np.ndarray) and y.dtype.kind in "biuf"]
+    return max((float(y[np.isfinite(y)].max(initial=0.0)) for y in tensors), default=0.0)
 
 
 def _line(result: dict[str, Any], peers: Sequence[str]) -> list[Any]:
@@ -185,7 +193,7 @@ def _line(result: dict[str, Any], peers: Sequence[str]) -> list[Any]:
     for column in ("median_ms", "ratio"):
         cells += [rows[peer][column] if peer in rows else "" for peer in peers]
     interval = "" if result["interval"] is None else "{:.3f}-{:.3f}".format(*result["interval"])
-    together = (result["better_ratio"], interval, result["greatest_difference"])
+    together = (result["better_ratio"], interval, result["greatest_difference"], result["greatest_output"])
     return cells + ["" if value is None else value for value in together]
 
 

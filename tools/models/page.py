@@ -158,13 +158,14 @@ def _circumstances(document: dict[str, Any]) -> str:
 def _table(results: Sequence[dict[str, Any]]) -> str:
     """Every number of every engine."""
     columns = ("median_ms", "least_ms", "load_ms", "first_ms", "peak_mb", "ratio", "greatest_difference")
-    head = "".join(f"<th>{escape(name)}</th>" for name in ("model", "engine", *columns))
+    head = "".join(f"<th>{escape(name)}</th>" for name in ("model", "engine", *columns, "greatest_output"))
     lines = []
     for result in results:
+        greatest = f"<td>{result['greatest_output']:.4g}</td>"
         for row in result["engines"]:
             cells = "".join(f"<td>{row[column]:.4g}</td>" for column in columns)
             engine = escape(f"{row['engine']} {row['version']}")
-            lines.append(f"<tr><td>{escape(result['model'])}</td><td>{engine}</td>{cells}</tr>")
+            lines.append(f"<tr><td>{escape(result['model'])}</td><td>{engine}</td>{cells}{greatest}</tr>")
     return f'<div class="wide"><table><tr>{head}</tr>{"".join(lines)}</table></div>'
 
 
