@@ -130,6 +130,41 @@ def layer_normalization(call: Call) -> list[Tolerance]:
     return [error, *rest[: len(call.outputs) - 1]]
 
 
+def rms_normalization(call: Call) -> list[Tolerance]:
+    """All terms are squares, so the root errs relatively, and so does the output."""
+    axis = int(call.attributes.get("axis", -1))
+    depth = gamma(size_of(call.inputs[0].shape[axis:]) / 8 + 8, call.unit)
+    return [depth * np.abs(np.asarray(y, np.float64)) for y in call.outputs]
+
+
+def rotary_embedding(call: Call) -> list[Tolerance]:
+    """Each output is a sum or a difference of two products: the operator on absolute values, with either sign."""
+    x, cosine, sine, *rest = call.inputs
+    both = [call.evaluate([np.abs(x), np.abs(cosine), sign * np.abs(sine), *rest])[0] for sign in (1, -1)]
+    return [gamma(4, call.unit) * np.maximum(*(np.abs(np.asarray(y, np.float64)) for y in both))]
+
+
+def attention(call: Call) -> list[Tolerance]:
+    """An error of the scores is one relative to the weights, and those multiply |V|; the cache only moves."""
+    query, key, value, mask, past_key, past_value = (*call.inputs, None, None, None)[:6]
+    magnitudes = [query, key, np.abs(value), mask, past_key, None if past_value is None else np.abs(past_value)]
+    mixed = np.abs(np.asarray(call.evaluate(magnitudes)[0], np.float64))
+
+    def longest(x: Array | None, heads: str) -> float:
+        """Greatest length of a head's vector."""
+        if x is None:
+            return 0.0
+        rows = x.astype(np.float64).reshape(-1, x.shape[-1] // call.attributes[heads] if x.ndim == 3 else x.shape[-1])
+        return float(np.sqrt((rows * rows).sum(-1)).max(initial=0.0))
+
+    size = query.shape[-1] // (call.attributes["q_num_heads"] if query.ndim == 3 else 1)
+    keys = max(longest(key, "kv_num_heads"), longest(past_key, ""))
+    score = longest(query, "q_num_heads") * keys * call.attributes.get("scale", size**-0.5)
+    total = key.shape[-2] + (0 if past_key is None else past_key.shape[-2])
+    error = gamma(2 * total + 16, call.unit) + 2 * score * gamma(size + 4, call.unit)
+    return [error * mixed, *[None] * (len(call.outputs) - 1)]
+
+
 def batch_normalization(call: Call) -> list[Tolerance]:
     """(x - mean) * scale / sqrt(var + epsilon) + bias in any association."""
     x, scale, bias, mean, variance = (call.wide(i) for i in range(5))
@@ -205,6 +240,9 @@ RULES: dict[str, Callable[[Call], list[Tolerance]]] = {
     "Softmax": softmax,
     "LogSoftmax": softmax,
     "LayerNormalization": layer_normalization,
+    "RMSNormalization": rms_normalization,
+    "RotaryEmbedding": rotary_embedding,
+    "Attention": attention,
     "BatchNormalization": batch_normalization,
     "LSTM": lstm,
     "DynamicQuantizeLSTM": dynamic_quantize_lstm,

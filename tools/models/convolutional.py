@@ -12,18 +12,7 @@ import onnx
 from tools.models.graph import GraphBuilder
 
 
-def _conv(g: GraphBuilder, x: str, inputs: int, outputs: int, kernel: int, stride: int = 1, group: int = 1) -> str:
-    """Convolution without bias, He-initialised, then batch normalisation."""
-    fan_in = inputs // group * kernel * kernel
-    weight = g.normal(outputs, inputs // group, kernel, kernel, scale=(2 / fan_in) ** 0.5)
-    pads = [kernel // 2] * 4
-    y = g.node("Conv", x, weight, kernel_shape=[kernel, kernel], strides=[stride, stride], pads=pads, group=group)
-    scale, bias = g.uniform(outputs, low=0.75, high=1.25), g.normal(outputs, scale=0.1)
-    mean, variance = g.normal(outputs, scale=0.1), g.uniform(outputs, low=0.75, high=1.25)
-    return str(g.node("BatchNormalization", y, scale, bias, mean, variance, epsilon=1e-5))
-
-
-def _classifier(g: GraphBuilder, x: str, channels: int, classes: int) -> None:
+def classifier(g: GraphBuilder, x: str, channels: int, classes: int) -> None:
     """Global pooling, a fully connected layer, the output."""
     pooled = g.node("Flatten", g.node("GlobalAveragePool", x), axis=1)
     weight, bias = g.normal(classes, channels, scale=channels**-0.5), g.normal(classes, scale=0.02)
@@ -36,21 +25,21 @@ def resnet50(
     """Input x: float32 [batch, 3, height, width]; output y: [batch, classes]."""
     g = GraphBuilder("resnet50", seed)
     x = g.input("x", ["batch", 3, "height", "width"])
-    x = g.node("Relu", _conv(g, x, 3, width, 7, stride=2))
+    x = g.node("Relu", g.conv_norm(x, 3, width, 7, stride=2))
     x = g.node("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
     channels = width
     for stage, count in enumerate(blocks):
         middle = width << stage
         for block in range(count):
             stride = 2 if stage and not block else 1
-            y = g.node("Relu", _conv(g, x, channels, middle, 1))
-            y = g.node("Relu", _conv(g, y, middle, middle, 3, stride=stride))
-            y = _conv(g, y, middle, 4 * middle, 1)
+            y = g.node("Relu", g.conv_norm(x, channels, middle, 1))
+            y = g.node("Relu", g.conv_norm(y, middle, middle, 3, stride=stride))
+            y = g.conv_norm(y, middle, 4 * middle, 1)
             if not block:
-                x = _conv(g, x, channels, 4 * middle, 1, stride=stride)
+                x = g.conv_norm(x, channels, 4 * middle, 1, stride=stride)
             channels = 4 * middle
             x = g.node("Relu", g.node("Add", y, x))
-    _classifier(g, x, channels, classes)
+    classifier(g, x, channels, classes)
     return g.model()
 
 
@@ -84,15 +73,15 @@ def mobilenet_v2(
 
     x = g.input("x", ["batch", 3, "height", "width"])
     channels = scaled(32)
-    x = clipped(_conv(g, x, 3, channels, 3, stride=2))
+    x = clipped(g.conv_norm(x, 3, channels, 3, stride=2))
     for expansion, outputs, repeats, first_stride in stages:
         for repeat in range(repeats):
             stride, inner, after = 1 if repeat else first_stride, channels * expansion, scaled(outputs)
-            y = x if expansion == 1 else clipped(_conv(g, x, channels, inner, 1))
-            y = clipped(_conv(g, y, inner, inner, 3, stride=stride, group=inner))
-            y = _conv(g, y, inner, after, 1)
+            y = x if expansion == 1 else clipped(g.conv_norm(x, channels, inner, 1))
+            y = clipped(g.conv_norm(y, inner, inner, 3, stride=stride, group=inner))
+            y = g.conv_norm(y, inner, after, 1)
             x = g.node("Add", x, y) if stride == 1 and channels == after else y
             channels = after
     last = max(1280, scaled(1280)) if width >= 1 else scaled(1280)
-    _classifier(g, clipped(_conv(g, x, channels, last, 1)), last, classes)
+    classifier(g, clipped(g.conv_norm(x, channels, last, 1)), last, classes)
     return g.model()

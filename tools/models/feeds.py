@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -31,6 +31,18 @@ def tokens(vocabulary: int, **shapes: tuple[int, ...]) -> MakeFeeds:
     return lambda rng: {name: rng.integers(0, vocabulary, shape) for name, shape in shapes.items()}
 
 
+def sentences(vocabulary: int, batch: int, length: int) -> MakeFeeds:
+    """Feeds of BERT's encoders: pairs of sentences, the last of them shorter."""
+    return partial(_sentences, vocabulary, (batch, length))
+
+
+def _sentences(vocabulary: int, shape: tuple[int, int], rng: np.random.Generator) -> Feeds:
+    mask = np.ones(shape, np.int64)
+    mask[-1, shape[1] * 3 // 4 :] = 0
+    types = (np.arange(shape[1]) >= shape[1] // 2).astype(np.int64) * np.ones(shape, np.int64)
+    return {"input_ids": rng.integers(0, vocabulary, shape), "attention_mask": mask, "token_type_ids": types}
+
+
 def ones(**shapes: tuple[int, ...]) -> MakeFeeds:
     """Feeds of int64 tensors of ones: masks that leave everything in."""
     return lambda rng: {name: np.ones(shape, np.int64) for name, shape in shapes.items()}
@@ -39,6 +51,25 @@ def ones(**shapes: tuple[int, ...]) -> MakeFeeds:
 def together(*makers: MakeFeeds) -> MakeFeeds:
     """The feeds of all of `makers`."""
     return lambda rng: {name: value for make in makers for name, value in make(rng).items()}
+
+
+def cached(
+    layers: int, heads: int, size: int, past: int, vocabulary: int, tokens: int = 1, batch: int = 1
+) -> MakeFeeds:
+    """What a decoder with a cache of `past` positions meets. The last row of a batch is padded in front."""
+    shapes = {f"past.{i}.{kind}": (batch, heads, past, size) for i in range(layers) for kind in ("key", "value")}
+    return partial(_cached, shapes, (batch, tokens), past, vocabulary)
+
+
+def _cached(
+    shapes: Mapping[str, tuple[int, ...]], shape: tuple[int, int], past: int, vocabulary: int, rng: np.random.Generator
+) -> Feeds:
+    batch, tokens = shape
+    mask = np.ones((batch, past + tokens), np.int64)
+    mask[batch - 1 if batch > 1 else batch :, : past // 2] = 0
+    places = np.maximum(mask.cumsum(axis=1) - 1, 0)[:, past:]
+    ids = {"input_ids": rng.integers(0, vocabulary, shape), "position_ids": places, "attention_mask": mask}
+    return {**normals(**shapes)(rng), **ids}
 
 
 def phonemes(count: int) -> MakeFeeds:

