@@ -11,11 +11,12 @@ import pytest
 from tools.models import architectures
 from tools.models.architectures import ARCHITECTURES
 from tools.models.derived import DERIVED
-from tools.models.int4 import BLOCK, blocks_of, dequantized_blocks
+from tools.models.int4 import BLOCK, dequantized_blocks
 from tools.models.obtain import build, feeds_of, obtain
 from tools.models.wheels import FetchError
 
 import diptych
+from diptych.testing.families.nbits import block_codes
 
 from . import peer
 from .panels import differences, require_operators
@@ -97,9 +98,9 @@ def test_both_forms_of_4_bits_are_the_same_numbers(store: Path) -> None:
 def test_blocks_err_by_half_a_step_and_keep_zero() -> None:
     weight = RNG(16).standard_normal((BLOCK + 5, 7)).astype(np.float32)
     weight[3] = 0
-    values, scales, zero_points = blocks_of(weight)
-    again = ((values.astype(np.float64) - zero_points[:, np.newaxis]) * scales[:, np.newaxis]).reshape(-1, 7)
-    steps = np.repeat(scales, BLOCK, axis=0)
+    codes, scales, zero_points = block_codes(weight, BLOCK, symmetric=False)
+    again = ((codes - zero_points[..., np.newaxis]) * scales[..., np.newaxis]).reshape(7, -1).T
+    steps = np.repeat(scales, BLOCK, axis=1).T
     assert (np.abs(again[: len(weight)] - weight) <= 0.51 * steps[: len(weight)]).all()
     assert (again[3] == 0).all()
     assert (again[len(weight) :] == 0).all()

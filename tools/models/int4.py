@@ -14,8 +14,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tools.models.graph import Array
 
+from diptych.testing.families.nbits import block_codes, quantize_blocks
+
 BLOCK = 32
-STEPS = 15  # between the least and the greatest of 4 bits
 MICROSOFT = helper.make_opsetid("com.microsoft", 1)
 
 # Nodes that stand for a product x @ W, and their initializers.
@@ -38,24 +39,6 @@ def dequantized_blocks(model: onnx.ModelProto) -> onnx.ModelProto:
             opset.version = max(21, opset.version)
     model.ir_version = max(10, model.ir_version)
     return _rewrite(model, _as_blocks)
-
-
-def blocks_of(weight: Array) -> tuple[Array, Array, Array]:
-    """W [inputs, outputs] as values 0..15 [blocks, 32, outputs], scales and zero points [blocks, outputs].
-
-    Rows that fill the last block are 0.
-    """
-    inputs, outputs = weight.shape
-    count = -(-inputs // BLOCK)
-    padded = np.zeros((count * BLOCK, outputs), np.float32)
-    padded[:inputs] = weight
-    blocks = padded.reshape(count, BLOCK, outputs)
-    low, high = np.minimum(blocks.min(axis=1), 0), np.maximum(blocks.max(axis=1), 0)
-    scales = ((high - low) / np.float32(STEPS)).astype(np.float32)
-    scales[scales == 0] = 1
-    zero_points = np.clip(np.rint(-low / scales), 0, STEPS)
-    values = np.clip(np.rint(blocks / scales[:, np.newaxis] + zero_points[:, np.newaxis]), 0, STEPS)
-    return values.astype(np.uint8), scales, zero_points.astype(np.uint8)
 
 
 def _rewrite(model: onnx.ModelProto, form: Callable[[onnx.NodeProto, Array], Rewritten]) -> onnx.ModelProto:
@@ -83,15 +66,11 @@ def _rewrite(model: onnx.ModelProto, form: Callable[[onnx.NodeProto, Array], Rew
 
 
 def _as_operator(node: onnx.NodeProto, weight: Array) -> Rewritten:
-    """MatMulNBits: all values of an output together, two in a byte, the first in its low half."""
+    """MatMulNBits, of the file's accuracy (level 0)."""
     inputs, outputs = weight.shape
-    values, scales, zero_points = (np.moveaxis(a, -1, 0) for a in blocks_of(weight))
+    codes, scales, zero_points = quantize_blocks(weight, BLOCK, symmetric=False)
     name = node.output[0]
-    tensors = {
-        f"{name}.values": _bytes_of(values),
-        f"{name}.scales": scales.reshape(-1),
-        f"{name}.zero_points": _bytes_of(zero_points).reshape(-1),
-    }
+    tensors = {f"{name}.values": codes, f"{name}.scales": scales.reshape(-1), f"{name}.zero_points": zero_points}
     product = helper.make_node(
         "MatMulNBits",
         [node.input[0], *tensors],
@@ -105,21 +84,15 @@ def _as_operator(node: onnx.NodeProto, weight: Array) -> Rewritten:
     return [product], [numpy_helper.from_array(np.ascontiguousarray(a), key) for key, a in tensors.items()]
 
 
-def _bytes_of(values: Array) -> Array:
-    """Two values of 4 bits in a byte along the last axis; an odd one has 0 beside it."""
-    even = np.concatenate([values, np.zeros((*values.shape[:-1], values.shape[-1] % 2), np.uint8)], axis=-1)
-    return np.asarray(even[..., ::2] | even[..., 1::2] << 4, np.uint8)
-
-
 def _as_blocks(node: onnx.NodeProto, weight: Array) -> Rewritten:
     """DequantizeLinear of uint4 with one scale and zero point a block, then MatMul."""
-    values, scales, zero_points = blocks_of(weight)
-    flat = values.reshape(-1, weight.shape[1])[: weight.shape[0]]
+    codes, scales, zero_points = block_codes(weight, BLOCK, symmetric=False)
+    values = codes.reshape(weight.shape[1], -1)[:, : weight.shape[0]]
     name = node.output[0]
     tensors = [
-        numpy_helper.from_array(flat.astype(ml_dtypes.uint4), f"{name}.values"),
-        numpy_helper.from_array(scales, f"{name}.scales"),
-        numpy_helper.from_array(zero_points.astype(ml_dtypes.uint4), f"{name}.zero_points"),
+        numpy_helper.from_array(np.ascontiguousarray(values.T).astype(ml_dtypes.uint4), f"{name}.values"),
+        numpy_helper.from_array(np.ascontiguousarray(scales.T), f"{name}.scales"),
+        numpy_helper.from_array(np.ascontiguousarray(zero_points.T).astype(ml_dtypes.uint4), f"{name}.zero_points"),
     ]
     assert tensors[0].data_type == TensorProto.UINT4
     names = [tensor.name for tensor in tensors]

@@ -32,9 +32,17 @@ def pack(codes: Array, bits: int) -> Array:
 def quantize_blocks(
     weights: Array, block_size: int, bits: int = 4, *, symmetric: bool = True
 ) -> tuple[Array, Array, Array | None]:
-    """B, scales and zero_points of MatMulNBits for float `weights` [K, N]: the nearest that blocks of integers can be.
+    """B, scales and zero_points of MatMulNBits for float `weights` [K, N]; symmetric ones have no zero points."""
+    codes, scales, zeros = block_codes(weights, block_size, bits, symmetric=symmetric)
+    return pack(codes, bits), scales, None if symmetric else pack(zeros, bits)
 
-    Symmetric ones have no zero points: 2^(bits - 1) stands for 0.
+
+def block_codes(
+    weights: Array, block_size: int, bits: int = 4, *, symmetric: bool = True
+) -> tuple[Array, Array, Array]:
+    """Codes [N, blocks, block_size], scales and zero points [N, blocks]: the nearest that blocks of integers can be.
+
+    Codes that fill the last block are zero points, as are those of 0: all of them 2^(bits - 1) where `symmetric`.
     """
     k, n = weights.shape
     blocks = -(-k // block_size)
@@ -44,10 +52,10 @@ def quantize_blocks(
     greatest = (1 << bits) - 1
     middle = 1 << (bits - 1)
     wide = np.maximum(-low / middle, high / (middle - 1)) if symmetric else (high - low) / greatest
-    steps = np.where(wide == 0, 1, wide).astype(np.float32)
-    zeros = np.full(steps.shape, middle) if symmetric else np.clip(np.rint(-low / steps), 0, greatest)
-    codes = np.clip(np.rint(columns / steps[..., None]) + zeros[..., None], 0, greatest)
-    return pack(codes, bits), steps, None if symmetric else pack(zeros, bits)
+    scales = np.where(wide == 0, 1, wide).astype(np.float32)
+    zeros = np.full(scales.shape, middle) if symmetric else np.clip(np.rint(-low / scales), 0, greatest)
+    codes = np.clip(np.rint(columns / scales[..., None]) + zeros[..., None], 0, greatest)
+    return codes, scales, zeros
 
 
 def codes(s: Sketch, shape: tuple[int, ...]) -> Array:
