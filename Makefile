@@ -23,7 +23,7 @@ ASV         := $(BIN)/asv --config asv_bench/asv.conf.json
 BENCH_CHECK ?= ^(?!.*full)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python test-mutants lint format quick bench bench-check wheel sdist clean
+.PHONY: help demo test test-rust test-python test-mutants test-sanitized lint format quick bench bench-check wheel sdist clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,11 @@ test-python: $(STAMP)-engine $(STAMP)-test
 
 test-mutants: $(STAMP)-engine $(STAMP)-test ## Build the engine with planted bugs and see each of them caught
 	env -u CARGO_TARGET_DIR $(PY) -m pytest -m mutants tests/differential/test_mutants.py
+
+test-sanitized: ## Run the kernels' tests under AddressSanitizer, on every instruction set
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=$(CURDIR)/target/sanitized \
+	    CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=256 CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true \
+	    cargo test --release --target $$(rustc -vV | sed -n 's/host: //p') -p diptych-kernels
 
 lint: $(STAMP)-engine $(STAMP)-lint $(STAMP)-test ## Check style, types, import contracts and Rust lints
 	$(BIN)/ruff check .
