@@ -87,13 +87,12 @@ def split_to_sequence(input: Array, split: Array | None = None, *, axis: int = 0
     perhaps shorter; with a list, of these lengths, which add up.
     """
     at = normal_axis(axis, input.ndim)
-    front = np.moveaxis(input, at, 0)
+    before = (slice(None),) * at
     if split is None and not keepdims:
-        return Sequence([front[i, ...] for i in range(len(front))], input.dtype)
-    lengths = piece_lengths(np.array(1) if split is None else split, len(front))
+        return Sequence([input[(*before, i, ...)] for i in range(input.shape[at])], input.dtype)
     pieces, start = [], 0
-    for length in lengths:
-        pieces.append(np.moveaxis(front[start : start + length], 0, at))
+    for length in piece_lengths(np.array(1) if split is None else split, input.shape[at]):
+        pieces.append(input[(*before, slice(start, start + length))])
         start += length
     return Sequence(pieces, input.dtype)
 

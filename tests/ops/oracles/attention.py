@@ -236,8 +236,8 @@ def rotary_embedding(case: Case) -> list[Expected | None] | None:
         c, s = cos[:, None, :, i], sin[:, None, :, i]
         y[..., a], y[..., b] = c * x[..., a] - s * x[..., b], s * x[..., a] + c * x[..., b]
         for place, parts in ((a, (c * x[..., a], s * x[..., b])), (b, (s * x[..., a], c * x[..., b]))):
-            slack[..., place] = gamma(2, np.float32) * sum(map(np.abs, parts)) + tiny(np.float32, 2)
-    slack = np.where(np.abs(y) + slack > 1e38, np.inf, slack)
+            size_of = sum(map(np.abs, parts))  # two of them may cancel that are each beyond the type
+            slack[..., place] = np.where(size_of > 1e38, np.inf, gamma(2, np.float32) * size_of + tiny(np.float32, 2))
     if case.inputs[0].ndim == 3:
         y, slack = (np.swapaxes(part, 1, 2).reshape(case.inputs[0].shape) for part in (y, slack))
     return [Expected(y, slack)]

@@ -244,7 +244,9 @@ def batch_normalization(case: Case) -> list[Expected | None] | None:
     u, double = unit(dtype), 2.0**-50
     slack = u * (np.abs(x * s) + 2 * np.abs(b - mean * s) + np.abs((x - mean) * s + b))
     slack = (
-        slack * WIDE(1.01) + double * (np.abs(b) + np.abs(mean * s) + np.abs(x * s)) + tiny(dtype, 2) * (1 + np.abs(x))
+        slack * WIDE(1.01)
+        + double * (np.abs(b) + np.abs(mean * s) + np.abs(x * s))
+        + tiny(dtype, 2) * (1 + np.abs(x) + np.abs(mean))
     )
     top = float(ml_dtypes.finfo(np.float64 if dtype == np.float64 else np.float32).max)
     return [Expected((x - mean) * s + b, np.where(np.abs(s) + np.abs(mean * s) + np.abs(b) > top / 4, np.inf, slack))]
