@@ -64,6 +64,8 @@ def matmul_nbits(case: Case) -> list[Expected | None] | None:
         greatest = np.zeros((*a.shape[:-1], group.max(initial=-1) + 1), WIDE)
         for block in range(greatest.shape[-1]):
             greatest[..., block] = np.max(np.abs(a[..., group == block]), -1, initial=0)
+        if np.nanmax(scale, initial=0) * np.max(greatest, initial=0) > 1e38:
+            return None  # the product of two scales may be infinite
         if np.isinf(greatest).any() or np.isnan(a).any():
             return [Expected(np.full_like(expected.exact, np.nan), np.inf)]  # a row of such a block is NaN
         moved = greatest[..., group] * WIDE(0.50002 / 127) + tiny(np.float32, 127)

@@ -70,7 +70,7 @@ def exactly(x: Array) -> Near:
 
 def number(value: Any, like: Near) -> Near:
     """A factor: computed in binary64 in a few operations, rounded once to the type."""
-    return Near(WIDE(value), np.abs(value) * (unit(like.dtype) + WIDE(2.0**-45)) + tiny(like.dtype), like.dtype)
+    return Near(WIDE(value), np.zeros((), WIDE), like.dtype).rounded(WIDE(value), np.abs(value) * WIDE(2.0**-45))
 
 
 def adagrad(case: Case, rate: Any, steps: int, values: list[Near]) -> list[Near]:
