@@ -87,9 +87,9 @@ def split_to_sequence(input: Array, split: Array | None = None, *, axis: int = 0
     perhaps shorter; with a list, of these lengths, which add up.
     """
     at = normal_axis(axis, input.ndim)
-    before = (slice(None),) * at
+    before: tuple[Any, ...] = (slice(None),) * at
     if split is None and not keepdims:
-        return Sequence([input[(*before, i, ...)] for i in range(input.shape[at])], input.dtype)
+        return Sequence([input[before + (i, ...)] for i in range(input.shape[at])], input.dtype)  # noqa: RUF005
     pieces, start = [], 0
     for length in piece_lengths(np.array(1) if split is None else split, input.shape[at]):
         pieces.append(input[(*before, slice(start, start + length))])
