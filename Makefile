@@ -14,7 +14,7 @@ export VIRTUAL_ENV      := $(CURDIR)/$(VENV)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 PIP      := $(PY) -m pip install --quiet
-RUST     := Cargo.toml Cargo.lock .cargo/config.toml $(shell find rust_core -name '*.rs' -o -name Cargo.toml)
+RUST     := Cargo.toml Cargo.lock .cargo/config.toml $(shell find rust_core -path rust_core/fuzz -prune -o -name '*.rs' -print -o -name Cargo.toml -print)
 WORKERS  ?= 2
 PYTEST_ARGS ?=
 BENCH_ARGS  ?= examples/digits/digits.onnx --against onnxruntime
@@ -53,6 +53,7 @@ lint: $(STAMP)-engine $(STAMP)-lint $(STAMP)-test ## Check style, types, import 
 	$(BIN)/mypy --strict -p diptych -p diptych_reference
 	$(BIN)/lint-imports --no-cache
 	cargo fmt --all --check
+	cargo fmt --manifest-path rust_core/fuzz/Cargo.toml --check
 	cargo clippy --release --workspace --all-targets -- -D warnings
 
 format: $(STAMP)-lint ## Rewrite Python and Rust files in the project's style

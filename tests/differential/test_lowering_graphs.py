@@ -11,7 +11,7 @@ from tests.differential.quantized_graphs import Build, lowered, matmul
 import diptych
 import diptych_reference
 from diptych.compare import compare
-from diptych.testing.families.nbits import quantize_blocks
+from diptych.testing.blocks import quantize_blocks
 
 
 def test_unknown_settings_are_refused() -> None:

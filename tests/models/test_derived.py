@@ -16,7 +16,7 @@ from tools.models.obtain import build, feeds_of, obtain
 from tools.models.wheels import FetchError
 
 import diptych
-from diptych.testing.families.nbits import block_codes
+from diptych.testing.blocks import block_codes
 
 from . import peer
 from .panels import differences, require_operators

@@ -18,8 +18,8 @@ from tests.ops.oracles.nbits import weights_of
 import diptych
 import diptych_reference
 from diptych.testing import Case, difference, engine_paths, on_engine, on_reference
+from diptych.testing.blocks import pack, quantize_blocks
 from diptych.testing.cases import operator_cases
-from diptych.testing.families.nbits import pack, quantize_blocks
 from diptych.testing.panels import Outcome
 from diptych.testing.values import Array
 

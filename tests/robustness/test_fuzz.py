@@ -18,7 +18,7 @@ SECONDS = 60  # each target, with -m fuzz
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_corpus_is_refused_or_runs(target: str) -> None:
-    """Every input that once reached new code: a typed error, or a run that ends."""
+    """Every input that once reached new code: a typed error, or a session and, without feeds, a run that ends."""
     inputs = sorted((CORPUS / target).iterdir())
     assert len(inputs) > 100
     options = diptych.SessionOptions(threads=1, memory_limit=64 << 20, max_steps=1000)

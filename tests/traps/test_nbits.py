@@ -11,7 +11,7 @@ from tests.traps.both import answer, refusals, same
 
 import diptych
 import diptych_reference
-from diptych.testing.families.nbits import pack
+from diptych.testing.blocks import pack
 from diptych.testing.values import Array
 
 U8, F32 = np.uint8, np.float32

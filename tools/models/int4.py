@@ -14,7 +14,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tools.models.graph import Array
 
-from diptych.testing.families.nbits import block_codes, quantize_blocks
+from diptych.testing.blocks import block_codes, quantize_blocks
 
 BLOCK = 32
 MICROSOFT = helper.make_opsetid("com.microsoft", 1)

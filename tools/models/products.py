@@ -6,7 +6,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tools.models.graph import GraphBuilder
 
-from diptych.testing.families.nbits import quantize_blocks
+from diptych.testing.blocks import quantize_blocks
 
 
 def int4_product(

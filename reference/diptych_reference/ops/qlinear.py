@@ -105,11 +105,8 @@ def qlinear_global_average_pool(
     x: Array, x_scale: Array, x_zero_point: Array, y_scale: Array, y_zero_point: Array, *, channels_last: int = 0
 ) -> Array:
     """GlobalAveragePool of [N, C, ...], with `channels_last` of [N, ..., C]."""
-
-    def program(numbers: Array) -> Array:
-        return arranged(pool.global_average_pool, numbers, channels_last)
-
-    return levels(program(real(x, x_scale, x_zero_point)), y_scale, y_zero_point, x.dtype)
+    y = arranged(pool.global_average_pool, real(x, x_scale, x_zero_point), channels_last)
+    return levels(y, y_scale, y_zero_point, x.dtype)
 
 
 @operator("QLinearAveragePool", since=1, domain=MICROSOFT)

@@ -21,19 +21,16 @@ const UNKNOWN: usize = 2;
 const ELEMENTS: usize = 1 << 16;
 
 fuzz_target!(|data: &[u8]| -> Corpus {
-    let options = SessionOptions {
-        threads: 1,
-        memory_limit: Some(MEMORY),
-        max_steps: Some(STEPS),
-        ..SessionOptions::default()
-    };
+    let options =
+        SessionOptions { threads: 1, memory_limit: Some(MEMORY), max_steps: Some(STEPS), ..SessionOptions::default() };
     let session = match Session::new(Source::Bytes(Bytes::copy_from_slice(data)), options) {
         Ok(session) => session,
         Err(error) => return refused(&error),
     };
     let mut left = ELEMENTS;
     let ports = session.inputs();
-    let feeds = ports.iter().map(|port| Some((port.name, feed(port.declared?, &mut left)?))).collect::<Option<Vec<_>>>();
+    let feeds =
+        ports.iter().map(|port| Some((port.name, feed(port.declared?, &mut left)?))).collect::<Option<Vec<_>>>();
     let Some(feeds) = feeds else { return Corpus::Keep };
     let limits = RunOptions { timeout: Some(TIME), cancel: None };
     match session.run(feeds, limits) {

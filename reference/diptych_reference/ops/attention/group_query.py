@@ -61,21 +61,20 @@ def group_query_attention(
     at p attends keys before T up to p (`causal`), of them the last local_window_size.
 
     do_rotary turns queries and new keys first, by rows p of the caches, or position_ids [B, S]: of a prompt the first
-    of these is where all its sequences begin. Then scores, softcap,
-    attention_bias [B or 1, N or 1, S, total], Softmax; head_sink [N], or 0 with smooth_softmax, is the score of a
-    further key without value. The last output are the scores, +0 for keys that a query does not attend: as Softmax
-    sees them, or with qk_output 2 as it gives them.
+    of these is where all its sequences begin. Then scores, softcap, attention_bias [B or 1, N or 1, S, total],
+    Softmax; head_sink [N], or 0 with smooth_softmax, is the score of a further key without value. The last output
+    are the scores, +0 for keys that a query does not attend: as Softmax sees them, or with qk_output 2 as it gives
+    them.
     """
-    unsupported = {
-        "k_scale, v_scale (a quantized cache)": k_scale is not None or v_scale is not None,
-        "k_quant_type, v_quant_type (a quantized cache)": (k_quant_type, v_quant_type) != ("NONE", "NONE"),
-        "q_norm_weight, k_norm_weight (use RMSNormalization)": q_norm_weight is not None or k_norm_weight is not None,
-        "query_seqlens (pad the prompt alone, on the right)": query_seqlens is not None,
-        "sliding_window_cache (use local_window_size and a whole cache)": sliding_window_cache != 0,
-    }
-    for name, given in unsupported.items():
-        if given:
-            raise UnsupportedOperatorError(f"{name}: not supported")
+    refuse(
+        {
+            "k_scale, v_scale (a quantized cache)": k_scale is not None or v_scale is not None,
+            "k_quant_type, v_quant_type (a quantized cache)": (k_quant_type, v_quant_type) != ("NONE", "NONE"),
+            "q_norm_weight, k_norm_weight (use RMSNormalization)": not (q_norm_weight is k_norm_weight is None),
+            "query_seqlens (pad the prompt alone, on the right)": query_seqlens is not None,
+            "sliding_window_cache (use local_window_size and a whole cache)": sliding_window_cache != 0,
+        }
+    )
     if qk_output not in (0, 1, 2) or local_window_size < -1 or (local_window_size >= 0 and not causal):
         raise InvalidModelError(
             f"qk_output {qk_output}, local_window_size {local_window_size}, causal {causal}: expected 0, 1 or 2, "
@@ -91,11 +90,6 @@ def group_query_attention(
     shape = (q.shape[0], num_heads, q.shape[1], total)
     part = np.broadcast_to(attended(spans, q.shape[1], bool(causal), local_window_size), shape)
     added = bias_of(None, 0.0, attention_bias, q.dtype, shape)
-    sink = head_sink
-    if sink is None and smooth_softmax == 1:
-        sink = np.zeros(num_heads, q.dtype)
-    if sink is not None and sink.shape != (num_heads,):
-        raise ShapeError(f"head_sink has shape {list(sink.shape)}, expected [{num_heads}]")
     y, (_, _, biased, p) = dot_products(
         np.transpose(q, (0, 2, 1, 3)),
         present_key[:, :, :total],
@@ -104,10 +98,26 @@ def group_query_attention(
         added,
         scale=checked_scale(scale),
         softcap=max(softcap, 0.0),
-        sink=sink,
+        sink=sinks(head_sink, smooth_softmax == 1, num_heads, q.dtype),
     )
     shown = p if qk_output == 2 else np.where(part, biased, biased.dtype.type(0))
     return merged(y), present_key, present_value, round_to(shown, q.dtype)
+
+
+def refuse(given: dict[str, bool]) -> None:
+    """UnsupportedOperatorError for the first that is given."""
+    for name, is_given in given.items():
+        if is_given:
+            raise UnsupportedOperatorError(f"{name}: not supported")
+
+
+def sinks(head_sink: Array | None, smooth: bool, num_heads: int, dtype: np.dtype[np.generic]) -> Array | None:
+    """Scores [N] of the further keys without values; None where there are none."""
+    if head_sink is None:
+        return np.zeros(num_heads, dtype) if smooth else None
+    if head_sink.shape != (num_heads,):
+        raise ShapeError(f"head_sink has shape {list(head_sink.shape)}, expected [{num_heads}]")
+    return head_sink
 
 
 @dataclass(frozen=True)

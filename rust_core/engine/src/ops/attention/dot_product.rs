@@ -85,10 +85,23 @@ fn adder<W: Number>(mask: DType, dtype: DType) -> (usize, AddMask<W>) {
 }
 
 impl DotProduct {
-    fn windows_of(&self) -> Bounds {
+    /// Which keys the queries see.
+    fn bounds(&self, cx: &PlanCx<'_>, batch: usize) -> Result<Bounds> {
         let bound = |width: i64| (width >= 0).then_some(width);
         let right = [self.causal.then_some(0), bound(self.windows[1])].into_iter().flatten().min();
-        Bounds { left: bound(self.windows[0]), right, lengths: Lengths::All }
+        let mut bounds = Bounds { left: bound(self.windows[0]), right, lengths: Lengths::All };
+        if cx.has(LENGTHS) {
+            if cx.has(PAST[0]) {
+                let message = "nonpad_kv_seqlen is for a cache outside, past_key for one inside: got both";
+                return Err(Error::invalid_input(message));
+            }
+            if cx.shape(LENGTHS)? != [batch] {
+                let message = format!("nonpad_kv_seqlen has shape {:?}, expected [{batch}]", cx.shape(LENGTHS)?);
+                return Err(Error::shape(message));
+            }
+            bounds.lengths = Lengths::Outside(LENGTHS);
+        }
+        Ok(bounds)
     }
 
     /// The mask for scores `[batch, heads, rows, keys]` of type `dtype`.
@@ -133,19 +146,6 @@ impl DotProduct {
         }
         let past = self.past(cx, [k.0, v.0])?;
         let extents = Extents::new(q.0, k.0, v.0, past)?;
-        let mut bounds = self.windows_of();
-        if cx.has(LENGTHS) {
-            if cx.has(PAST[0]) {
-                let message = "nonpad_kv_seqlen is for a cache outside, past_key for one inside: got both";
-                return Err(Error::invalid_input(message));
-            }
-            if cx.shape(LENGTHS)? != [extents.batch] {
-                let message =
-                    format!("nonpad_kv_seqlen has shape {:?}, expected [{}]", cx.shape(LENGTHS)?, extents.batch);
-                return Err(Error::shape(message));
-            }
-            bounds.lengths = Lengths::Outside(LENGTHS);
-        }
         let Extents { batch, kv_heads, rows, keys, size, v_size, .. } = extents;
         let q_heads = extents.q_heads();
         let scores = [batch, q_heads, rows, keys];
@@ -177,7 +177,7 @@ impl DotProduct {
             v: operand(2, Some(PAST[1]), v.1, v_size)?,
             factor: factor(self.scale, size),
             cap: (self.softcap != 0.0).then(|| W::from_f32(self.softcap)),
-            bounds,
+            bounds: self.bounds(cx, extents.batch)?,
             mask: self.mask(cx, scores, dtype)?,
             padding: None,
             softmax: softmax_row(self.precision.filter(|&precision| precision != dtype))?,

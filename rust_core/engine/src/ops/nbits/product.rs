@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use diptych_kernels::cast::cast;
+use diptych_kernels::cast::{Source, Target, cast};
 use diptych_kernels::gemm::MatMut;
 use diptych_kernels::nbits::{
     Extents, LARGEST_QUANTIZED_BLOCK, Levels, LevelsMut, Weights, float_row, float_rows, float_scratch_len,
@@ -12,7 +12,7 @@ use half::{bf16, f16};
 
 use super::operands::{Right, input};
 use super::{checked_bits, checked_block};
-use crate::dtype::DType;
+use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::operator::{BuildCx, KernelStep, Operator, PlanCx, Planned, Row, Step, rows_of};
 use crate::ops::elements::{buffer_bytes, elements_mut, rooms, rooms_bytes};
@@ -78,7 +78,7 @@ fn fill(cx: &KernelCx<'_>, dtype: DType, n: usize) -> Result<()> {
     }
 }
 
-fn fill_rows<T: crate::dtype::Element>(cx: &KernelCx<'_>, n: usize, zero: T, plus: impl Fn(T) -> T) -> Result<()> {
+fn fill_rows<T: Element>(cx: &KernelCx<'_>, n: usize, zero: T, plus: impl Fn(T) -> T) -> Result<()> {
     let out = cx.output::<T>(0);
     match cx.opt_input::<T>(input::BIAS) {
         None => out.fill(zero),
@@ -155,30 +155,17 @@ impl Plan {
         }
         let y = elements_mut::<f32>(wide_y);
         self.multiply(cx, &w, a, bias, levels, y)?;
-        let (isa, y) = (cx.isa(), &*y);
-        if self.dtype == DType::F16 {
-            cx.parallel_rows(cx.output::<f16>(0), 1, GRAIN, |first, out, _| {
-                cast(isa, &y[first..first + out.len()], out)
-            })
-        } else {
-            cx.parallel_rows(cx.output::<bf16>(0), 1, GRAIN, |first, out, _| {
-                cast(isa, &y[first..first + out.len()], out)
-            })
+        match self.dtype {
+            DType::F16 => converted(cx, y, cx.output::<f16>(0)),
+            _ => converted(cx, y, cx.output::<bf16>(0)),
         }
     }
 
     /// An input in binary32: itself, or widened into `room`.
     fn widened<'a>(&self, cx: &KernelCx<'a>, which: usize, room: &'a mut [f32]) -> Result<&'a [f32]> {
-        let isa = cx.isa();
         match self.dtype {
-            DType::F16 => {
-                let from = cx.input::<f16>(which);
-                cx.parallel_rows(&mut *room, 1, GRAIN, |at, to, _| cast(isa, &from[at..at + to.len()], to))?;
-            }
-            DType::BF16 => {
-                let from = cx.input::<bf16>(which);
-                cx.parallel_rows(&mut *room, 1, GRAIN, |at, to, _| cast(isa, &from[at..at + to.len()], to))?;
-            }
+            DType::F16 => converted(cx, cx.input::<f16>(which), room)?,
+            DType::BF16 => converted(cx, cx.input::<bf16>(which), room)?,
             _ => return Ok(cx.input::<f32>(which)),
         }
         Ok(room)
@@ -236,6 +223,16 @@ impl Plan {
             quantize_rows(isa, &extents, &a[part(k)], to);
         })
     }
+}
+
+/// Converts each element, on all threads.
+fn converted<S: Source + Element, D: Target<S::Wide> + Element>(
+    cx: &KernelCx<'_>,
+    from: &[S],
+    to: &mut [D],
+) -> Result<()> {
+    let isa = cx.isa();
+    cx.parallel_rows(to, 1, GRAIN, |first, to, _| cast(isa, &from[first..first + to.len()], to))
 }
 
 /// Rows and panels of a task, of about `parts`: whole columns first, since a panel is decoded once a task.
