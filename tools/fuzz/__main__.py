@@ -22,7 +22,7 @@ def main() -> int:
     commands.add_parser("build", help="build the targets anew: do so after every change of the engine")
     running = commands.add_parser("run", help="fuzz one target")
     running.add_argument("target", choices=TARGETS)
-    running.add_argument("--seconds", type=int, default=60, help="how long (default: 60)")
+    running.add_argument("--seconds", type=positive, default=60, help="how long (default: 60)")
     running.add_argument("--seeds", type=Path, metavar="FOLDER", help="further inputs to begin with")
     replaying = commands.add_parser("replay", help="run one target on given inputs")
     replaying.add_argument("target", choices=TARGETS)
@@ -48,6 +48,13 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     return 0
+
+
+def positive(text: str) -> int:
+    """A number of seconds; libFuzzer takes 0 and less for no end."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; write a whole number of seconds from 1 on")
+    return int(text)
 
 
 if __name__ == "__main__":

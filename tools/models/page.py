@@ -22,12 +22,13 @@ body { margin: 2rem auto; max-width: 62rem; padding: 0 1rem; background: var(--b
   font: 16px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin: 2.5rem 0 0.3rem; }
 p, li { max-width: 46rem; } .faint { color: var(--faint); }
-svg { width: 100%; height: auto; } svg text { fill: var(--text); font-size: 12px; }
+svg { width: 100%; min-width: 40rem; height: auto; } svg text { fill: var(--text); font-size: 12px; }
 svg .tick { fill: var(--faint); } svg .rule { stroke: var(--rule); }
 svg .one { stroke: var(--faint); stroke-width: 1.5; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums; }
 th, td { padding: 0.2rem 0.6rem; text-align: right; border-bottom: 1px solid var(--rule); white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; } .key { margin-right: 1.2rem; } .key::before { content: "\\25CF "; }
+th:first-child, td:first-child { text-align: left; } .key { margin-right: 1.2rem; }
+.key::before { content: "\\25CF\\00A0"; }
 """
 STYLE += "".join(
     f".{name} {{ fill: var(--{name}); stroke: var(--{name}); }} .key.{name}::before {{ color: var(--{name}); }}\n"
@@ -102,7 +103,7 @@ def dots(title: str, rows: Rows, one: bool = False) -> str:
         share = (math.log(min(max(value, marks[0]), marks[-1])) - low) / (high - low)
         return LEFT + share * (WIDTH - LEFT - RIGHT)
 
-    parts = [f'<svg viewBox="0 0 {WIDTH} {bottom + BOTTOM}" role="img" aria-label="{escape(title)}">']
+    parts = [f'<div class="wide"><svg viewBox="0 0 {WIDTH} {bottom + BOTTOM}" role="img" aria-label="{escape(title)}">']
     for mark in marks:
         kind = "one" if one and mark == 1 else "rule"
         parts.append(f'<line class="{kind}" x1="{x(mark):.1f}" x2="{x(mark):.1f}" y1="{TOP}" y2="{bottom}"/>')
@@ -115,7 +116,7 @@ def dots(title: str, rows: Rows, one: bool = False) -> str:
             parts.append(_dot(dot, name, x, y))
         if one:
             parts.append(f'<text x="{WIDTH - RIGHT + 12}" y="{y + 4}">{row[0].value:.2f}</text>')
-    return "".join([*parts, "</svg>"])
+    return "".join([*parts, "</svg></div>"])
 
 
 def _dot(dot: Dot, name: str, x: Any, y: float) -> str:
