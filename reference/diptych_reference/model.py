@@ -53,9 +53,7 @@ class Node:
     inputs: list[str]
     outputs: list[str]
     attributes: dict[str, Any]
-    opsets: dict[str, int] | None = (
-        None  # imports of the function that it was written in; None: those of the graph around
-    )
+    opsets: dict[str, int] | None = None  # imports of the function it was written in; None: the graph's around
 
     @property
     def place(self) -> str:

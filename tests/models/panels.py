@@ -6,10 +6,6 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
 
-import onnx
-import pytest
-from tests.conformance.suite import Operators, deep, domain
-
 import diptych
 from diptych.compare import compare
 from diptych_reference import ReferenceSession
@@ -38,18 +34,3 @@ def differences(model: bytes, feeds: Mapping[str, Any]) -> Iterator[str]:
             comparison = compare(e, a)
             if not comparison.equal:
                 yield f"{way}: {output.name}: {comparison.problem}"
-
-
-def operators(model: bytes) -> Operators:
-    """All operators in a model, those within bodies too."""
-    nodes = onnx.load_from_string(model).graph.node
-    return frozenset((domain(inner.domain), inner.op_type) for node in nodes for inner in deep(node))
-
-
-def require_operators(model: bytes) -> None:
-    """Skip where the engine lacks an operator of the model, having seen that it names what it lacks."""
-    missing = sorted(operators(model) - {(domain, op_type) for domain, op_type, _ in diptych.operators()})
-    if missing:
-        with pytest.raises(diptych.UnsupportedOperatorError, match=missing[0][1]):
-            diptych.InferenceSession(model)
-        pytest.skip(f"the engine lacks {missing}")
