@@ -55,7 +55,7 @@ def attribute(case: Case, name: str, default: float = 0.0) -> Any:
 
 @oracle("Adagrad", "Adam", "Momentum")
 def optimizer(case: Case) -> list[Expected | None]:
-    rate, steps = wide(case.inputs[0]).reshape(()), int(case.inputs[1].reshape(()))
+    rate, steps = exactly(case.inputs[0].reshape(()).astype(np.float64)), int(case.inputs[1].reshape(()))
     kinds = 4 if case.op_type == "Adam" else 3
     tensors = case.inputs[2:]
     count = len(tensors) // kinds
@@ -73,30 +73,41 @@ def number(value: Any, like: Near) -> Near:
     return Near(WIDE(value), np.zeros((), WIDE), like.dtype).rounded(WIDE(value), np.abs(value) * WIDE(2.0**-45))
 
 
-def adagrad(case: Case, rate: Any, steps: int, values: list[Near]) -> list[Near]:
+def rounded_to(dtype: Any, x: Near) -> Near:
+    """What was computed in binary64 as a number of the tensors' type."""
+    return Near(x.value, x.error, dtype).rounded(x.value, x.error)
+
+
+def beside_one(base: Any, steps: int) -> Near:
+    """1 - base^steps in binary64: near one the power's error remains when its leading bits have gone."""
+    power = base**steps
+    return exactly(np.ones(())) - Near(power, np.abs(power) * WIDE(2.0**-50), np.float64)
+
+
+def adagrad(case: Case, rate: Near, steps: int, values: list[Near]) -> list[Near]:
     x, g, h = values
-    r = number(rate / (1 + steps * attribute(case, "decay_factor")), x)
+    r = number(rate.value / (1 + steps * attribute(case, "decay_factor")), x)
     g = number(attribute(case, "norm_coefficient"), x) * x + g
     h = h + g * g
     return [x - r * g / (h.root() + number(attribute(case, "epsilon", 1e-6), x)), h]
 
 
-def adam(case: Case, rate: Any, steps: int, values: list[Near]) -> list[Near]:
+def adam(case: Case, rate: Near, steps: int, values: list[Near]) -> list[Near]:
     x, g, v, h = values
     alpha, beta = attribute(case, "alpha", 0.9), attribute(case, "beta", 0.999)
     if steps > 0:
-        rate = rate * np.sqrt(1 - beta**steps) / (1 - alpha**steps)
+        rate = rate * beside_one(beta, steps).root() / beside_one(alpha, steps)
     g = number(attribute(case, "norm_coefficient"), x) * x + g
     v = number(alpha, x) * v + number(1 - alpha, x) * g
     h = number(beta, x) * h + number(1 - beta, x) * g * g
-    new = x - number(rate, x) * v / (h.root() + number(attribute(case, "epsilon", 1e-6), x))
+    new = x - rounded_to(x.dtype, rate) * v / (h.root() + number(attribute(case, "epsilon", 1e-6), x))
     return [number(1 - attribute(case, "norm_coefficient_post"), x) * new, v, h]
 
 
-def momentum(case: Case, rate: Any, steps: int, values: list[Near]) -> list[Near]:
+def momentum(case: Case, rate: Near, steps: int, values: list[Near]) -> list[Near]:
     x, g, v = values
     alpha = number(attribute(case, "alpha"), x)
     g = number(attribute(case, "norm_coefficient"), x) * x + g
     v = alpha * v + number(attribute(case, "beta") if steps > 0 else WIDE(1), x) * g
     direction = g + alpha * v if case.attributes["mode"] == "nesterov" else v
-    return [x - number(rate, x) * direction, v]
+    return [x - rounded_to(x.dtype, rate) * direction, v]
