@@ -145,8 +145,10 @@ impl Quantization<'_> {
 }
 
 /// A type of quantized integers.
-pub trait Integer: Copy {
+pub trait Integer: SimdElement {
     fn clamped(wide: i32, ends: (i32, i32)) -> Self;
+    /// Numbers within the type's ends.
+    fn narrowed(wide: Simd<i32, CHUNK>) -> Simd<Self, CHUNK>;
 }
 
 macro_rules! integers {
@@ -155,6 +157,10 @@ macro_rules! integers {
             #[inline(always)]
             fn clamped(wide: i32, (low, high): (i32, i32)) -> Self {
                 wide.max(low).min(high) as $type
+            }
+            #[inline(always)]
+            fn narrowed(wide: Simd<i32, CHUNK>) -> Simd<Self, CHUNK> {
+                wide.cast()
             }
         }
     )*};
@@ -169,12 +175,38 @@ struct ToIntegers<'a, 'b, D> {
     out: &'b mut [D],
 }
 
+impl<'a, D: Integer> ToIntegers<'a, '_, D> {
+    /// The elements, the scale and the zero point of a row of binary32 that shares one of each.
+    #[inline(always)]
+    fn shared(&self) -> Option<(&'a [f32], f32, i32)> {
+        let Quantization { x: Numbers::F32(x), scale: Numbers::F32(scales), zero_point, precision: Precision::F32 } =
+            *self.operands
+        else {
+            return None;
+        };
+        let zero = zero_point.map_or(0, |zero| zero.integers(self.scales, 0, 1)[0] as i32);
+        (!self.scales.each).then(|| (&x[self.start..self.start + self.out.len()], scales[self.scales.offset], zero))
+    }
+}
+
 impl<D: Integer> Kernel for ToIntegers<'_, '_, D> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch, const L: usize>(self) {
-        for (i, out) in self.out.chunks_mut(CHUNK).enumerate() {
-            let (from, len) = (i * CHUNK, out.len());
+        let mut whole = 0;
+        if let Some((x, scale, zero)) = self.shared() {
+            let ends = (Simd::splat(self.ends.0), Simd::splat(self.ends.1));
+            let (chunks, _) = x.as_chunks::<CHUNK>();
+            let (outs, _) = self.out.as_chunks_mut::<CHUNK>();
+            for (out, &chunk) in outs.iter_mut().zip(chunks) {
+                let q: Simd<i32, CHUNK> = rint(Simd::from_array(chunk) / Simd::splat(scale)).cast();
+                let steps = q.saturating_add(Simd::splat(zero)).simd_clamp(ends.0, ends.1);
+                *out = D::narrowed(steps).to_array();
+            }
+            whole = chunks.len() * CHUNK;
+        }
+        for (i, out) in self.out[whole..].chunks_mut(CHUNK).enumerate() {
+            let (from, len) = (whole + i * CHUNK, out.len());
             let q: Simd<i32, CHUNK> = rint(self.operands.quotient(self.start, self.scales, from, len)).cast();
             // The sum saturates where the exact one would be clamped to the same end.
             let steps = match self.operands.zero_point {
