@@ -341,6 +341,31 @@ pub fn dynamic_parameters((low, high): (f32, f32)) -> (f32, u8) {
 mod tests {
     use super::*;
 
+    /// One scale for all, which goes in vectors, is that scale for each, which goes by chunks of any type.
+    #[test]
+    fn a_shared_scale_is_the_scale_of_each() {
+        let special = [0.0, -0.0, 0.5, 1.5, -2.5, 127.5, 1e-45, -1e38, 3e9, f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
+        let x: Vec<f32> = (0..83).map(|i| special[i % special.len()] * (1 + i / special.len()) as f32).collect();
+        for (&isa, scale) in
+            Isa::available().iter().flat_map(|isa| [1.0f32, 0.3, 0.0, 1e-40, f32::NAN].map(|s| (isa, s)))
+        {
+            for (start, len) in [(0, 83), (1, 16), (3, 47), (5, 15), (7, 0)] {
+                let (scales, zeros) = (vec![scale; len.max(1)], vec![-7i8; len.max(1)]);
+                let numbers = [Some(Quantized::I8(&zeros)), None];
+                for zero_point in numbers {
+                    let (precision, scale) = (Precision::F32, Numbers::F32(&scales));
+                    let operands = Quantization { x: Numbers::F32(&x), scale, zero_point, precision };
+                    let row = |each| {
+                        let mut out = vec![99i8; len];
+                        quantize(isa, &operands, start, Place { offset: 0, each }, (-128, 127), &mut out);
+                        out
+                    };
+                    assert_eq!(row(false), row(true), "{len} from {start} by {scales:?} on {}", isa.name());
+                }
+            }
+        }
+    }
+
     #[test]
     fn quantizing_rounds_before_it_adds() {
         let x = [0.5, 1.5, 2.5, -0.5, 1e30, f32::NAN, f32::NEG_INFINITY, 3.0];
