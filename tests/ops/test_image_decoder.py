@@ -49,6 +49,7 @@ LOSSLESS = [
     *[("PPM", mode, {}) for mode in ("1", "L", "RGB")],
     *[("TIFF", mode, {}) for mode in ("1", "L", "RGB", "RGBA", "I;16")],
     *[("TIFF", "RGB", {"compression": name}) for name in ("tiff_lzw", "tiff_adobe_deflate", "packbits")],
+    *[("JPEG2000", mode, {"no_jp2": raw}) for mode in ("L", "LA", "RGB", "RGBA") for raw in (False, True)],
     ("WEBP", "RGB", {"lossless": True}),
     ("WEBP", "RGBA", {"lossless": True}),
 ]
@@ -110,7 +111,7 @@ def test_jpeg_inside_tiff_differs_by_a_few_levels() -> None:
     assert np.abs(left.astype(int) - right.astype(int)).max() <= 4
 
 
-@pytest.mark.parametrize("kind", ["BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP"])
+@pytest.mark.parametrize("kind", ["BMP", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"])
 def test_broken_files_do_no_harm(kind: str) -> None:
     """Every prefix of a file, and files with a wrong byte: an image, an empty one or a refusal, never a crash."""
     whole = file(picture(9, 7), kind)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,12 +21,14 @@ FORMATS = [
     ("TIFF", {}),
     ("WEBP", {}),
     ("PPM", {}),
+    ("JPEG2000", {}),
+    ("JPEG2000", {"no_jp2": True, "tile_size": (16, 16), "num_resolutions": 3}),
 ]
 ROUNDS = 400
 
 
 @pytest.mark.parametrize(("name", "options"), FORMATS, ids=lambda value: value if isinstance(value, str) else "")
-def test_damaged_files(name: str, options: dict[str, bool]) -> None:
+def test_damaged_files(name: str, options: dict[str, Any]) -> None:
     chance = random.Random(7)
     pixels = np.random.default_rng(1).integers(0, 256, (23, 37, 3)).astype(np.uint8)
     file = io.BytesIO()

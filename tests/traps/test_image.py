@@ -141,9 +141,27 @@ def test_what_cannot_be_decoded_is_empty(stream: bytes) -> None:
     same(decode(stream, "Grayscale"), np.zeros((0, 0, 1), np.uint8))
 
 
-def test_jpeg_2000_is_refused() -> None:
-    stream = b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(50)
-    errors = refusals("ImageDecoder", [np.frombuffer(stream, np.uint8)], opset=20)
+def jpeg_2000(width: int, height: int, wavelet: int) -> bytes:
+    """A codestream of one grey tile without data."""
+    size = struct.pack(">HHIIIIIIIIHBBB", 41, 0, width, height, 0, 0, width, height, 0, 0, 1, 7, 1, 1)
+    style = struct.pack(">HBBHBBBBBB", 12, 0, 0, 1, 0, 0, 4, 4, 0, wavelet)
+    quantization = struct.pack(">HBB", 4, 0x40, 8 << 3)
+    part = struct.pack(">HHIBB", 10, 0, 15, 0, 1)
+    return b"\xff\x4f\xff\x51%b\xff\x52%b\xff\x5c%b\xff\x90%b\xff\x93\0\xff\xd9" % (size, style, quantization, part)
+
+
+def test_lossless_jpeg_2000_is_decoded() -> None:
+    """All coefficients are 0: the middle of the range."""
+    same(decode(jpeg_2000(3, 2, 1), "Grayscale"), np.full((2, 3, 1), 128, np.uint8))
+    same(decode(jpeg_2000(3, 2, 1)[:-1]), np.zeros((0, 0, 3), np.uint8))
+    same(decode(b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(50)), np.zeros((0, 0, 3), np.uint8))
+
+
+def test_lossy_jpeg_2000_is_refused() -> None:
+    """Decoders round the irreversible wavelet differently."""
+    errors = refusals("ImageDecoder", [np.frombuffer(jpeg_2000(3, 2, 0), np.uint8)], opset=20)
+    assert "irreversible (9/7)" in str(errors[0])
+    assert "irreversible (9/7)" in str(errors[1])
     assert isinstance(errors[0], diptych_reference.UnsupportedOperatorError)
     assert isinstance(errors[1], diptych.UnsupportedOperatorError)
 
@@ -153,6 +171,7 @@ def test_a_bomb_is_refused_before_it_goes_off() -> None:
     header = struct.pack(">IIBBBBB", 1 << 17, 1 << 17, 8, 2, 0, 0, 0)
     content = zlib.compress(bytes(1000))
     stream = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", content) + chunk(b"IEND", b"")
-    errors = refusals("ImageDecoder", [np.frombuffer(stream, np.uint8)], opset=20)
-    assert isinstance(errors[0], diptych_reference.ResourceLimitError)
-    assert isinstance(errors[1], diptych.ResourceLimitError)
+    for bomb in (stream, jpeg_2000(1 << 17, 1 << 17, 1), jpeg_2000((1 << 25) + 1, 1, 1)):
+        errors = refusals("ImageDecoder", [np.frombuffer(bomb, np.uint8)], opset=20)
+        assert isinstance(errors[0], diptych_reference.ResourceLimitError)
+        assert isinstance(errors[1], diptych.ResourceLimitError)

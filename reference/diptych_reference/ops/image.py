@@ -19,6 +19,7 @@ from diptych_reference.errors import (
 )
 from diptych_reference.numerics import accumulator, fma, is_float, round_to, to_integer
 from diptych_reference.operator import Array, operator
+from diptych_reference.ops import jpeg2000
 from diptych_reference.ops.shape import integers
 
 OUTSIDE = -100.0  # a place whose neighbours all lie outside: for coordinates that are no numbers
@@ -218,9 +219,9 @@ def narrowed(values: Array, dtype: np.dtype[Any]) -> Array:
 def image_decoder(encoded_stream: Array, *, pixel_format: str = "RGB") -> Array:
     """The image in a file's bytes -> [height, width, channels], decoded by Pillow; [0, 0, channels] if it cannot be.
 
-    BMP, JPEG, PNG, PNM, TIFF and WebP, of 8 bits a channel (of 16 the upper 8 are taken); transparency is left out.
-    Grayscale of colours is `(19595 R + 38470 G + 7471 B + 32768) >> 16`. JPEG 2000, CMYK and other kinds of
-    numbers are refused. JPEG is what libjpeg-turbo makes of it (docs/numerics.md).
+    BMP, JPEG, JPEG 2000, PNG, PNM, TIFF and WebP, of 8 bits a channel (of 16 the upper 8 are taken); transparency is
+    left out. Grayscale of colours is `(19595 R + 38470 G + 7471 B + 32768) >> 16`. CMYK, other kinds of numbers and
+    JPEG 2000 of any but the reversible wavelet are refused. JPEG is what libjpeg-turbo makes of it (docs/numerics.md).
     """
     if pixel_format not in ("RGB", "BGR", "Grayscale"):
         raise InvalidModelError(f"pixel_format is {pixel_format!r}, expected RGB, BGR or Grayscale")
@@ -247,16 +248,22 @@ def luma(pixels: Array) -> Array:
 def decoded(stream: bytes) -> Array | None:
     """[H, W] of a grey image, [H, W, 3] of one with colours; None if it is no image."""
     try:
-        from PIL import Image
+        from PIL import Image, features
     except ImportError as error:
         message = "ImageDecoder needs Pillow, which is not installed: pip install 'diptych-reference[image]'"
         raise UnsupportedOperatorError(message) from error
-    if stream[:12] == b"\0\0\0\x0cjP  \r\n\x87\n" or stream[:4] == b"\xff\x4f\xff\x51":
-        raise UnsupportedOperatorError("JPEG 2000 is not supported")
+    formats: tuple[str, ...] = FORMATS
+    if jpeg2000.is_file(stream):
+        if not features.check("jpg_2000"):
+            raise UnsupportedOperatorError("JPEG 2000 needs a Pillow with OpenJPEG, as its wheels have it")
+        try:
+            stream, formats = jpeg2000.codestream(stream), ("JPEG2000",)
+        except jpeg2000.BrokenError:
+            return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of many pixels: the limit here is another
-            image = Image.open(io.BytesIO(stream), formats=FORMATS)
+            image = Image.open(io.BytesIO(stream), formats=formats)
             check_kind(image)
             image.load()
     except (InvalidInputError, ResourceLimitError, UnsupportedOperatorError):

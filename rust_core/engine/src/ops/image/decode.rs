@@ -1,4 +1,5 @@
-//! ImageDecoder: a file's bytes as an image. JPEG is decoded here, other formats by the crate `image`.
+//! ImageDecoder: a file's bytes as an image. JPEG is decoded here, JPEG 2000 by the crate `hayro-jpeg2000`, other formats
+//! by the crate `image`.
 
 use std::io::Cursor;
 
@@ -7,6 +8,7 @@ use image::{
 };
 
 use super::jpeg::{self, Failure};
+use super::jpeg2000;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::operator::{BuildCx, Operator, PlanCx, Planned, Row, Step, rows as versions};
@@ -49,8 +51,15 @@ impl Operator for ImageDecoder {
 fn decode(cx: &ValueCx<'_>, stream: &[u8], pixel: Pixel) -> Result<Tensor> {
     let channels = if pixel == Pixel::Gray { 1 } else { 3 };
     let none = || Tensor::zeros(DType::U8, &[0, 0, channels]);
-    if stream.starts_with(&[0xff, 0xd8, 0xff]) {
-        return read_jpeg(cx, stream)?.map_or_else(none, |image| {
+    let own = if stream.starts_with(&[0xff, 0xd8, 0xff]) {
+        Some(read_jpeg(cx, stream)?)
+    } else if jpeg2000::is_file(stream) {
+        Some(read_jpeg_2000(stream)?)
+    } else {
+        None
+    };
+    if let Some(image) = own {
+        return image.map_or_else(none, |image| {
             let mut tensor = Tensor::zeros(DType::U8, &[image.height, image.width, channels])?;
             let out = tensor.bytes_mut()?;
             match image.channels {
@@ -112,21 +121,38 @@ fn read_jpeg(cx: &ValueCx<'_>, stream: &[u8]) -> Result<Option<jpeg::Image>> {
         Ok(image) => Ok(Some(image)),
         Err(Failure::Broken) => Ok(None),
         Err(Failure::Unsupported(what)) => Err(Error::unsupported(format!("{what} is not supported"))),
-        Err(Failure::TooLarge { width, height }) => Err(too_large(width as u64, height as u64)),
+        Err(Failure::TooLarge { width, height }) => Err(too_large(width as u64, height as u64, PIXELS)),
         Err(Failure::Stopped) => cx.check().and(Err(Error::internal("a decoder stopped for nothing"))),
-        Err(Failure::Memory) => Err(Error::resource_limit("the machine has no room for the image")),
+        Err(Failure::Memory) => Err(no_room()),
     }
 }
 
-fn too_large(width: u64, height: u64) -> Error {
-    Error::resource_limit(format!("an image of {width} x {height} pixels, at most {PIXELS} are decoded"))
+/// The image in a JPEG 2000 file, `None` if it is broken.
+fn read_jpeg_2000(stream: &[u8]) -> Result<Option<jpeg::Image>> {
+    match jpeg2000::decode(stream) {
+        Ok(image) => Ok(Some(image)),
+        Err(Failure::Broken) => Ok(None),
+        Err(Failure::Unsupported(what)) => Err(Error::unsupported(format!(
+            "JPEG 2000 with {what} is not supported: save the image as lossless JPEG 2000 without it, or as PNG"
+        ))),
+        Err(Failure::TooLarge { width, height }) => {
+            Err(too_large(width as u64, height as u64, jpeg2000::PIXELS as u64))
+        }
+        Err(Failure::Stopped) => Err(Error::internal("a decoder stopped for nothing")),
+        Err(Failure::Memory) => Err(no_room()),
+    }
+}
+
+fn too_large(width: u64, height: u64, most: u64) -> Error {
+    Error::resource_limit(format!("an image of {width} x {height} pixels, at most {most} are decoded"))
+}
+
+fn no_room() -> Error {
+    Error::resource_limit("the machine has no room for the image")
 }
 
 /// The image in a file of another format, `None` if none can be decoded.
 fn read(stream: &[u8]) -> Result<Option<DynamicImage>> {
-    if stream.starts_with(b"\0\0\0\x0cjP  \r\n\x87\n") || stream.starts_with(b"\xff\x4f\xff\x51") {
-        return Err(Error::unsupported("JPEG 2000 is not supported"));
-    }
     let Some(format) = image::guess_format(stream).ok().filter(|format| FORMATS.contains(format)) else {
         return Ok(None);
     };
@@ -137,7 +163,7 @@ fn read(stream: &[u8]) -> Result<Option<DynamicImage>> {
     let (width, height) = decoder.dimensions();
     let pixels = u64::from(width) * u64::from(height);
     if pixels > PIXELS {
-        return Err(too_large(width.into(), height.into()));
+        return Err(too_large(width.into(), height.into(), PIXELS));
     }
     check_kind(decoder.original_color_type(), decoder.color_type())?;
     let mut limits = Limits::no_limits();

@@ -5,6 +5,7 @@ mod decode;
 mod grid;
 mod interpolate;
 mod jpeg;
+mod jpeg2000;
 
 use crate::operator::Row;
 
