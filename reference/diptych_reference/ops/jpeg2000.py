@@ -183,7 +183,10 @@ def checked(stream: bytes) -> tuple[bytes, Size]:
         raise BrokenError
     check_planes(exponents, style.levels)
     style.check_room(size)
-    return stream[: check_tiles(stream, reader.at - 2, size.tiles)], size
+    length = check_tiles(stream, reader.at - 2, size.tiles)
+    check_halves(size.width, size.tile[0], style.levels)
+    check_halves(size.height, size.tile[1], style.levels)
+    return stream[:length], size
 
 
 def size_of(segment: Reader) -> Size:
@@ -255,6 +258,19 @@ def check_planes(segment: bytes, levels: int) -> None:
     need(len(segment) == 3 * levels + 2 and segment[0] & 31 == 0)
     if any((segment[0] >> 5) + (byte >> 3) > PLANES + 1 for byte in segment[1:]):
         refuse("more than 16 bit planes")
+
+
+def check_halves(extent: int, tile: int, levels: int) -> None:
+    """Refuse tiles of which a level of the wavelet is one number at an odd place along an axis.
+
+    It is halved, and decoders round differently where it is odd since bit planes were left out.
+    """
+    for start in range(0, extent, tile):
+        end = min(start + tile, extent)
+        for halvings in range(levels):
+            low, high = (-(-place >> halvings) for place in (start, end))
+            if low % 2 == 1 and high == low + 1:
+                refuse("tiles that end in a single row or column at an odd place")
 
 
 def check_tiles(stream: bytes, at: int, tiles: int) -> int:

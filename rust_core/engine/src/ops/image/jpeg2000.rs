@@ -200,7 +200,7 @@ fn checked(stream: &[u8]) -> Outcome<(&[u8], Size)> {
             COD if style.is_none() => style = Some(Style::read(reader.segment()?, &size)?),
             QCD if exponents.is_none() => exponents = Some(reader.segment()?.0),
             COD | QCD | SIZ => return Err(Failure::Broken),
-            TLM | CRG | COM => drop(reader.segment()?),
+            TLM | CRG | COM => _ = reader.segment()?,
             _ => return Err(Failure::Unsupported("such a marker in its header")),
         }
     }
@@ -208,6 +208,8 @@ fn checked(stream: &[u8]) -> Outcome<(&[u8], Size)> {
     check_planes(exponents.ok_or(Failure::Broken)?, style.levels)?;
     style.check_room(&size)?;
     let length = check_tiles(stream, stream.len() - reader.0.len() - 2, size.tiles)?;
+    check_halves(size.width, size.tile[0], style.levels)?;
+    check_halves(size.height, size.tile[1], style.levels)?;
     Ok((&stream[..length], size))
 }
 
@@ -329,6 +331,21 @@ fn check_planes(segment: &[u8], levels: u32) -> Outcome<()> {
     Ok(())
 }
 
+/// Refuses tiles of which a level of the wavelet is one number at an odd place along an axis: it is halved, and decoders
+/// round differently where it is odd since bit planes were left out.
+fn check_halves(extent: usize, tile: usize, levels: u32) -> Outcome<()> {
+    for start in (0..extent).step_by(tile) {
+        let end = extent.min(start + tile);
+        for halvings in 0..levels {
+            let low = start.div_ceil(1 << halvings);
+            if low % 2 == 1 && end.div_ceil(1 << halvings) == low + 1 {
+                return Err(Failure::Unsupported("tiles that end in a single row or column at an odd place"));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Follows the parts of tiles, of which the first starts at `at`: all tiles are there. Where the codestream ends.
 fn check_tiles(stream: &[u8], mut at: usize, tiles: usize) -> Outcome<usize> {
     let mut parts = vec![[0, 0]; tiles]; // seen and announced
@@ -361,7 +378,7 @@ fn check_part(mut part: Reader<'_>) -> Outcome<()> {
     loop {
         match part.integer(2)? {
             SOD => return Ok(()),
-            PLT | COM => drop(part.segment()?),
+            PLT | COM => _ = part.segment()?,
             _ => return Err(Failure::Unsupported("such a marker in the header of a tile")),
         }
     }
