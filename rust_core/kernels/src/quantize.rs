@@ -146,7 +146,6 @@ impl Quantization<'_> {
 
 /// A type of quantized integers.
 pub trait Integer: SimdElement {
-    fn clamped(wide: i32, ends: (i32, i32)) -> Self;
     /// Numbers within the type's ends.
     fn narrowed(wide: Simd<i32, CHUNK>) -> Simd<Self, CHUNK>;
 }
@@ -154,10 +153,6 @@ pub trait Integer: SimdElement {
 macro_rules! integers {
     ($($type:ty),*) => {$(
         impl Integer for $type {
-            #[inline(always)]
-            fn clamped(wide: i32, (low, high): (i32, i32)) -> Self {
-                wide.max(low).min(high) as $type
-            }
             #[inline(always)]
             fn narrowed(wide: Simd<i32, CHUNK>) -> Simd<Self, CHUNK> {
                 wide.cast()
@@ -184,8 +179,18 @@ impl<'a, D: Integer> ToIntegers<'a, '_, D> {
         else {
             return None;
         };
+        if self.scales.each || self.out.is_empty() {
+            return None;
+        }
         let zero = zero_point.map_or(0, |zero| zero.integers(self.scales, 0, 1)[0] as i32);
-        (!self.scales.each).then(|| (&x[self.start..self.start + self.out.len()], scales[self.scales.offset], zero))
+        Some((&x[self.start..self.start + self.out.len()], scales[self.scales.offset], zero))
+    }
+
+    /// `clamp(rint(quotient) + zero, ends)`. The sum saturates where the exact one would be clamped to the same end.
+    #[inline(always)]
+    fn steps(quotient: Simd<f32, CHUNK>, zero: Simd<i32, CHUNK>, (low, high): (i32, i32)) -> [D; CHUNK] {
+        let sum = rint(quotient).cast::<i32>().saturating_add(zero);
+        D::narrowed(sum.simd_clamp(Simd::splat(low), Simd::splat(high))).to_array()
     }
 }
 
@@ -195,29 +200,18 @@ impl<D: Integer> Kernel for ToIntegers<'_, '_, D> {
     fn run<A: Arch, const L: usize>(self) {
         let mut whole = 0;
         if let Some((x, scale, zero)) = self.shared() {
-            let ends = (Simd::splat(self.ends.0), Simd::splat(self.ends.1));
-            let (chunks, _) = x.as_chunks::<CHUNK>();
-            let (outs, _) = self.out.as_chunks_mut::<CHUNK>();
-            for (out, &chunk) in outs.iter_mut().zip(chunks) {
-                let q: Simd<i32, CHUNK> = rint(Simd::from_array(chunk) / Simd::splat(scale)).cast();
-                let steps = q.saturating_add(Simd::splat(zero)).simd_clamp(ends.0, ends.1);
-                *out = D::narrowed(steps).to_array();
+            let chunks = x.as_chunks::<CHUNK>().0;
+            for (out, &chunk) in self.out.as_chunks_mut::<CHUNK>().0.iter_mut().zip(chunks) {
+                *out = Self::steps(Simd::from_array(chunk) / Simd::splat(scale), Simd::splat(zero), self.ends);
             }
             whole = chunks.len() * CHUNK;
         }
         for (i, out) in self.out[whole..].chunks_mut(CHUNK).enumerate() {
             let (from, len) = (whole + i * CHUNK, out.len());
-            let q: Simd<i32, CHUNK> = rint(self.operands.quotient(self.start, self.scales, from, len)).cast();
-            // The sum saturates where the exact one would be clamped to the same end.
-            let steps = match self.operands.zero_point {
-                None => q,
-                Some(zero) => {
-                    q.saturating_add(Simd::from_array(zero.integers(self.scales, from, len).map(|n| n as i32)))
-                }
-            };
-            for (o, step) in out.iter_mut().zip(steps.to_array()) {
-                *o = D::clamped(step, self.ends);
-            }
+            let quotient = self.operands.quotient(self.start, self.scales, from, len);
+            let zeros = |zero: Quantized<'_>| zero.integers(self.scales, from, len).map(|n| n as i32);
+            let zero = Simd::from_array(self.operands.zero_point.map_or([0; CHUNK], zeros));
+            out.copy_from_slice(&Self::steps(quotient, zero, self.ends)[..len]);
         }
     }
 }
@@ -350,7 +344,7 @@ mod tests {
             Isa::available().iter().flat_map(|isa| [1.0f32, 0.3, 0.0, 1e-40, f32::NAN].map(|s| (isa, s)))
         {
             for (start, len) in [(0, 83), (1, 16), (3, 47), (5, 15), (7, 0)] {
-                let (scales, zeros) = (vec![scale; len.max(1)], vec![-7i8; len.max(1)]);
+                let (scales, zeros) = (vec![scale; len], vec![-7i8; len]);
                 let numbers = [Some(Quantized::I8(&zeros)), None];
                 for zero_point in numbers {
                     let (precision, scale) = (Precision::F32, Numbers::F32(&scales));

@@ -344,7 +344,7 @@ impl Plan {
         let (place, ends) = (Place { offset: 0, each: false }, if self.signed { (-128, 127) } else { (0, 255) });
         if self.table {
             let operands = Quantization { x: Numbers::F32(y), scale, zero_point, precision };
-            let (mut table, codes) = ([T::clamped(0, ends); CODES], cx.input_bytes(self.operands[0].x));
+            let (mut table, codes) = ([T::default(); CODES], cx.input_bytes(self.operands[0].x));
             quantize(isa, &operands, 0, place, ends, &mut table);
             return cx.parallel_rows(out, 1, GRAIN, |first, out, _| {
                 out.iter_mut().zip(&codes[first..]).for_each(|(y, &code)| *y = table[usize::from(code)]);
