@@ -7,8 +7,8 @@ use image::{
     ColorType, DynamicImage, ExtendedColorType, ImageDecoder as Decoder, ImageError, ImageFormat, ImageReader, Limits,
 };
 
-use super::jpeg::{self, Failure};
-use super::jpeg2000;
+use super::decoded::{Failure, Image, Outcome};
+use super::{jpeg, jpeg2000};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::operator::{BuildCx, Operator, PlanCx, Planned, Row, Step, rows as versions};
@@ -52,9 +52,12 @@ fn decode(cx: &ValueCx<'_>, stream: &[u8], pixel: Pixel) -> Result<Tensor> {
     let channels = if pixel == Pixel::Gray { 1 } else { 3 };
     let none = || Tensor::zeros(DType::U8, &[0, 0, channels]);
     let own = if stream.starts_with(&[0xff, 0xd8, 0xff]) {
-        Some(read_jpeg(cx, stream)?)
+        let found = jpeg::decode(stream, PIXELS as usize, &|| cx.check().is_err());
+        Some(settled(cx, found, PIXELS, |what| format!("{what} is not supported"))?)
     } else if jpeg2000::is_file(stream) {
-        Some(read_jpeg_2000(stream)?)
+        let advice = "save the image as lossless JPEG 2000 without it, or as PNG";
+        let unsupported = |what: &str| format!("JPEG 2000 with {what} is not supported: {advice}");
+        Some(settled(cx, jpeg2000::decode(stream), jpeg2000::PIXELS as u64, unsupported)?)
     } else {
         None
     };
@@ -115,40 +118,25 @@ fn luma([r, g, b]: [u8; 3]) -> u8 {
     ((19595 * u32::from(r) + 38470 * u32::from(g) + 7471 * u32::from(b) + 32768) >> 16) as u8
 }
 
-/// The image in a JPEG file, `None` if it is broken.
-fn read_jpeg(cx: &ValueCx<'_>, stream: &[u8]) -> Result<Option<jpeg::Image>> {
-    match jpeg::decode(stream, PIXELS as usize, &|| cx.check().is_err()) {
+/// What a decoder found, `None` in a file that is broken. Of an image it decodes `most` pixels; `unsupported` says what it lacks.
+fn settled(
+    cx: &ValueCx<'_>,
+    found: Outcome<Image>,
+    most: u64,
+    unsupported: impl Fn(&str) -> String,
+) -> Result<Option<Image>> {
+    match found {
         Ok(image) => Ok(Some(image)),
         Err(Failure::Broken) => Ok(None),
-        Err(Failure::Unsupported(what)) => Err(Error::unsupported(format!("{what} is not supported"))),
-        Err(Failure::TooLarge { width, height }) => Err(too_large(width as u64, height as u64, PIXELS)),
+        Err(Failure::Unsupported(what)) => Err(Error::unsupported(unsupported(what))),
+        Err(Failure::TooLarge { width, height }) => Err(too_large(width as u64, height as u64, most)),
         Err(Failure::Stopped) => cx.check().and(Err(Error::internal("a decoder stopped for nothing"))),
-        Err(Failure::Memory) => Err(no_room()),
-    }
-}
-
-/// The image in a JPEG 2000 file, `None` if it is broken.
-fn read_jpeg_2000(stream: &[u8]) -> Result<Option<jpeg::Image>> {
-    match jpeg2000::decode(stream) {
-        Ok(image) => Ok(Some(image)),
-        Err(Failure::Broken) => Ok(None),
-        Err(Failure::Unsupported(what)) => Err(Error::unsupported(format!(
-            "JPEG 2000 with {what} is not supported: save the image as lossless JPEG 2000 without it, or as PNG"
-        ))),
-        Err(Failure::TooLarge { width, height }) => {
-            Err(too_large(width as u64, height as u64, jpeg2000::PIXELS as u64))
-        }
-        Err(Failure::Stopped) => Err(Error::internal("a decoder stopped for nothing")),
-        Err(Failure::Memory) => Err(no_room()),
+        Err(Failure::Memory) => Err(Error::resource_limit("the machine has no room for the image")),
     }
 }
 
 fn too_large(width: u64, height: u64, most: u64) -> Error {
     Error::resource_limit(format!("an image of {width} x {height} pixels, at most {most} are decoded"))
-}
-
-fn no_room() -> Error {
-    Error::resource_limit("the machine has no room for the image")
 }
 
 /// The image in a file of another format, `None` if none can be decoded.

@@ -6,7 +6,7 @@
 
 use hayro_jpeg2000::{DecodeSettings, DecoderContext, Image as Decoder};
 
-use super::jpeg::{Failure, Image, Outcome};
+use super::decoded::{Failure, Image, Outcome};
 
 /// Pixels of an image, fewer than of other formats: the decoder needs about 32 bytes for each.
 pub(super) const PIXELS: usize = 1 << 25;
@@ -14,11 +14,13 @@ pub(super) const PIXELS: usize = 1 << 25;
 const BYTES: u64 = 16;
 const ROOM: u64 = 64 << 20;
 
-const SIGNATURE: &[u8] = b"\0\0\0\x0cjP  \r\n\x87\n";
-const CODESTREAM: &[u8] = b"\xff\x4f\xff\x51"; // SOC, SIZ
+/// Decompositions, bit planes and layers that are decoded.
 const LEVELS: u32 = 16;
 const PLANES: u32 = 16;
 const LAYERS: u32 = 32;
+
+const SIGNATURE: &[u8] = b"\0\0\0\x0cjP  \r\n\x87\n";
+const CODESTREAM: &[u8] = b"\xff\x4f\xff\x51"; // SOC, SIZ
 
 const SIZ: u32 = 0xff51;
 const COD: u32 = 0xff52;

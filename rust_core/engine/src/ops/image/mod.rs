@@ -2,6 +2,7 @@
 
 mod affine;
 mod decode;
+mod decoded;
 mod grid;
 mod interpolate;
 mod jpeg;

@@ -8,33 +8,9 @@ mod idct;
 mod output;
 mod scan;
 
+use super::decoded::{Failure, Image, Outcome};
 use bits::{Huffman, Reader};
 use scan::Scan;
-
-/// Why there is no image.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Failure {
-    /// The file is broken.
-    Broken,
-    /// The file may be whole, but is of a kind that is not decoded.
-    Unsupported(&'static str),
-    /// More pixels than allowed.
-    TooLarge { width: usize, height: usize },
-    /// The allocator refuses.
-    Memory,
-    /// The caller has had enough: a small file can ask for much work.
-    Stopped,
-}
-
-pub(super) type Outcome<T> = Result<T, Failure>;
-
-/// A decoded image: numbers of its pixels, 1 or 3 each.
-pub(super) struct Image {
-    pub width: usize,
-    pub height: usize,
-    pub channels: usize,
-    pub pixels: Vec<u8>,
-}
 
 /// A component of the frame, as stored.
 pub(super) struct Component {
