@@ -16,6 +16,7 @@ import diptych
 import diptych.diff
 from diptych.cli import COMMANDS, main, peers
 from diptych.cli.peers import thread_count
+from diptych.engines import Engine, Run, find_engine
 
 from . import models
 
@@ -130,10 +131,11 @@ def test_bench_gives_peers_the_threads_of_the_engine(
 def test_bench_ends_at_a_peer_that_cannot_run_the_model(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unable_to_run(path: str, options: diptych.SessionOptions) -> Any:
-        return "1.0", lambda feeds: [].pop()
+    class UnableToRun(Engine):
+        def prepare(self, model: bytes | Path) -> Run:
+            return lambda feeds: [].pop()
 
-    monkeypatch.setitem(peers._LOADERS, "reference", unable_to_run)
+    monkeypatch.setattr(peers, "find_engine", lambda name: find_engine(name) if name == "diptych" else UnableToRun)
     document = run_json(capsys, "bench", MODEL, "--against", "reference", status=1)
     assert "reference does not run the model: pop from empty list" in document["error"]["message"]
 

@@ -18,11 +18,11 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from onnx import FunctionProto, NodeProto, helper
-from tests.ops.oracles import MOVERS, bounded, oracle_of, wide
 
 import diptych
 from diptych.testing import Case, Row, catalogue, on_engine, operator_cases
 from diptych.testing.catalogue import is_newest_meaning
+from diptych.testing.oracles import MOVERS, bounded, oracle_of, wide
 from diptych.testing.values import onnx_number
 
 ROWS = [

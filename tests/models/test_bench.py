@@ -20,6 +20,7 @@ from tools.models.ratios import median_interval
 
 import diptych
 from diptych.cli import peers
+from diptych.engines import Engine, Run, find_engine
 
 PACKAGES = ["diptych", "numpy", "onnxruntime"]
 SHORT = ["--small", "--rounds", "3", "--seconds", "0.0001", "--threads", "1"]
@@ -38,15 +39,17 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "CONTEXT", multiprocessing.dummy)
 
 
-def unable_to_load(path: str, options: diptych.SessionOptions) -> Any:
-    raise RuntimeError("no such operator")
+class UnableToLoad(Engine):
+    def prepare(self, model: bytes | Path) -> Run:
+        raise RuntimeError("no such operator")
 
 
-def unable_to_run(path: str, options: diptych.SessionOptions) -> Any:
-    def run(feeds: Mapping[str, Any]) -> list[Any]:
-        raise RuntimeError("no such shape")
+class UnableToRun(Engine):
+    def prepare(self, model: bytes | Path) -> Run:
+        def run(feeds: Mapping[str, Any]) -> list[Any]:
+            raise RuntimeError("no such shape")
 
-    return "1.0", run
+        return run
 
 
 def test_json_holds_every_engine(capsys: pytest.CaptureFixture[str], store: Path) -> None:
@@ -134,11 +137,11 @@ def test_a_process_that_ends_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("threads")
-@pytest.mark.parametrize("loader", [unable_to_load, unable_to_run])
+@pytest.mark.parametrize("unable", [UnableToLoad, UnableToRun])
 def test_a_peer_that_fails_leaves_its_cells_empty(
-    loader: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    unable: type[Engine], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(peers._LOADERS, "onnxruntime", loader)
+    monkeypatch.setattr(peers, "find_engine", lambda name: unable if name == "onnxruntime" else find_engine(name))
     assert main(["bench", "lstm_stream", "--against", "onnxruntime,reference", *SHORT]) == 0
     printed = capsys.readouterr()
     header, _, line = printed.out.splitlines()

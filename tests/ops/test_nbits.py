@@ -12,14 +12,14 @@ import onnx
 import onnxruntime
 import pytest
 from hypothesis import given, settings
-from tests.ops.oracles.base import gamma
-from tests.ops.oracles.nbits import weights_of
 
 import diptych
 import diptych_reference
 from diptych.testing import Case, difference, engine_paths, on_engine, on_reference
 from diptych.testing.blocks import pack, quantize_blocks
 from diptych.testing.cases import operator_cases
+from diptych.testing.oracles.base import gamma
+from diptych.testing.oracles.nbits import weights_of
 from diptych.testing.panels import Outcome
 from diptych.testing.values import Array
 

@@ -15,10 +15,10 @@ import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from tests.ops.oracles import MOVERS, ORACLES, WIDE, Expected, bounded, oracle_of, wide
 
 from diptych.testing import Case, Row, catalogue, on_reference, operator_cases
 from diptych.testing.catalogue import is_newest_meaning
+from diptych.testing.oracles import MOVERS, ORACLES, WIDE, Expected, bounded, oracle_of, wide
 
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 ROWS = [row for row in catalogue() if is_newest_meaning(row)]

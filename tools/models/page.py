@@ -9,15 +9,21 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-ENGINES = ("diptych", "onnxruntime", "openvino", "reference")
+ENGINES = ("diptych", "onnxruntime", "openvino", "onnx.reference", "reference")
 
 RATIO = "Time of Diptych / time of the faster peer"
 
+
+def _css_class(engine: str) -> str:
+    """Return the class that colours an engine."""
+    return engine.replace(".", "-")
+
+
 STYLE = """
 :root { color-scheme: light dark; --back: #fcfcfb; --text: #1c1b1a; --faint: #6b6964; --rule: #dddbd6;
-  --diptych: #2567c4; --onnxruntime: #c2571a; --openvino: #1e8a5f; --reference: #8a55b5; }
+  --diptych: #2567c4; --onnxruntime: #c2571a; --openvino: #1e8a5f; --reference: #8a55b5; --onnx-reference: #7d7a1f; }
 @media (prefers-color-scheme: dark) { :root { --back: #191817; --text: #ecebe8; --faint: #a19e98; --rule: #3a3835;
-  --diptych: #7fb0f5; --onnxruntime: #f0a06a; --openvino: #66cda1; --reference: #c7a0e8; } }
+  --diptych: #7fb0f5; --onnxruntime: #f0a06a; --openvino: #66cda1; --reference: #c7a0e8; --onnx-reference: #cfcb6e; } }
 body { margin: 2rem auto; max-width: 62rem; padding: 0 1rem; background: var(--back); color: var(--text);
   font: 16px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin: 2.5rem 0 0.3rem; }
@@ -32,7 +38,7 @@ th:first-child, td:first-child { text-align: left; } .key { margin-right: 1.2rem
 """
 STYLE += "".join(
     f".{name} {{ fill: var(--{name}); stroke: var(--{name}); }} .key.{name}::before {{ color: var(--{name}); }}\n"
-    for name in ENGINES
+    for name in map(_css_class, ENGINES)
 )
 
 WIDTH, LEFT, RIGHT, ROW, TOP, BOTTOM = 960, 190, 70, 24, 8, 28
@@ -60,7 +66,7 @@ def page(document: dict[str, Any]) -> str:
     """The page's source."""
     results, settings = document["results"], document["settings"]
     names = [row["engine"] for result in results for row in result["engines"]]
-    keys = "".join(f'<span class="key {name}">{name}</span>' for name in ENGINES if name in names)
+    keys = "".join(f'<span class="key {_css_class(name)}">{name}</span>' for name in ENGINES if name in names)
     compared = [
         (result["model"], [Dot("diptych", result["better_ratio"], result["interval"])])
         for result in results
@@ -127,7 +133,7 @@ def _dot(dot: Dot, name: str, x: Any, y: float) -> str:
     if dot.interval is not None:
         first, last = (x(v) for v in dot.interval)
         bar = f'<line x1="{first:.1f}" x2="{last:.1f}" y1="{y}" y2="{y}" stroke-width="3" stroke-opacity="0.5"/>'
-    return f'<g class="{dot.engine}">{said}{bar}<circle cx="{x(dot.value):.1f}" cy="{y}" r="4.5"/></g>'
+    return f'<g class="{_css_class(dot.engine)}">{said}{bar}<circle cx="{x(dot.value):.1f}" cy="{y}" r="4.5"/></g>'
 
 
 def ticks(low: float, high: float) -> list[float]:

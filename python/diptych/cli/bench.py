@@ -33,7 +33,7 @@ class Timing:
     """What one engine answered, and the milliseconds that a run of it took, one figure a round."""
 
     peer: Peer
-    answer: list[Any]
+    answer: Sequence[Any]
     milliseconds: list[float]
 
 

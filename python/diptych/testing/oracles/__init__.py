@@ -1,6 +1,6 @@
 """Oracles, one module a family of operators. Importing this package fills `ORACLES` and `MOVERS`."""
 
-from tests.ops.oracles import (
+from diptych.testing.oracles import (
     activation,
     attention,
     attention_microsoft,
@@ -26,7 +26,7 @@ from tests.ops.oracles import (
     training,
     windows,
 )
-from tests.ops.oracles.base import MOVERS, ORACLES, WIDE, Expected, bounded, oracle_of, wide
+from diptych.testing.oracles.base import MOVERS, ORACLES, WIDE, Expected, bounded, oracle_of, wide
 
 __all__ = [
     "MOVERS",

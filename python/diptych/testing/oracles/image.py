@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
-from tests.ops.oracles.base import WIDE, Expected, chained, gamma, in_double, in_reference, moves, oracle, tiny, wide
 
 from diptych.testing import Case
+from diptych.testing.oracles.base import (
+    WIDE,
+    Expected,
+    chained,
+    gamma,
+    in_double,
+    in_reference,
+    moves,
+    oracle,
+    tiny,
+    wide,
+)
 
 
 @oracle("AffineGrid")

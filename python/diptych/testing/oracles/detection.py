@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from tests.ops.oracles.base import Expected, gamma, in_double, in_reference, moves, oracle, tiny, wide
 
 from diptych.testing import Case
+from diptych.testing.oracles.base import Expected, gamma, in_double, in_reference, moves, oracle, tiny, wide
 
 
 @oracle("RoiAlign")

@@ -6,10 +6,10 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
-from tests.ops.oracles.attention import Steps, finite, heads, input_or_none, rotary_embedding
-from tests.ops.oracles.base import NARROW, WIDE, Expected, gamma, oracle, spacing, tiny, wide
 
 from diptych.testing import Case
+from diptych.testing.oracles.attention import Steps, finite, heads, input_or_none, rotary_embedding
+from diptych.testing.oracles.base import NARROW, WIDE, Expected, gamma, oracle, spacing, tiny, wide
 from diptych.testing.values import Array
 
 F32 = np.dtype(np.float32)

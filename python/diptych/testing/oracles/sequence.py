@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.ops.oracles.base import moves
+from diptych.testing.oracles.base import moves
 
 moves(
     "ConcatFromSequence", "Optional", "OptionalGetElement", "OptionalHasElement", "Scan", "SequenceAt",

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from tests.ops.oracles.base import ORACLES, WIDE, Expected, oracle, tiny, unit, wide
 
 from diptych.testing import Case
+from diptych.testing.oracles.base import ORACLES, WIDE, Expected, oracle, tiny, unit, wide
 from diptych.testing.values import Array
 
 U = WIDE(unit(np.float32))

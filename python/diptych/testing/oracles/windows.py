@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from tests.ops.oracles.base import (
+
+from diptych.testing import Case
+from diptych.testing.oracles.base import (
     Expected,
     chained,
     gamma,
@@ -17,8 +19,6 @@ from tests.ops.oracles.base import (
     tiny,
     wide,
 )
-
-from diptych.testing import Case
 
 
 @oracle("Conv", "ConvTranspose", "AveragePool", "GlobalAveragePool")

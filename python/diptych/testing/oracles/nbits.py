@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from tests.ops.oracles.base import WIDE, Expected, chained, gamma, oracle, spacing, tiny, wide
 
 from diptych.testing import Case
+from diptych.testing.oracles.base import WIDE, Expected, chained, gamma, oracle, spacing, tiny, wide
 from diptych.testing.values import Array
 
 

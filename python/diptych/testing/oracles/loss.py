@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ml_dtypes
 import numpy as np
-from tests.ops.oracles.base import WIDE, Expected, gamma, lane_depth, oracle, tiny, unit, wide
-from tests.ops.oracles.normalization import softmax
 
 from diptych.testing import Case
+from diptych.testing.oracles.base import WIDE, Expected, gamma, lane_depth, oracle, tiny, unit, wide
+from diptych.testing.oracles.normalization import softmax
 
 
 @oracle("NegativeLogLikelihoodLoss")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from tests.ops.oracles.base import Expected, gamma, in_double, in_reference, oracle, tiny, wide
 
 from diptych.testing import Case
+from diptych.testing.oracles.base import Expected, gamma, in_double, in_reference, oracle, tiny, wide
 
 
 @oracle("Resize", "Upsample")

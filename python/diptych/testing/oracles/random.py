@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 from onnx import TensorProto
-from tests.ops.oracles.base import WIDE, Expected, moves, oracle, spacing
 
 from diptych.testing import Case
+from diptych.testing.oracles.base import WIDE, Expected, moves, oracle, spacing
 
 moves("Bernoulli", "Multinomial")  # outcomes are compared, not rounded: see tests/traps/test_random.py
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from tests.ops.oracles.base import WIDE, Expected, oracle, tiny, unit, wide
 
 from diptych.testing import Case
+from diptych.testing.oracles.base import WIDE, Expected, oracle, tiny, unit, wide
 from diptych.testing.values import Array
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
-from tests.ops.oracles.base import SUBNORMAL, WIDE, Expected, gamma, lane_depth, oracle, tiny, unit, wide
 
 from diptych.testing import Case
+from diptych.testing.oracles.base import SUBNORMAL, WIDE, Expected, gamma, lane_depth, oracle, tiny, unit, wide
 from diptych.testing.values import Array
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ml_dtypes
 import numpy as np
-from tests.ops.oracles.base import WIDE, Expected, bounded, chained, moves, oracle, tiny, unit, wide
 
 from diptych.testing import Case
+from diptych.testing.oracles.base import WIDE, Expected, bounded, chained, moves, oracle, tiny, unit, wide
 from diptych.testing.values import Array
 
 

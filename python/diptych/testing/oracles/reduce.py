@@ -7,7 +7,9 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
-from tests.ops.oracles.base import (
+
+from diptych.testing import Case
+from diptych.testing.oracles.base import (
     WIDE,
     Expected,
     chained,
@@ -20,8 +22,6 @@ from tests.ops.oracles.base import (
     unit,
     wide,
 )
-
-from diptych.testing import Case
 from diptych.testing.values import Array
 
 

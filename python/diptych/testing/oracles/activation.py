@@ -6,11 +6,11 @@ from typing import Any
 
 import mpmath
 import numpy as np
-from tests.ops.oracles.base import WIDE, Expected, moves, mp, oracle, rounded_once, spacing, tiny, unit, wide
-from tests.ops.oracles.elementwise import logistic
-from tests.ops.oracles.normalization import sum_of
 
 from diptych.testing import Case
+from diptych.testing.oracles.base import WIDE, Expected, moves, mp, oracle, rounded_once, spacing, tiny, unit, wide
+from diptych.testing.oracles.elementwise import logistic
+from diptych.testing.oracles.normalization import sum_of
 from diptych.testing.values import Array
 
 

@@ -6,9 +6,9 @@ import math
 
 import mpmath
 import numpy as np
-from tests.ops.oracles.base import WIDE, Expected, chained, lane_depth, oracle, spacing, wide
 
 from diptych.testing import Case
+from diptych.testing.oracles.base import WIDE, Expected, chained, lane_depth, oracle, spacing, wide
 from diptych.testing.values import Array
 
 

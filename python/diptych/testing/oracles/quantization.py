@@ -6,9 +6,9 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
-from tests.ops.oracles.base import WIDE, Expected, in_reference, oracle, spacing, tiny, unit, wide
 
 from diptych.testing import Case
+from diptych.testing.oracles.base import WIDE, Expected, in_reference, oracle, spacing, tiny, unit, wide
 from diptych.testing.values import Array
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.ops.oracles.base import moves
+from diptych.testing.oracles.base import moves
 
 moves(
     "Concat", "Constant", "ConstantOfShape", "Dropout", "Expand", "Flatten", "Gather", "GatherElements", "GatherND",

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 from onnx import helper
-from tests.ops.oracles.base import WIDE, Expected, gamma, lane_depth, oracle, spacing, tiny, unit, wide
 
 from diptych.testing import Case
+from diptych.testing.oracles.base import WIDE, Expected, gamma, lane_depth, oracle, spacing, tiny, unit, wide
 from diptych.testing.values import Array
 
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.ops.oracles.base import moves
+from diptych.testing.oracles.base import moves
 
 moves("RegexFullMatch", "StringConcat", "StringNormalizer", "StringSplit", "TfIdfVectorizer")

@@ -6,7 +6,9 @@ import math
 from typing import Any
 
 import numpy as np
-from tests.ops.oracles.base import (
+
+from diptych.testing import Case
+from diptych.testing.oracles.base import (
     WIDE,
     Expected,
     chained,
@@ -19,8 +21,6 @@ from tests.ops.oracles.base import (
     unit,
     wide,
 )
-
-from diptych.testing import Case
 from diptych.testing.values import Array
 
 moves("ArrayFeatureExtractor", "Binarizer", "CastMap", "CategoryMapper", "DictVectorizer", "Imputer")

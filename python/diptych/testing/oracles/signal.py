@@ -7,9 +7,9 @@ from typing import Any
 import mpmath
 import numpy as np
 from onnx import helper
-from tests.ops.oracles.base import WIDE, Expected, oracle, spacing, wide
 
 from diptych.testing import Case
+from diptych.testing.oracles.base import WIDE, Expected, oracle, spacing, wide
 from diptych.testing.values import Array
 
 FLOATS = ("float32", "float64", "float16", "bfloat16")

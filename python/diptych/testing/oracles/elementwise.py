@@ -9,7 +9,9 @@ from fractions import Fraction
 import ml_dtypes
 import mpmath
 import numpy as np
-from tests.ops.oracles.base import (
+
+from diptych.testing import Case
+from diptych.testing.oracles.base import (
     NARROW,
     ORACLES,
     WIDE,
@@ -25,8 +27,6 @@ from tests.ops.oracles.base import (
     unit,
     wide,
 )
-
-from diptych.testing import Case
 from diptych.testing.values import Array
 
 

@@ -1,0 +1,29 @@
+"""ONNX's own ReferenceEvaluator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+from onnx.reference import ReferenceEvaluator
+
+from diptych.engines import Engine, Run
+from diptych.engines.answers import as_values
+
+__all__ = ["OnnxReferenceEngine"]
+
+
+class OnnxReferenceEngine(Engine):
+    """`onnx.reference.ReferenceEvaluator`, which has no threads of its own."""
+
+    name = "onnx.reference"
+
+    @property
+    def version(self) -> str:
+        """Version of onnx."""
+        return str(onnx.__version__)
+
+    def prepare(self, model: bytes | Path) -> Run:
+        """Load a model."""
+        session = ReferenceEvaluator(onnx.load_from_string(model) if isinstance(model, bytes) else onnx.load(model))
+        return lambda feeds: as_values(list(session.run(None, dict(feeds))))

@@ -1,0 +1,35 @@
+"""ONNX Runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnxruntime
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, NotImplemented  # noqa: A004
+
+from diptych.engines import Engine, Run
+from diptych.engines.answers import as_values
+
+__all__ = ["OnnxRuntimeEngine"]
+
+
+class OnnxRuntimeEngine(Engine):
+    """ONNX Runtime on the CPU with its defaults, one pool of the given size."""
+
+    name = "onnxruntime"
+    unsupported = (NotImplemented, InvalidGraph, Fail)
+
+    @property
+    def version(self) -> str:
+        """Version of ONNX Runtime."""
+        return str(onnxruntime.__version__)
+
+    def prepare(self, model: bytes | Path) -> Run:
+        """Load a model."""
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        content = model if isinstance(model, bytes) else str(model)
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return lambda feeds: as_values(session.run(None, dict(feeds)))
