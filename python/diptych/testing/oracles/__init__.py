@@ -26,20 +26,25 @@ from diptych.testing.oracles import (
     training,
     windows,
 )
-from diptych.testing.oracles.base import MOVERS, ORACLES, WIDE, Expected, bounded, oracle_of, wide
+from diptych.testing.oracles.base import MOVERS, ORACLES, WIDE, Expected, any_evaluation, bounded, oracle_of, wide
+from diptych.testing.oracles.judge import Verdict, judge, judge_outputs
 
 __all__ = [
     "MOVERS",
     "ORACLES",
     "WIDE",
     "Expected",
+    "Verdict",
     "activation",
+    "any_evaluation",
     "attention",
     "attention_microsoft",
     "bounded",
     "detection",
     "elementwise",
     "image",
+    "judge",
+    "judge_outputs",
     "linear",
     "loss",
     "matmul",
