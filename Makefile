@@ -40,7 +40,7 @@ test-python: $(STAMP)-engine $(STAMP)-test
 	$(PY) -m pytest -n $(WORKERS) $(PYTEST_ARGS)
 
 test-mutants: $(STAMP)-engine $(STAMP)-test ## Build the engine with planted bugs and see each of them caught
-	env -u CARGO_TARGET_DIR $(PY) -m pytest -m mutants tests/differential/test_mutants.py
+	env -u CARGO_TARGET_DIR CARGO_PROFILE_RELEASE_OPT_LEVEL=1 $(PY) -m pytest -m mutants tests/differential/test_mutants.py
 
 test-sanitized: ## Run the kernels' tests under AddressSanitizer, on every instruction set
 	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=$(CURDIR)/target/sanitized \

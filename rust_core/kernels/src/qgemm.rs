@@ -8,7 +8,7 @@
 
 use crate::gemm::tile::{Step, TileSet, tile, tile_set};
 use crate::gemm::{Block, Gemm, MatMut, MatRef, PackedB, Right, k_block, load, load_first, store_first};
-use crate::lanes::{Arch, Avx2, Avx512, Baseline, Isa, Kernel, Neon, Simd, SimdInt, SimdUint, dispatch};
+use crate::lanes::{Arch, Avx2, Avx512, Avx512Vnni, Baseline, Isa, Kernel, Neon, Simd, SimdInt, SimdUint, dispatch};
 use std::ops::Range;
 
 /// Rows of A that are rearranged at a time.
@@ -93,9 +93,9 @@ impl Step<i32> for Dot4 {
     #[inline(always)]
     fn step<A: Arch, const W: usize>(a: Simd<i32, W>, b: Simd<i32, W>, c: Simd<i32, W>) -> Simd<i32, W> {
         #[cfg(target_arch = "x86_64")]
-        if const { A::ISA as u8 == Isa::Avx512 as u8 && W == 16 } {
+        if const { A::ISA as u8 == Isa::Avx512Vnni as u8 && W == 16 } {
             let (a, b, c) = (a.resize::<16>(0), b.resize::<16>(0), c.resize::<16>(0));
-            // SAFETY: code for `Avx512` runs where VNNI is.
+            // SAFETY: code for `Avx512Vnni` runs where VNNI is.
             let sum = unsafe { std::arch::x86_64::_mm512_dpbusd_epi32(c.into(), a.into(), b.into()) };
             return Simd::<i32, 16>::from(sum).resize::<W>(0);
         }
@@ -108,6 +108,13 @@ impl Step<i32> for Dot4 {
 impl Step<i32> for Dot2 {
     #[inline(always)]
     fn step<A: Arch, const W: usize>(a: Simd<i32, W>, b: Simd<i32, W>, c: Simd<i32, W>) -> Simd<i32, W> {
+        #[cfg(target_arch = "x86_64")]
+        if const { A::ISA as u8 == Isa::Avx512 as u8 && W == 16 } {
+            // SAFETY: code for `Avx512` runs where AVX-512 BW is.
+            let pairs =
+                unsafe { std::arch::x86_64::_mm512_madd_epi16(a.resize::<16>(0).into(), b.resize::<16>(0).into()) };
+            return c + Simd::<i32, 16>::from(pairs).resize::<W>(0);
+        }
         #[cfg(target_arch = "x86_64")]
         if const { A::ISA as u8 == Isa::Avx2 as u8 && W == 8 } {
             // SAFETY: code for `Avx2` runs where AVX2 is.
@@ -129,7 +136,7 @@ impl Step<i32> for Dot2 {
 
 /// Values of k in a group on `isa`: the layout is little-endian, like every architecture of [`Isa`].
 fn group(isa: Isa) -> usize {
-    if isa == Isa::Avx512 { 4 } else { 2 }
+    if isa == Isa::Avx512Vnni { 4 } else { 2 }
 }
 
 fn tiles(isa: Isa) -> &'static TileSet<i32> {
@@ -137,7 +144,9 @@ fn tiles(isa: Isa) -> &'static TileSet<i32> {
         Isa::Baseline => tile_set!(i32, Dot2, Baseline, 4; 1: [1 2 3 4]; 2: [1 2 3 4]),
         Isa::Neon => tile_set!(i32, Dot2, Neon, 4; 1: [1 2 3 4]; 2: [1 2 3 4]; 3: [1 2 3 4]; 4: [1 2 3 4]),
         Isa::Avx2 => tile_set!(i32, Dot2, Avx2, 8; 1: [1 2 3 4 5 6]; 2: [1 2 3 4 5]),
-        Isa::Avx512 => tile_set!(i32, Dot4, Avx512, 16; 1: [1 2 3 4 5 6 7 8 9 10 11 12];
+        Isa::Avx512 => tile_set!(i32, Dot2, Avx512, 16; 1: [1 2 3 4 5 6 7 8 9 10 11 12];
+            2: [1 2 3 4 5 6 7 8 9 10 11 12]; 3: [1 2 3 4 5 6 7 8]; 4: [1 2 3 4 5]),
+        Isa::Avx512Vnni => tile_set!(i32, Dot4, Avx512Vnni, 16; 1: [1 2 3 4 5 6 7 8 9 10 11 12];
             2: [1 2 3 4 5 6 7 8 9 10 11 12]; 3: [1 2 3 4 5 6 7 8]; 4: [1 2 3 4 5 6]),
     }
 }
@@ -241,6 +250,7 @@ struct PackPanel<'a> {
 
 impl Kernel for PackPanel<'_> {
     type Output = ();
+    const DOTS: bool = true;
     #[inline(always)]
     fn run<A: Arch, const L: usize>(self) {
         let group = group(A::ISA);
@@ -288,6 +298,7 @@ struct PackRows<'a> {
 
 impl Kernel for PackRows<'_> {
     type Output = ();
+    const DOTS: bool = true;
     #[inline(always)]
     fn run<A: Arch, const L: usize>(self) {
         let groups = self.a.values.cols().div_ceil(group(A::ISA));

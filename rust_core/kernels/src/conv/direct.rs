@@ -103,7 +103,7 @@ pub(super) struct Run<'r, 'a, O: Sink, const Q: usize, const PIXEL: usize> {
 /// Pixels of a full tile: with two vectors of channels each, their accumulators, two weights and an input fill the registers.
 const fn tile_pixels(isa: Isa) -> usize {
     match isa {
-        Isa::Avx512 | Isa::Neon => 14,
+        Isa::Avx512 | Isa::Avx512Vnni | Isa::Neon => 14,
         Isa::Avx2 => 6,
         Isa::Baseline => 2,
     }

@@ -177,6 +177,7 @@ struct Gather<'p, 'a, O: Sink, const Q: usize, const PIXEL: usize>(Part<'p, 'a, 
 
 impl<O: Sink, const Q: usize, const PIXEL: usize> Kernel for Gather<'_, '_, O, Q, PIXEL> {
     type Output = ();
+    const DOTS: bool = O::Element::DOTS;
 
     #[inline(always)]
     fn run<A: Arch, const L: usize>(self) {

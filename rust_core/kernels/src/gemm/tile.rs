@@ -153,6 +153,7 @@ impl<Want: Arch, S: Step<T>, T: Scalar, const W: usize, const MR: usize, const N
     for Tile<'_, Want, S, T, W, MR, NV>
 {
     type Output = ();
+    const DOTS: bool = Want::ISA as u8 == Isa::Avx512Vnni as u8;
     #[inline(always)]
     fn run<A: Arch, const L: usize>(self) {
         // The table names the set: no other body is compiled.
@@ -298,7 +299,7 @@ impl Scalar for f32 {
                 tile_set!(f32, Neon, 4; 1: [1 2 3 4 5 6]; 2: [1 2 3 4 5 6]; 3: [1 2 3 4 5 6]; 4: [1 2 3 4 5 6])
             }
             Isa::Avx2 => tile_set!(f32, Avx2, 8; 1: [1 2 3 4 5 6 7 8 9 10]; 2: [1 2 3 4 5 6]),
-            Isa::Avx512 => tile_set!(f32, Avx512, 16; 1: [1 2 3 4 5 6 7 8 9 10 11 12];
+            Isa::Avx512 | Isa::Avx512Vnni => tile_set!(f32, Avx512, 16; 1: [1 2 3 4 5 6 7 8 9 10 11 12];
                 2: [1 2 3 4 5 6 7 8 9 10 11 12]; 3: [1 2 3 4 5 6 7 8]; 4: [1 2 3 4 5 6]),
         }
     }
@@ -325,7 +326,7 @@ impl Scalar for f64 {
                 tile_set!(f64, Neon, 2; 1: [1 2 3 4 5 6]; 2: [1 2 3 4 5 6]; 3: [1 2 3 4 5 6]; 4: [1 2 3 4 5 6])
             }
             Isa::Avx2 => tile_set!(f64, Avx2, 4; 1: [1 2 3 4 5 6]; 2: [1 2 3 4 5 6]),
-            Isa::Avx512 => tile_set!(f64, Avx512, 8; 1: [1 2 3 4 5 6]; 2: [1 2 3 4 5 6];
+            Isa::Avx512 | Isa::Avx512Vnni => tile_set!(f64, Avx512, 8; 1: [1 2 3 4 5 6]; 2: [1 2 3 4 5 6];
                 3: [1 2 3 4 5 6]; 4: [1 2 3 4 5 6]),
         }
     }
@@ -352,7 +353,7 @@ macro_rules! wrapping_scalar {
                     Isa::Baseline => tile_set!($t, Baseline, $narrow; 1: [1 2 3 4]; 2: [1 2 3 4]),
                     Isa::Neon => tile_set!($t, Neon, $narrow; 1: [1 2 3 4]; 2: [1 2 3 4]),
                     Isa::Avx2 => tile_set!($t, Avx2, $avx2; 1: [1 2 3 4]; 2: [1 2 3 4]),
-                    Isa::Avx512 => tile_set!($t, Avx512, $avx512; 1: [1 2 3 4]; 2: [1 2 3 4]),
+                    Isa::Avx512 | Isa::Avx512Vnni => tile_set!($t, Avx512, $avx512; 1: [1 2 3 4]; 2: [1 2 3 4]),
                 }
             }
         }
