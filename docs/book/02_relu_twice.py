@@ -33,6 +33,7 @@ assert np.array_equal(second @ (first @ x), (second @ first) @ x)
 # Something that is not a product has to stand between them. ReLU is the cheapest thing that will do: with it,
 # no single matrix gives these outputs any more. The test is one that every matrix passes, `f(-x) == -f(x)`.
 
+
 # %%
 def two_layers(v):
     return second @ np.maximum(first @ v, 0)
@@ -92,6 +93,7 @@ print(reference_source("Relu"))
 # ## One at a time
 #
 # How would one compute it? The obvious loop takes one number, compares, and goes to the next one.
+
 
 # %%
 def relu_scalar(x):
@@ -167,6 +169,7 @@ assert (whole, len(x) - whole) == (16, 5)
 # So the tail is read *partially*, under a mask of its own: five lanes from memory, three filled with zeros. It is
 # computed like any other register, and five lanes are stored.
 
+
 # %%
 def relu_lanes(x, lanes=LANES):
     y = np.empty_like(x)
@@ -216,6 +219,7 @@ assert relu_lanes(np.zeros(17, np.float32), 16)[1] == 2
 # %% [markdown]
 # Does that show on a clock? Times on a shared machine mean little, but these lie far apart: the loop in Python
 # above, and the engine on one thread. Part of the distance is Python itself, part of it lanes.
+
 
 # %%
 def fastest(function, repeats):

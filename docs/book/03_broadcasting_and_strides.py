@@ -32,6 +32,7 @@ assert line.tolist() == [10, 11, 12, 20, 21, 22]
 # the next row, three. These distances are the array's *strides*. NumPy counts them in bytes, four to a `float32`;
 # we shall count numbers.
 
+
 # %%
 def strides_of(array):
     return tuple(stride // array.itemsize for stride in array.strides)
@@ -43,6 +44,7 @@ assert strides_of(x) == (3, 1)
 # %% [markdown]
 # With strides, the place of an element is a sum of products, *index times stride*. This is the one formula of the
 # chapter.
+
 
 # %%
 def place(index, strides, start=0):
@@ -94,6 +96,7 @@ assert np.shares_memory(row, tall)
 # shapes one above the other, aligned at the **right**; put ones in front of the shorter; where one of them has 1,
 # it is repeated, with stride zero; where they differ otherwise, it is an error.
 
+
 # %%
 def broadcast(*shapes):
     rank = max(map(len, shapes))
@@ -142,6 +145,7 @@ assert np.all(left[:, 1] == np.float32(0.2))
 # Strides of the output's rank, zeros where an operand is repeated; then for each index, two reads and a write. It
 # is slow, it is nine lines, and it is complete.
 
+
 # %%
 def repeated_strides(shape, out):
     """Strides of a contiguous array of `shape`, seen as `out`."""
@@ -173,6 +177,7 @@ assert compare(diptych_reference.run_operator("Add", [a, b])[0], add(a, b)).equa
 # Computing a place for every element costs more than the addition. The engine thinks before it runs: **two
 # neighbouring axes are one axis if, for every operand, the outer stride is the inner stride times the inner
 # length.** For then, walking off the end of the inner axis lands exactly where the outer axis would step.
+
 
 # %%
 def merged(shape, strides):
@@ -213,6 +218,7 @@ print(rust_source("merge axes"))
 # %% [markdown]
 # The outer axes that are left count up like the mileage in a car: the last place first, and on overflow a carry.
 # No multiplication is needed per row; each operand's start moves by one stride.
+
 
 # %%
 def rows(axes):
@@ -297,6 +303,7 @@ assert touched[strides.index(16)] == touched[-1] == 1024
 # transposed one, one does not walk down its columns: one reads a *block* of 16 by 16, in which every fetched line
 # is used up, and turns it in registers. Counting shows what that saves. The cache below holds 64 lines and drops
 # the one not used for longest.
+
 
 # %%
 def fetches(places, capacity=64):

@@ -27,6 +27,7 @@ from diptych_reference.numerics import multiply_add
 # A `float32` (binary32 in the standard, IEEE 754) is a whole number times a power of two. Its 32 bits say which:
 # one for the sign, eight for the exponent, 23 for the fraction. Take a tenth to pieces.
 
+
 # %%
 def fields(x):
     bits = int(np.float32(x).view(np.uint32))
@@ -62,6 +63,7 @@ print(*(f"{value}: {fields(value)}" for value in (1, 0.5, 3)), sep="\n")
 # Between 1 and 2 the floats are evenly spaced; between 2 and 4 as well, at twice the distance; and so on, the same
 # number of marks in every *octave*. A float with three bits of fraction instead of 23 shows it.
 
+
 # %%
 def tiny_floats(fraction_bits=3, exponents=range(-2, 3)):
     per_octave = 2**fraction_bits
@@ -95,6 +97,7 @@ assert counter + np.float32(1) == counter
 # Add, subtract, multiply, divide and square root all follow it: **the result is the exact result, rounded to the
 # nearest float; a tie goes to the neighbour whose last bit is zero.** Nothing about the machine, the language or
 # the weather comes into it. Rounding is a small function of exact arithmetic:
+
 
 # %%
 def rn(value):
@@ -249,6 +252,7 @@ assert exact(once) == exact(a) ** 2 + exact(c) == Fraction(1, 2**24)
 # NumPy has no `fma`. Could one multiply and add in `float64`, which has 53 bits, and round that to `float32`? The
 # product of two 24-bit numbers fits into 48 bits, so it is exact. The sum is rounded to 53 bits, and then the
 # conversion rounds again. Is that the same as rounding once? Almost always.
+
 
 # %%
 def fma_almost(a, b, c):

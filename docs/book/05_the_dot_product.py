@@ -61,6 +61,7 @@ plt.show()
 # The **chain** adds one product after the other, each with a fused multiply-add (chapter 4). It is the simplest
 # order, and the slowest to compute: every step waits for the one before.
 
+
 # %%
 def chain(a, b):
     acc = np.float32(0)
@@ -73,6 +74,7 @@ def chain(a, b):
 # **Lanes** deal the products out like cards to sixteen players, `k mod 16`. Each player adds up his own, and at the
 # end the sixteen sums are added as in a tournament, half against half. A register of sixteen numbers does just
 # that: one step takes sixteen products.
+
 
 # %%
 def lanes(a, b, players=16):
@@ -89,6 +91,7 @@ def lanes(a, b, players=16):
 # %% [markdown]
 # **Pairwise** is a tournament from the start: products of neighbours are added, then the sums of neighbours, and so
 # on. No number goes through many additions.
+
 
 # %%
 def pairwise(a, b):
@@ -112,6 +115,7 @@ assert len(set(results.values())) == 3
 # To say which one is how wrong, we need the truth. It is easy to have: the product of two `float32` numbers is exact
 # in `float64` (24 bits and 24 bits are at most 48, and there are 53), and Python's `math.fsum` adds such numbers as
 # if without rounding.
+
 
 # %%
 def products(a, b):
@@ -139,6 +143,7 @@ for order, result in results.items():
 #
 # That is the whole proof. It asks only how many roundings lie on the *longest path* from a product to the result:
 # K for a chain, `K/16 + 4` for sixteen lanes, `log2 K + 1` pairwise.
+
 
 # %%
 def g(roundings):
@@ -292,7 +297,7 @@ assert in_one_go != parts
 # Here are four engines that are right in their own way, and three with bugs that have happened to people.
 
 # %%
-K = 512
+K = 128
 a, b = random.standard_normal((2, K)).astype(np.float32)
 truth, bound = fsum(products(a, b)), g(K) * np.abs(products(a, b)).sum()
 node = helper.make_node("MatMul", ["a", "b"], ["c"])
@@ -321,6 +326,7 @@ for name, ratio in measured.items():
 assert [ratio > 1 for ratio in measured.values()] == [False] * 4 + [True] * 3
 
 # %% [markdown]
-# No tolerance was chosen, and nobody needed to have the same bits. Bounds of this kind stand behind
+# No tolerance was chosen, and nobody needed to have the same bits. (The rows are short on purpose. The bound grows
+# with K, the usual error hardly does, so a long row has room for a bug to hide in.) Bounds of this kind stand behind
 # `diptych.testing`, for every operator; that is how Diptych looks for bugs in other engines, and other engines'
 # authors can look for bugs in Diptych.
