@@ -364,8 +364,8 @@ assert used(64) == 1
 
 # %% [markdown]
 # For such layers lanes run along the *columns of the picture* instead: neighbouring pixels, and one weight broadcast to
-# all of them. There NCHW is the right layout, since neighbours in a row are neighbours in memory. Which of the two leaves
-# fewer lanes idle is a small computation when the model is loaded:
+# all of them. There NCHW is the right layout, since neighbours in a row are neighbours in memory. Which of the two
+# leaves fewer lanes idle is a small computation when the model is loaded:
 
 # %%
 print(rust_source("conv path"))
@@ -396,7 +396,13 @@ for _ in range(40):
 print("40 convolutions agree on", ", ".join(diptych.available_isas()))
 
 # %% [markdown]
-# One last economy. Converting to blocks costs a pass over the data, and converting back another. But Relu does not
-# care how channels are ordered, nor does the next convolution if it reads blocks too. So the engine converts once,
-# runs a stretch of layers in blocks, and converts back where somebody insists on NCHW. How it finds those stretches,
-# and how one proves that nothing changes, is a matter for the chapter on graph passes.
+# ## What is copied after all
+#
+# A picture arrives in NCHW and without a frame. So before each convolution the engine copies its input *once*, line by
+# line, into a scratch space of its own: the frame of zeros goes in, channels are gathered into blocks, and where the
+# stride is two, even and odd columns are put apart, so that neighbouring windows read neighbouring numbers. That is one
+# copy of the input, where im2col makes one for each position of the window. On the way out, a tile is turned in
+# registers and written as NCHW, and a Relu that follows is applied before it is stored.
+#
+# Could the copy be saved too? Between two convolutions, yes: the first could write blocks for the second to read. The
+# kernels above can do it (`OutputLayout::Blocks`); the planner does not ask for it yet.
