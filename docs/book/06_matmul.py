@@ -390,8 +390,10 @@ print(rust_source("register tile"))
 # %% [markdown]
 # ## Step four: memory
 #
-# So far A and B were small. Here is the *same program* on the same number of rows and columns, but with a chain so long
-# that A and B have to come from main memory, once through.
+# Between the registers and main memory stand the *caches*, two or three memories that keep what was used last, each
+# larger and slower than the one before. So far A and B were small enough to stay in the first two. Here is the *same
+# program* on the same number of rows and columns, but with a chain so long that A and B have to come from main memory,
+# once through.
 
 # %%
 long = 1 << 20

@@ -348,8 +348,9 @@ print(rust_source("conv tile"))
 # %% [markdown]
 # ## When the blocks are empty
 #
-# Sixteen lanes along the channels are fine for 64 channels. But there are layers with one output channel a group
-# ("depthwise"), or three. What part of the lanes does work then?
+# In that tile the lanes are output channels. Sixteen lanes are fine for 64 of those. But there are layers with three
+# output channels, and "depthwise" ones, in which each input channel is convolved for itself: groups of one. What part
+# of the lanes does work then?
 
 
 # %%
