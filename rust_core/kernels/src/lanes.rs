@@ -128,6 +128,7 @@ hardware_fma!(Neon, Avx2, Avx512, Avx512Vnni);
 impl Arch for Baseline {
     const ISA: Isa = Isa::Baseline;
 
+    // [panel: fma without the instruction]
     /// The product of two f32 is exact in f64. The sum `s` of product and addend is rounded to odd there (TwoSum gives the
     /// error `e`; where it is not zero and the last bit of `s` is even, `s` moves one unit towards `e`), so that
     /// the second rounding, to f32, is that of the exact value: Boldo and Melquiond, "Emulation of a FMA and
@@ -147,6 +148,7 @@ impl Arch for Baseline {
         let odd = inexact.select((bits - towards_zero) | Simd::splat(1), bits);
         Simd::<f64, N>::from_bits(odd).cast()
     }
+    // [/panel]
 }
 
 /// A piece of arithmetic that runs on any instruction set. The fields of the struct are its arguments.

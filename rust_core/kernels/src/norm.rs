@@ -95,6 +95,7 @@ unsafe fn statistics<A: Arch, T: Float, S: Stash>(src: *const T, n: usize, cente
 /// `src` is valid for reading `n` elements.
 #[inline(always)]
 unsafe fn moments<A: Arch, T: Float, S: Stash>(src: *const T, n: usize, centered: bool) -> (S, S) {
+    // [panel: moments]
     let count = S::from_count(n);
     // SAFETY: n elements.
     unsafe {
@@ -102,6 +103,7 @@ unsafe fn moments<A: Arch, T: Float, S: Stash>(src: *const T, n: usize, centered
         let squared = SquaredDistance(S::Lanes::<LANES>::splat(mean));
         (mean, reduce_row::<A, T, S, Sum, _>(src, n, squared) / count)
     }
+    // [/panel]
 }
 
 /// The second pass over a row.

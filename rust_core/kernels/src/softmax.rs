@@ -69,6 +69,7 @@ impl<T: Float> Kernel for Softmax<T> {
 /// `src` is valid for reading and `dst` for writing `n` elements.
 #[inline(always)]
 unsafe fn softmax_row<A: Arch, T: Float>(log: bool, src: *const T, dst: *mut T, n: usize) {
+    // [panel: softmax row]
     // The exponentials are kept in dst where it can hold them exactly.
     let keep = !T::NARROW && !log;
     // SAFETY: n elements throughout.
@@ -89,6 +90,7 @@ unsafe fn softmax_row<A: Arch, T: Float>(log: bool, src: *const T, dst: *mut T, 
             map_row::<T>(src, dst, n, |x| (x - m).exp::<A>() * r);
         }
     }
+    // [/panel]
 }
 
 /// The lane sum of `exp(x - m)`; the terms are also stored where `keep` points. Term `first` of a longer row is the first; those

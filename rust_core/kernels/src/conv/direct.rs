@@ -144,6 +144,7 @@ impl<O: Sink, const Q: usize, const PIXEL: usize> Run<'_, '_, O, Q, PIXEL> {
         let channel = if PIXEL == 1 { self.channel } else { 1 };
         let mut x_block = x;
         let mut w_block = self.w;
+        // [panel: conv tile]
         let mut left = self.elements;
         while left > 0 {
             let n = left.min(CHANNEL_BLOCK);
@@ -170,6 +171,7 @@ impl<O: Sink, const Q: usize, const PIXEL: usize> Run<'_, '_, O, Q, PIXEL> {
             w_block = w_block.wrapping_add(self.kernel_taps * n * (Q * L));
             left -= n;
         }
+        // [/panel]
         // A copy, so that the accumulators are never addressed and stay in registers.
         let sums: [[Simd<O::Element, L>; Q]; P] = if self.bias.is_empty() {
             std::array::from_fn(|p| std::array::from_fn(|q| acc[p][q]))

@@ -184,6 +184,7 @@ unsafe fn chains<A: Arch, S: Step<T>, T: Scalar, const W: usize, const MR: usize
             unsafe { load_row(args.c.wrapping_add(i * args.c_row), tail, row) };
         }
     }
+    // [panel: register tile]
     let rows: [*const T; MR] = std::array::from_fn(|i| args.a.wrapping_add(i * args.a_row));
     let mut b = args.b;
     let mut at = 0;
@@ -200,6 +201,7 @@ unsafe fn chains<A: Arch, S: Step<T>, T: Scalar, const W: usize, const MR: usize
         b = b.wrapping_add(args.b_k);
         at = at.wrapping_add(args.a_k);
     }
+    // [/panel]
     // SAFETY: C's tile is writable, the addend's readable.
     unsafe { finish::<A, T, W, MR, NV>(args, tail, &mut acc) };
 }
@@ -292,6 +294,7 @@ impl Scalar for f32 {
     fn follow<A: Arch, const W: usize>(epilogue: &Epilogue, x: Simd<f32, W>, factors: Factors<W>) -> Simd<f32, W> {
         epilogue.apply::<A, W>(x, factors)
     }
+    // [panel: tile sizes]
     fn tiles(isa: Isa) -> &'static TileSet<f32> {
         match isa {
             Isa::Baseline => tile_set!(f32, Baseline, 4; 1: [1 2 3 4]; 2: [1 2 3 4]),
@@ -303,6 +306,7 @@ impl Scalar for f32 {
                 2: [1 2 3 4 5 6 7 8 9 10 11 12]; 3: [1 2 3 4 5 6 7 8]; 4: [1 2 3 4 5 6]),
         }
     }
+    // [/panel]
 }
 
 impl Scalar for f64 {

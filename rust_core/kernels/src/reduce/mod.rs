@@ -279,6 +279,7 @@ unsafe fn reduce_chunk<A: Arch, T: Float, S: Stash, F: Fold, M: Term<S::Lanes<LA
     n: usize,
     term: M,
 ) -> S {
+    // [panel: lane sum]
     let mut lanes = S::Lanes::<LANES>::from_f32(F::IDENTITY);
     let whole = n - n % LANES;
     for i in (0..whole).step_by(LANES) {
@@ -296,6 +297,7 @@ unsafe fn reduce_chunk<A: Arch, T: Float, S: Stash, F: Fold, M: Term<S::Lanes<LA
         }
     }
     tree::<F, S>(lanes)
+    // [/panel]
 }
 
 /// The reduction of `n` vectors of `count <= N` neighbouring elements, `stride` elements apart: each lane for itself.
