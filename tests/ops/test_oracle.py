@@ -11,14 +11,13 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
 from diptych.testing import Case, Row, catalogue, on_reference, operator_cases
 from diptych.testing.catalogue import is_newest_meaning
-from diptych.testing.oracles import MOVERS, ORACLES, WIDE, Expected, bounded, oracle_of, wide
+from diptych.testing.oracles import MOVERS, ORACLES, Expected, oracle_of, share_of_bound
 
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 ROWS = [row for row in catalogue() if is_newest_meaning(row)]
@@ -45,26 +44,9 @@ def examples() -> int:
 
 def check(expected: Expected, actual: np.ndarray[Any, Any]) -> float:
     """Compare an output with the oracle; the greatest share of the bound that was used."""
-    exact, slack, got = np.asarray(expected.exact), bounded(expected, actual.dtype), wide(actual)
-    assert exact.shape == got.shape, f"shape {got.shape}, the oracle has {exact.shape}"
-    limits = ml_dtypes.iinfo if actual.dtype.kind in "iu" else ml_dtypes.finfo
-    top = WIDE(limits(actual.dtype).max)
-    meaningful = np.isfinite(slack) & ~((np.isnan(exact) ^ np.isnan(got)) & (np.abs(exact) + slack > top))
-    wrong = meaningful & (np.isnan(exact) != np.isnan(got))
-    assert not wrong.any(), f"NaN: {got[wrong][:3]}, expected {exact[wrong][:3]}"
-    inside = meaningful & ~np.isnan(exact) & (np.abs(exact) + slack <= top)
-    infinite = meaningful & np.isinf(exact)
-    assert (got[infinite] == exact[infinite]).all(), f"{got[infinite][:3]}, expected {exact[infinite][:3]}"
-    if expected.signed_zeros:
-        zero = inside & (exact == 0) & (got == 0)
-        assert (np.signbit(exact[zero]) == np.signbit(got[zero])).all(), "the sign of a zero"
-    error, bound = np.abs(got[inside] - exact[inside]), slack[inside]
-    beyond = ~(error <= bound)
-    assert not beyond.any(), (
-        f"{got[inside][beyond][:3]}, expected {exact[inside][beyond][:3]} within {bound[beyond][:3]}"
-    )
-    with np.errstate(all="ignore"):
-        return float(np.max(np.nan_to_num(error / bound), initial=0.0))
+    share = share_of_bound(expected, actual)
+    assert not share.problem, share.problem
+    return share.worst
 
 
 @pytest.mark.parametrize(("row", "dtype"), ENTRIES, ids=[f"{row.name}-{dtype.name}" for row, dtype in ENTRIES])

@@ -27,12 +27,14 @@ from diptych.testing.oracles import (
     windows,
 )
 from diptych.testing.oracles.base import MOVERS, ORACLES, WIDE, Expected, bounded, oracle_of, wide
+from diptych.testing.oracles.share import Share, share_of_bound
 
 __all__ = [
     "MOVERS",
     "ORACLES",
     "WIDE",
     "Expected",
+    "Share",
     "activation",
     "attention",
     "attention_microsoft",
@@ -55,6 +57,7 @@ __all__ = [
     "resize",
     "sequence",
     "shape",
+    "share_of_bound",
     "signal",
     "text",
     "training",
