@@ -239,6 +239,7 @@ struct Map<F, T> {
     n: usize,
 }
 
+// [panel: unary loop]
 impl<F: Function, T: Float> Kernel for Map<F, T> {
     type Output = ();
     #[inline(always)]
@@ -258,6 +259,7 @@ impl<F: Function, T: Float> Kernel for Map<F, T> {
         }
     }
 }
+// [/panel]
 
 /// SwiGLU: `dst[i] = rn(rn(a[i] * sigmoid(rn(alpha * a[i]))) * b[i])` for i < n, rounded once to T. `dst` may be `a` or `b`.
 ///
