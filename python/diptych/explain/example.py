@@ -23,6 +23,7 @@ __all__ = ["Example", "Path", "example_of", "small_case"]
 
 SEEDS = 240  # cases to choose from
 RUNS = 12  # the best of them, which are run
+IMAGES = ("Conv", "ConvTranspose", "MaxPool", "AveragePool")  # which all see in two dimensions
 ELEMENTS = 24  # shown of each input and output
 
 
@@ -142,7 +143,9 @@ def _awkwardness(case: Case) -> float:
     empty = sum(array.size == 0 for array in arrays) + (0 if arrays else 0.5)
     lone = 1.0 if arrays and arrays[0].size < 4 and case.op_type not in ("Range", "Constant") else 0.0
     odd = sum(_odd(array) for array in arrays)
-    return 6 * empty + 2 * lone + odd + abs(math.log2((sizes or 1) / 14)) + 0.25 * len(case.attributes)
+    deep = sum(max(array.ndim - (4 if case.op_type in IMAGES else 2), 0) for array in arrays)
+    size = abs(math.log2((sizes or 1) / 14))
+    return 6 * empty + 2 * lone + odd + size + 0.3 * deep + 0.25 * len(case.attributes)
 
 
 def _odd(array: np.ndarray[Any, Any]) -> float:

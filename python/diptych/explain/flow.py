@@ -82,11 +82,12 @@ class Recorder:
             self.notes.setdefault((path, line), {})[name] = Note(name, kind(value), shown(value))
 
     def stretches(self, start: Callable[..., Any]) -> list[Stretch]:
-        """The function that defines the operator, then those of operators' modules that it called, in order."""
+        """The function that defines the operator, then what it called: its own module's first, in order of first calls."""
         first = inspect.unwrap(start)
         found = [stretch_of(first, self.notes)]
         inside = {(found[0].path, line.number) for line in found[0].lines}
-        for code in self.codes:
+        own_first = sorted(self.codes, key=lambda code: code.co_filename != first.__code__.co_filename)
+        for code in own_first:
             stretch = stretch_of(code, self.notes)
             if (stretch.path, stretch.first) not in inside:
                 found.append(stretch)
@@ -101,6 +102,9 @@ class Frame:
         self.recorder, self.path = recorder, frame.f_code.co_filename
         self.line, self.nameless = frame.f_lineno, frame.f_code.co_name.startswith("<")
         self.before = {name: fingerprint(value) for name, value in frame.f_locals.items()}
+        if recorder.codes and frame.f_code is not recorder.codes[0] and not self.nameless:
+            for name, value in frame.f_locals.items():  # the operator's own arguments are its inputs
+                recorder.note(self.path, frame.f_code.co_firstlineno, name, value)
 
     def trace(self, frame: FrameType, event: str, argument: Any) -> Callable[..., Any] | None:
         """Note what the line that has just run gave."""

@@ -41,19 +41,23 @@ def programs_of(op_type: str, domain: str = "") -> list[Program]:
 
 @cache
 def programs() -> tuple[Program, ...]:
-    """Every row of every table of two columns whose first column names what its second defines."""
+    """Every row of every table of programs."""
     return tuple(_rows(PAGE.read_text(encoding="utf-8"))) if PAGE.is_file() else ()
 
 
 def _rows(text: str) -> Iterator[Program]:
     """Rows in order, with section numbers: `4 Pools, reductions` stands under `## 4. Operators`."""
-    chapter = section = ""
+    chapter, section, defines = "", "", False  # `defines`: the table's second column holds programs
     for line in text.splitlines():
         if heading := re.match(r"(#+) (?:(\d+)\.[\d.]* )?(.*)", line):
             chapter = heading[2] or chapter
             section = f"{chapter} {heading[3]}"
         cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip())[1:-1]]
-        if line.startswith("|") and len(cells) in (2, 3) and not set(cells[0]) <= set("-: ") and cells[1] != "program":
+        if not line.startswith("|"):
+            defines = False
+        elif len(cells) > 1 and cells[1] == "program":
+            defines = True
+        elif defines and not set(cells[0]) <= set("-: "):
             yield Program(section, cells[0], cells[1].replace("\\|", "|"))
 
 

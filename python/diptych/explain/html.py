@@ -1,0 +1,122 @@
+"""Pages as HTML that needs nothing else: no network, no scripts; dark and light as the reader's system has it."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markdown_it import MarkdownIt
+from markupsafe import Markup, escape
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import get_lexer_by_name
+
+import diptych
+from diptych.explain.flow import Note, Stretch
+from diptych.explain.operator import OperatorPage
+from diptych.explain.text import conformance_text
+from diptych.sources import RustPanel
+
+__all__ = ["document", "environment", "operator_body", "operator_document", "style"]
+
+LIGHT, DARK = "xcode", "github-dark"
+
+
+def operator_document(page: OperatorPage) -> str:
+    """The page of an operator as one HTML file."""
+    return document(f"{page.spec.name} · Diptych", operator_body(page, titled=True))
+
+
+def operator_body(page: OperatorPage, *, titled: bool) -> Markup:
+    """What stands inside the page, for sites with a frame of their own; `titled`: with the operator's name above."""
+    template = environment().get_template("operator.html.j2")
+    return Markup(
+        template.render(
+            **vars(page), titled=titled, conformance_text=conformance_text(page)
+        )
+    )
+
+
+def document(title: str, body: str) -> str:
+    """A whole file around a body."""
+    template = environment().get_template("page.html.j2")
+    return template.render(title=title, body=body, css=Markup(style()), version=diptych.__version__)
+
+
+@cache
+def style() -> str:
+    """The style sheet, source's colours included; all rules are below the class `dp`."""
+    source = environment().loader.get_source(environment(), "explain.css")[0]  # type: ignore[union-attr]
+    light, dark = (
+        "\n".join(
+            rule
+            for rule in HtmlFormatter(style=name).get_style_defs(".dp .source").splitlines()
+            if re.match(r"\.dp \.source \.\w+ \{", rule)
+        )
+        for name in (LIGHT, DARK)
+    )
+    return f"{source}{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}\n"
+
+
+@cache
+def environment() -> Environment:
+    """Templates, which escape what they are given."""
+    found = Environment(
+        loader=PackageLoader("diptych.explain", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters["inline"] = inline
+    found.globals.update(rows_of=rows_of, rust_rows=rust_rows, percent=percent)
+    return found
+
+
+def inline(text: str) -> Markup:
+    """Markdown of one line: code, emphasis; links, which lead to files of the repository, as their words."""
+    return Markup(_markdown().renderInline(re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", text)))
+
+
+def percent(share: float, most: float = 0) -> str:
+    """A share such as `12.5 %`; cut at `most` percent and written as CSS has it where that is given."""
+    return f"{min(100 * share, most):.1f}%" if most else f"{100 * share:.1f} %"
+
+
+def rows_of(stretch: Stretch) -> list[dict[str, Any]]:
+    """Lines of Python, each with its number, colours and values."""
+    colours = coloured(stretch.text, "python")
+    return [
+        _row(line.number, code, line.text, line.notes)
+        for line, code in zip(stretch.lines, colours, strict=True)
+    ]
+
+
+def rust_rows(panel: RustPanel) -> list[dict[str, Any]]:
+    """Lines of Rust."""
+    lines = panel.text.splitlines()
+    return [_row(panel.first + i, code, lines[i], ()) for i, code in enumerate(coloured(panel.text, "rust"))]
+
+
+def coloured(text: str, language: str) -> list[Markup]:
+    """Lines of a source with spans of classes, one string for each line of `text`."""
+    lexer = get_lexer_by_name(language, stripnl=False, ensurenl=False)
+    lines = highlight(text.rstrip("\n"), lexer, HtmlFormatter(nowrap=True)).split("\n")
+    expected = len(text.rstrip("\n").split("\n"))
+    lines = lines[:expected]
+    if len(lines) != expected:
+        return [escape(line) for line in text.rstrip("\n").split("\n")]
+    return [Markup(line) for line in lines]
+
+
+def _row(number: int, code: Markup, text: str, notes: tuple[Note, ...]) -> dict[str, Any]:
+    """A line for the template."""
+    return {"number": number, "code": code, "notes": notes, "indent": len(text) - len(text.lstrip())}
+
+
+@cache
+def _markdown() -> MarkdownIt:
+    """Without HTML: a `<` in a program is one."""
+    return MarkdownIt("commonmark", {"html": False})
