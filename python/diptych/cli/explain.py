@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Explain an operator or a model."""
     try:
-        import diptych.explain.html
+        import_module("diptych.explain.html")
     except ModuleNotFoundError as error:
         raise Error(f"`diptych explain` needs more packages: pip install 'diptych[explain]' ({error})") from None
     if is_model(arguments.subject):

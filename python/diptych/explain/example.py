@@ -77,7 +77,7 @@ def example_of(row: Row) -> Example:
 
 
 def small_case(row: Row) -> tuple[int, Case, Outcome] | None:
-    """Of some hundred cases that seeds determine, the one that reads best: few elements, plain numbers, few attributes."""
+    """The best to read of some hundred cases that seeds determine: few elements, plain numbers, few attributes."""
     if (row.domain, row.op_type) not in RULES:
         return None
     dtype = _preferred(row)
@@ -166,5 +166,3 @@ def _dull(value: Any) -> float:
         score += 4.0 * (array.size == 0) + 2.0 * (array.size > 64) + _odd(array)
         score += 1.0 * (array.size > 3 and array.dtype.kind != "O" and len({element(item) for item in array.flat}) == 1)
     return score
-
-

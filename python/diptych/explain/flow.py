@@ -1,4 +1,4 @@
-"""Values as they flow through the left panel: which of its functions ran, and what their variables were, line by line."""
+"""Values as they flow through the left panel: which of its functions ran, and what each of their lines gave."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ OPERATORS = str(Path(diptych_reference.__file__).parent / "ops")
 ROOT = Path(diptych_reference.__file__).parents[1]
 LIMIT = 4096  # elements of a value that is looked at
 ELEMENTS = 6
+COMPREHENSIONS = ("<listcomp>", "<genexpr>", "<dictcomp>", "<setcomp>")
 EVENTS = 200_000  # then recording stops: the example is there to be read
 
 
@@ -71,9 +72,8 @@ class Recorder:
         code = frame.f_code
         if self.events > EVENTS or not code.co_filename.startswith(OPERATORS):
             return None
-        if not code.co_name.startswith("<"):
-            if code not in self.codes:
-                self.codes.append(code)
+        if not code.co_name.startswith("<") and code not in self.codes:
+            self.codes.append(code)
         return Frame(self, frame).trace
 
     def note(self, path: str, line: int, name: str, value: Any) -> None:
@@ -82,7 +82,7 @@ class Recorder:
             self.notes.setdefault((path, line), {})[name] = Note(name, kind(value), shown(value))
 
     def stretches(self, start: Callable[..., Any]) -> list[Stretch]:
-        """The function that defines the operator, then what it called: its own module's first, in order of first calls."""
+        """The function that defines the operator, then what it called: its own module first, else in order."""
         first = inspect.unwrap(start)
         found = [stretch_of(first, self.notes)]
         inside = {(found[0].path, line.number) for line in found[0].lines}
@@ -117,9 +117,8 @@ class Frame:
                 if self.before.get(name) != print_:
                     self.recorder.note(self.path, self.line, name, frame.f_locals[name])
             self.before = now
-        if event == "return" and argument is not None and not inspect.isgenerator(argument):
-            if frame.f_code.co_name not in ("<listcomp>", "<genexpr>", "<dictcomp>", "<setcomp>"):
-                self.recorder.note(self.path, self.line, "return", argument)
+        if event == "return" and argument is not None and frame.f_code.co_name not in COMPREHENSIONS:
+            self.recorder.note(self.path, self.line, "return", argument)
         if event == "line":
             self.line = frame.f_lineno
         return self.trace

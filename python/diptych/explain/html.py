@@ -15,11 +15,13 @@ from pygments.lexers import get_lexer_by_name
 
 import diptych
 from diptych.explain.flow import Note, Stretch
+from diptych.explain.model import ModelPage
 from diptych.explain.operator import OperatorPage
+from diptych.explain.picture import bytes_in_words, picture_of
 from diptych.explain.text import conformance_text
 from diptych.sources import RustPanel
 
-__all__ = ["document", "environment", "operator_body", "operator_document", "style"]
+__all__ = ["document", "environment", "model_document", "operator_body", "operator_document", "style"]
 
 LIGHT, DARK = "xcode", "github-dark"
 
@@ -32,11 +34,14 @@ def operator_document(page: OperatorPage) -> str:
 def operator_body(page: OperatorPage, *, titled: bool) -> Markup:
     """What stands inside the page, for sites with a frame of their own; `titled`: with the operator's name above."""
     template = environment().get_template("operator.html.j2")
-    return Markup(
-        template.render(
-            **vars(page), titled=titled, conformance_text=conformance_text(page)
-        )
-    )
+    return Markup(template.render(**vars(page), titled=titled, conformance_text=conformance_text(page)))
+
+
+def model_document(page: ModelPage) -> str:
+    """The page of a model as one HTML file."""
+    template = environment().get_template("model.html.j2")
+    body = template.render(page=page, picture=picture_of(page.arena))
+    return document(f"{page.graph or page.model} · Diptych", Markup(body))
 
 
 def document(title: str, body: str) -> str:
@@ -71,7 +76,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters["inline"] = inline
-    found.globals.update(rows_of=rows_of, rust_rows=rust_rows, percent=percent)
+    found.globals.update(rows_of=rows_of, rust_rows=rust_rows, percent=percent, bytes=bytes_in_words, anchor=anchor)
     return found
 
 
@@ -85,13 +90,15 @@ def percent(share: float, most: float = 0) -> str:
     return f"{min(100 * share, most):.1f}%" if most else f"{100 * share:.1f} %"
 
 
+def anchor(key: str) -> str:
+    """The id of the sources of an operator version."""
+    return "source-" + re.sub(r"[^A-Za-z0-9]+", "-", key)
+
+
 def rows_of(stretch: Stretch) -> list[dict[str, Any]]:
     """Lines of Python, each with its number, colours and values."""
     colours = coloured(stretch.text, "python")
-    return [
-        _row(line.number, code, line.text, line.notes)
-        for line, code in zip(stretch.lines, colours, strict=True)
-    ]
+    return [_row(line.number, code, line.text, line.notes) for line, code in zip(stretch.lines, colours, strict=True)]
 
 
 def rust_rows(panel: RustPanel) -> list[dict[str, Any]]:

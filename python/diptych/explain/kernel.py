@@ -1,7 +1,7 @@
 """The right panel's source of an operator: the marked stretches of rust_core/ whose marker names it.
 
-A marker `// [panel: Add Sub Mul]` serves three operators, `// [panel: com.microsoft.Gelu]` one of another domain; words in
-small letters tell markers with the same operators apart (`// [panel: Conv rows]`).
+A marker `// [panel: Add Sub Mul]` serves three operators, `// [panel: com.microsoft.Gelu]` one of another domain; words
+in small letters tell markers with the same operators apart (`// [panel: Conv rows]`).
 """
 
 from __future__ import annotations

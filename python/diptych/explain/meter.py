@@ -22,7 +22,7 @@ FIRST = 1000  # the seeds below are the small example's
 
 @dataclass(frozen=True)
 class Reading:
-    """Worst and mean share of the bound over the outputs of `examples` cases of a dtype; `problem`: beyond the bound."""
+    """Worst and mean share of the bound over `examples` outputs of a dtype; `problem`: what is beyond the bound."""
 
     dtype: str
     examples: int

@@ -1,4 +1,4 @@
-"""Values in few letters: dtype, shape and the first elements; a digest where one wants to know whether two are equal."""
+"""Values in few letters: dtype, shape, the first elements, and a digest that shows whether two are equal."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import onnx
 from onnx.defs import OpSchema
 
@@ -75,9 +76,9 @@ def resolve(name: str, domain: str | None = None) -> tuple[str, str]:
     if wanted is not None:
         wanted = "" if wanted == "ai.onnx" else wanted
     keys = sorted(key for key in registry if wanted is None or key[0] == wanted)
-    for same in (lambda key: key[1] == op_type, lambda key: key[1].lower() == op_type.lower()):
-        if found := [key for key in keys if same(key)]:
-            return found[0]
+    same = [key for key in keys if key[1] == op_type] or [key for key in keys if key[1].lower() == op_type.lower()]
+    if same:
+        return same[0]
     near = difflib.get_close_matches(op_type, sorted({key[1] for key in keys}), n=3, cutoff=0.5)
     advice = f"; did you mean {', '.join(near)}?" if near else "; `diptych ops` lists what there is"
     where = "" if wanted is None else f" of domain {wanted or 'ai.onnx'!r}"
@@ -92,7 +93,7 @@ def spec_of(op_type: str, domain: str = "", opset: int | None = None) -> Spec:
         row = lookup(domain, op_type, max(versions) if opset is None else opset)
     except NoDefinitionError:
         raise UnsupportedOperatorError(
-            f"{domain or 'ai.onnx'}.{op_type} has no version at opset {opset}; there are {', '.join(map(str, versions))}"
+            f"{domain or 'ai.onnx'}.{op_type} has no version at opset {opset}; it has {', '.join(map(str, versions))}"
         ) from None
     function = row.function
     said = inspect.cleandoc(str(schema.doc or "")) if schema else ""
@@ -146,7 +147,5 @@ def _default(value: Any) -> str:
     if isinstance(value, bytes):
         return repr(value.decode())
     if isinstance(value, float):
-        import numpy as np
-
         return str(np.float32(value))
     return str(value)

@@ -68,7 +68,10 @@ def side_by_side(left: Sequence[str], right: Sequence[str], width: int) -> list[
 
 def value_lines(values: Sequence[Shown]) -> list[str]:
     """Name, kind, elements and digest of each value."""
-    widths = [max((len(text) for text in column), default=0) for column in zip(*((v.name, v.kind) for v in values))]
+    widths = [
+        max((len(text) for text in column), default=0)
+        for column in zip(*((v.name, v.kind) for v in values), strict=True)
+    ]
     return [
         f"  {v.name.ljust(widths[0])}  {v.kind.ljust(widths[1])}  {v.shown}" + (f"  #{v.digest}" if v.digest else "")
         for v in values
