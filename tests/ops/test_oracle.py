@@ -17,7 +17,7 @@ from hypothesis import given, settings
 
 from diptych.testing import Case, Row, catalogue, on_reference, operator_cases
 from diptych.testing.catalogue import is_newest_meaning
-from diptych.testing.oracles import MOVERS, ORACLES, Expected, oracle_of, share_of_bound
+from diptych.testing.oracles import MOVERS, ORACLES, judge, oracle_of
 
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 ROWS = [row for row in catalogue() if is_newest_meaning(row)]
@@ -42,13 +42,6 @@ def examples() -> int:
     return int(os.environ.get("DIPTYCH_EXAMPLES", "0")) or max(1, settings.default.max_examples // 2)
 
 
-def check(expected: Expected, actual: np.ndarray[Any, Any]) -> float:
-    """Compare an output with the oracle; the greatest share of the bound that was used."""
-    share = share_of_bound(expected, actual)
-    assert not share.problem, share.problem
-    return share.worst
-
-
 @pytest.mark.parametrize(("row", "dtype"), ENTRIES, ids=[f"{row.name}-{dtype.name}" for row, dtype in ENTRIES])
 def test_within_the_bound(row: Row, dtype: np.dtype[Any], record_property: Callable[[str, Any], None]) -> None:
     counts: Counter[str] = Counter()
@@ -65,7 +58,8 @@ def test_within_the_bound(row: Row, dtype: np.dtype[Any], record_property: Calla
             for wanted, actual in zip(expected or [], outcome.outputs, strict=False):
                 if wanted is not None:
                     counts["examples"] += 1
-                    check(wanted, actual)
+                    verdict = judge(wanted, actual)
+                    assert not verdict.wrong, verdict.problem
 
     within()
     report = {"check": "oracle", "operator": row.op_type, "version": row.name, "dtype": dtype.name, **counts}

@@ -169,7 +169,7 @@ def _time(peer: Peer, feeds: Mapping[str, Any], repeats: int) -> float:
     return 1e3 * (time.perf_counter() - start) / repeats
 
 
-def difference(ours: list[Any], theirs: list[Any]) -> float:
+def difference(ours: Sequence[Any], theirs: Sequence[Any]) -> float:
     """Greatest absolute difference of any two elements; infinite where counts, shapes or NaNs do not match."""
     if len(ours) != len(theirs):
         return float("inf")

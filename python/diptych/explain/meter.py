@@ -10,7 +10,7 @@ import numpy as np
 from diptych.testing import Row, on_reference
 from diptych.testing.cases import draw_case
 from diptych.testing.draws import Seeded
-from diptych.testing.oracles import MOVERS, oracle_of, share_of_bound
+from diptych.testing.oracles import MOVERS, judge, oracle_of
 from diptych.testing.sketch import RULES
 
 __all__ = ["EXAMPLES", "Reading", "meter_of"]
@@ -56,9 +56,9 @@ def meter_of(
             with np.errstate(all="ignore"):
                 expected = oracle(case) or []
                 pairs = zip(expected, outcome.outputs, strict=False)
-                found = [share_of_bound(wanted, actual) for wanted, actual in pairs if wanted is not None]
-            shares += [share.worst for share in found]
-            problem = problem or next((share.problem for share in found if share.problem), "")
+                found = [judge(wanted, actual) for wanted, actual in pairs if wanted is not None]
+            shares += [verdict.share for verdict in found]
+            problem = problem or next((verdict.problem for verdict in found if verdict.wrong), "")
         if shares:
             readings.append(Reading(dtype.name, len(shares), max(shares), float(np.mean(shares)), problem))
     return tuple(readings), "" if readings else "its oracle says nothing of the cases drawn"

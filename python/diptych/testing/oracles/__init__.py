@@ -26,22 +26,25 @@ from diptych.testing.oracles import (
     training,
     windows,
 )
-from diptych.testing.oracles.base import MOVERS, ORACLES, WIDE, Expected, bounded, oracle_of, wide
-from diptych.testing.oracles.share import Share, share_of_bound
+from diptych.testing.oracles.base import MOVERS, ORACLES, WIDE, Expected, any_evaluation, bounded, oracle_of, wide
+from diptych.testing.oracles.judge import Verdict, judge, judge_outputs
 
 __all__ = [
     "MOVERS",
     "ORACLES",
     "WIDE",
     "Expected",
-    "Share",
+    "Verdict",
     "activation",
+    "any_evaluation",
     "attention",
     "attention_microsoft",
     "bounded",
     "detection",
     "elementwise",
     "image",
+    "judge",
+    "judge_outputs",
     "linear",
     "loss",
     "matmul",
@@ -57,7 +60,6 @@ __all__ = [
     "resize",
     "sequence",
     "shape",
-    "share_of_bound",
     "signal",
     "text",
     "training",
