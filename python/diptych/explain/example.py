@@ -143,7 +143,10 @@ def _awkwardness(case: Case) -> float:
     empty = sum(array.size == 0 for array in arrays) + (0 if arrays else 0.5)
     lone = 1.0 if arrays and arrays[0].size < 4 and case.op_type not in ("Range", "Constant") else 0.0
     odd = sum(_odd(array) for array in arrays)
-    deep = sum(max(array.ndim - (4 if case.op_type in IMAGES else 2), 0) for array in arrays)
+    deep = sum(
+        3 * abs(array.ndim - 4) if case.op_type in IMAGES and i < 2 else max(array.ndim - 2, 0)
+        for i, array in enumerate(arrays)
+    )
     size = abs(math.log2((sizes or 1) / 14))
     return 6 * empty + 2 * lone + odd + size + 0.3 * deep + 0.25 * len(case.attributes)
 

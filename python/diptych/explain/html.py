@@ -15,6 +15,7 @@ from pygments.lexers import get_lexer_by_name
 
 import diptych
 from diptych.explain.flow import Note, Stretch
+from diptych.explain.kernel import operators_of, rust_lines
 from diptych.explain.model import ModelPage
 from diptych.explain.operator import OperatorPage
 from diptych.explain.picture import bytes_in_words, picture_of
@@ -53,16 +54,21 @@ def document(title: str, body: str) -> str:
 @cache
 def style() -> str:
     """The style sheet, source's colours included; all rules are below the class `dp`."""
-    source = environment().loader.get_source(environment(), "explain.css")[0]  # type: ignore[union-attr]
-    light, dark = (
-        "\n".join(
-            rule
-            for rule in HtmlFormatter(style=name).get_style_defs(".dp .source").splitlines()
-            if re.match(r"\.dp \.source \.\w+ \{", rule)
-        )
-        for name in (LIGHT, DARK)
+    loader = PackageLoader("diptych.explain", "templates")
+    light, dark = (loader.get_source(environment(), name)[0] for name in ("explain.css", "dark.css"))
+    dark_rules = [*dark.splitlines(), *colours(DARK)]
+    automatic = "\n".join(f'body:not([data-theme="light"]) {rule}' for rule in dark_rules)
+    chosen = "\n".join(f'body[data-theme="dark"] {rule}' for rule in dark_rules)  # by a button of the site around it
+    page = ".dp-page { background:#14171a; }"
+    return "\n".join(
+        [light, *colours(LIGHT), f"@media (prefers-color-scheme: dark) {{\n{page}\n{automatic}\n}}", chosen, ""]
     )
-    return f"{source}{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}\n"
+
+
+def colours(name: str) -> list[str]:
+    """The rules of one of Pygments' styles for the classes of source, background and line numbers left out."""
+    rules = HtmlFormatter(style=name).get_style_defs(".dp .source").splitlines()
+    return [rule for rule in rules if re.match(r"\.dp \.source \.\w+ \{", rule)]
 
 
 @cache
@@ -75,7 +81,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters["inline"] = inline
+    found.filters.update(inline=inline, markdown=markdown)
     found.globals.update(rows_of=rows_of, rust_rows=rust_rows, percent=percent, bytes=bytes_in_words, anchor=anchor)
     return found
 
@@ -83,6 +89,11 @@ def environment() -> Environment:
 def inline(text: str) -> Markup:
     """Markdown of one line: code, emphasis; links, which lead to files of the repository, as their words."""
     return Markup(_markdown().renderInline(re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", text)))
+
+
+def markdown(text: str) -> Markup:
+    """Markdown of several paragraphs, as ONNX's schemas are written."""
+    return Markup(_markdown().render(text))
 
 
 def percent(share: float, most: float = 0) -> str:
@@ -101,10 +112,15 @@ def rows_of(stretch: Stretch) -> list[dict[str, Any]]:
     return [_row(line.number, code, line.text, line.notes) for line, code in zip(stretch.lines, colours, strict=True)]
 
 
-def rust_rows(panel: RustPanel) -> list[dict[str, Any]]:
-    """Lines of Rust."""
-    lines = panel.text.splitlines()
-    return [_row(panel.first + i, code, lines[i], ()) for i, code in enumerate(coloured(panel.text, "rust"))]
+def rust_rows(panel: RustPanel, op_type: str) -> list[dict[str, Any]]:
+    """Lines of Rust; those that name the operator stand out where the stretch serves others too."""
+    shared = len(operators_of(panel.name)) > 2
+    word = op_type.removeprefix("Reduce").removeprefix("Global")
+    named = re.compile(rf"\b{re.escape(word)}\b|^\s*{re.escape(word.lower())} =>")
+    lines = zip(rust_lines(panel), coloured(panel.text, "rust"), strict=True)
+    return [
+        _row(number, code, text, ()) | {"hit": shared and bool(named.search(text))} for (number, text), code in lines
+    ]
 
 
 def coloured(text: str, language: str) -> list[Markup]:
@@ -120,7 +136,7 @@ def coloured(text: str, language: str) -> list[Markup]:
 
 def _row(number: int, code: Markup, text: str, notes: tuple[Note, ...]) -> dict[str, Any]:
     """A line for the template."""
-    return {"number": number, "code": code, "notes": notes, "indent": len(text) - len(text.lstrip())}
+    return {"number": number, "code": code, "notes": notes, "indent": len(text) - len(text.lstrip()), "hit": False}
 
 
 @cache

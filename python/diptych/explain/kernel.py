@@ -9,9 +9,9 @@ from __future__ import annotations
 from functools import cache
 
 from diptych.errors import MissingSourceError
-from diptych.sources import RustPanel, rust_panels
+from diptych.sources import MARKER, ROOT, RustPanel, rust_panels
 
-__all__ = ["kernels_of", "marked_operators", "operators_of"]
+__all__ = ["kernels_of", "marked_operators", "operators_of", "rust_lines"]
 
 
 def kernels_of(op_type: str, domain: str = "") -> tuple[tuple[RustPanel, ...], str]:
@@ -30,8 +30,22 @@ def marked_operators() -> dict[tuple[str, str], tuple[RustPanel, ...]]:
     for panel in rust_panels().values():
         for key in operators_of(panel.name):
             found.setdefault(key, []).append(panel)
-    order = {key: sorted(panels, key=lambda panel: len(operators_of(panel.name))) for key, panels in found.items()}
-    return {key: tuple(panels) for key, panels in order.items()}
+    return {key: tuple(sorted(panels, key=_generality)) for key, panels in found.items()}
+
+
+def _generality(panel: RustPanel) -> tuple[int, bool]:
+    """What is one operator's alone comes first, what a note tells apart after what has none."""
+    operators = len(operators_of(panel.name))
+    return operators, len(panel.name.split()) > operators
+
+
+def rust_lines(panel: RustPanel) -> list[tuple[int, str]]:
+    """(number, text) of each line that a marked stretch shows; markers inside it count, but are not shown."""
+    lines = (ROOT / panel.path).read_text(encoding="utf-8").splitlines()
+    numbers = [i for i in range(panel.first, panel.last + 1) if not MARKER.match(lines[i - 1])]
+    while numbers and not lines[numbers[0] - 1].strip():  # as the stretch's text, which begins and ends with code
+        del numbers[0]
+    return list(zip(numbers, panel.text.splitlines(), strict=False))
 
 
 def operators_of(marker: str) -> list[tuple[str, str]]:

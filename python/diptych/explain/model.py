@@ -74,6 +74,7 @@ class OperatorSources:
     """Both panels' source of an operator version; `no_left`, `no_kernels` say why one is missing."""
 
     name: str
+    op_type: str
     left: tuple[Stretch, ...]
     no_left: str
     kernels: tuple[RustPanel, ...]
@@ -232,12 +233,14 @@ def _sources(model: Model, pages: Sequence[NodePage]) -> dict[str, OperatorSourc
         if page.source in sources:
             continue
         if page.source.startswith("function "):
-            sources[page.source] = OperatorSources(page.source, (), "it is a function of the model", (), "likewise")
+            sources[page.source] = OperatorSources(
+                page.source, page.op_type, (), "it is a function of the model", (), "likewise"
+            )
             continue
         since = int(page.source.rpartition("-")[2])
         function = lookup(page.domain, page.op_type, since).function
         left = (stretch_of(function, {}),) if function.__module__.startswith(OPERATORS_OWN) else ()
         kernels, no_kernels = kernels_of(page.op_type, page.domain)
         no_left = "" if left else "it is an operator of your own"
-        sources[page.source] = OperatorSources(page.source, left, no_left, kernels, no_kernels)
+        sources[page.source] = OperatorSources(page.source, page.op_type, left, no_left, kernels, no_kernels)
     return sources

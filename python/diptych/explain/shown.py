@@ -53,7 +53,10 @@ def element(value: Any) -> str:
         return str(int(value))
     if isinstance(value, complex | np.complexfloating):
         return f"{value.real:.4g}{value.imag:+.4g}j"
-    return f"{float(value):.5g}"
+    try:
+        return f"{float(value):.5g}"
+    except (TypeError, ValueError):  # an element of an array of objects that is not set yet, say
+        return repr(value)
 
 
 def digest(value: Any) -> str:

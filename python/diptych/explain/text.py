@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
@@ -24,7 +25,7 @@ def operator_lines(page: OperatorPage, width: int, everything: bool = False) -> 
     yield f"{spec.name}  ({spec.domain or 'ai.onnx'}, family {spec.family})"
     yield f"versions {', '.join(map(str, spec.versions))}"
     yield ""
-    for paragraph in spec.summary.splitlines():
+    for paragraph in reflowed(spec.summary):
         yield from textwrap.wrap(paragraph, width, subsequent_indent=indent_of(paragraph)) or [""]
     yield from heading("Inputs, outputs, attributes")
     for title, parameters in (("in", spec.inputs), ("out", spec.outputs)):
@@ -51,6 +52,20 @@ def heading(title: str) -> Iterator[str]:
     yield ""
     yield title
     yield "-" * len(title)
+
+
+def reflowed(text: str) -> list[str]:
+    """Paragraphs of a schema's text, one string each; lists, code and tables keep their lines."""
+    paragraphs: list[str] = []
+    joins = False
+    for line in text.splitlines():
+        plain = bool(line.strip()) and not re.match(r"\s|[-*>|`#+]|\d+[.)]", line)
+        if joins and plain:
+            paragraphs[-1] += f" {line}"
+        else:
+            paragraphs.append(line)
+        joins = plain
+    return paragraphs
 
 
 def indent_of(line: str) -> str:
