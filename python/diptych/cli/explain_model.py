@@ -100,7 +100,7 @@ def _print_node(node: NodePage, page: ModelPage) -> None:
     for body in node.bodies:
         _print_body(body, "")
     sources = page.sources[node.source]
-    left = [line for stretch in sources.left for line in (stretch.path, "", *stretch_lines(stretch))]
+    left = [line for stretch in node.left or sources.left for line in (stretch.path, "", *stretch_lines(stretch))]
     right = [line for kernel in sources.kernels for line in (kernel.path, "", *kernel.text.splitlines())]
     left, right = left or [f"no reference: {sources.no_left}"], right or [f"no Rust: {sources.no_kernels}"]
     print()

@@ -13,18 +13,19 @@ import diptych
 from diptych.errors import InvalidInputError
 from diptych.explain.arena import Arena, Place, arena_of
 from diptych.explain.example import described
-from diptych.explain.flow import Stretch, stretch_of
+from diptych.explain.flow import Stretch, recording, stretch_of
 from diptych.explain.kernel import kernels_of
 from diptych.explain.shown import Shown, show
 from diptych.explain.timing import Timing, Timings, timing_of
 from diptych.sources import RustPanel
-from diptych_reference import ReferenceSession, lookup
+from diptych_reference import ReferenceSession, lookup, run_operator
 from diptych_reference.model import Graph, Model, Node
 
 __all__ = ["Body", "BodyNode", "ModelPage", "NodePage", "OperatorSources", "explain_model", "select_nodes"]
 
 Runner = Callable[[diptych.InferenceSession, Mapping[str, Any]], Any]
 OPERATORS_OWN = "diptych_reference.ops"
+FEW = 8  # nodes whose values are shown line by line
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,10 @@ class Body:
 
 @dataclass(frozen=True)
 class NodePage:
-    """A node of the main graph. `source` is the key of its operator's sources; `places` are those of its outputs."""
+    """A node of the main graph. `source` is the key of its operator's sources; `places` are those of its outputs.
+
+    `left` is the reference with the values of its lines, where few nodes were asked for.
+    """
 
     index: int
     name: str
@@ -67,6 +71,7 @@ class NodePage:
     places: tuple[Place, ...]
     timing: Timing
     bodies: tuple[Body, ...]
+    left: tuple[Stretch, ...]
 
 
 @dataclass(frozen=True)
@@ -136,7 +141,8 @@ def explain_model(
     for index, (node, inputs, outputs) in enumerate(reference.run_nodes(feeds)):
         progress(f"reference, node {index + 1} of {len(graph.nodes)}: {node.op_type} {node.name}")
         if index in chosen:
-            pages.append(_node(index, node, inputs, outputs, reference.model, timing, arena))
+            left = _flow(node, inputs, reference.model) if nodes and len(chosen) <= FEW else ()
+            pages.append(_node(index, node, inputs, outputs, reference.model, timing, arena, left))
         if index >= max(chosen, default=-1):
             break
     progress("sources")
@@ -177,7 +183,14 @@ def select_nodes(nodes: Sequence[Node], wanted: Sequence[str]) -> set[int]:
 
 
 def _node(
-    index: int, node: Node, inputs: list[Any], outputs: list[Any], model: Model, timing: Timings, arena: Arena
+    index: int,
+    node: Node,
+    inputs: list[Any],
+    outputs: list[Any],
+    model: Model,
+    timing: Timings,
+    arena: Arena,
+    left: tuple[Stretch, ...],
 ) -> NodePage:
     """A node of the main graph that has just run."""
     plain = {name: value for name, value in node.attributes.items() if not isinstance(value, Graph)}
@@ -193,7 +206,24 @@ def _node(
         places=tuple(arena.place(name) for name in node.outputs if name),
         timing=timing.of_outputs(node.outputs),
         bodies=tuple(_bodies(node, timing)),
+        left=left,
     )
+
+
+def _flow(node: Node, inputs: list[Any], model: Model) -> tuple[Stretch, ...]:
+    """The reference with the values of its lines, from running a node once more; nothing for what needs its graph."""
+    key = (node.domain, node.op_type, node.overload)
+    if any(node.graphs()) or key in model.functions or key[:2] == ("ai.onnx.preview.training", "Gradient"):
+        return ()
+    opset = (model.opsets if node.opsets is None else node.opsets)[node.domain]
+    function = lookup(node.domain, node.op_type, opset).function
+    if not function.__module__.startswith(OPERATORS_OWN):
+        return ()
+    with recording() as recorder:
+        run_operator(
+            node.op_type, inputs, node.attributes, opset=opset, domain=node.domain, n_outputs=len(node.outputs)
+        )
+    return tuple(recorder.stretches(function))
 
 
 def _bodies(node: Node, timing: Timings) -> Iterator[Body]:
