@@ -1,4 +1,4 @@
-"""The operator pages of the site: every operator has its marker in rust_core/, its program, and a page that is whole."""
+"""The operator pages of the site: every operator has marked Rust, a rounding program, and a page that is whole."""
 
 from __future__ import annotations
 
