@@ -19,6 +19,7 @@ import diptych
 from diptych.cli import main
 from diptych.errors import InvalidInputError, UnsupportedOperatorError
 from diptych.explain import explain_model, explain_operator
+from diptych.explain.assembly import counts_of, hottest, of_calls
 from diptych.explain.flow import recording
 from diptych.explain.html import model_document, operator_document
 from diptych.explain.picture import bytes_in_words
@@ -268,3 +269,44 @@ def test_numbers_in_words() -> None:
     assert show("v", [np.zeros(2)]).kind == "sequence of 1"
     assert re.fullmatch("[0-9a-f]{8}", digest({"a": 1}))
     assert digest(np.float32([0.0])) != digest(np.float32([-0.0]))
+
+
+ACCOUNT = """\
+version: 1
+positions: instr line
+events: Ir
+
+ob=(1) /usr/lib/libc.so
+fn=(1) memcpy
+0x100 0 7000
+
+ob=(2) /somewhere/_core.abi3.so
+fn=(2) outer
+0x1000 0 61
++4 0 610
++4 0 610
+cob=(1)
+cfn=(1)
+calls=61 0x100
+* 0 7000
++8 0 600
++300 0 61
+ob=(1)
+0x200 0 9
+ob=(2)
+fn=(2)
+-300 0 61
+"""
+
+
+def test_the_innermost_loop_is_what_runs_most() -> None:
+    counts = counts_of(ACCOUNT, "_core.abi3.so")
+    assert counts == {0x1000: 61, 0x1004: 610, 0x1008: 610, 0x1010: 600, 0x113C: 61, 0xD4: 61}
+    assert of_calls(counts) == {0x1000: 61, 0x1004: 610, 0x1008: 610, 0x113C: 61, 0xD4: 61}
+    assert hottest(of_calls(counts)) == (0x1004, 0x1008)
+
+
+def test_assembly_says_what_it_needs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert main(["explain", "Relu", "--examples", "0", "--assembly"]) == 1
+    assert "--assembly needs valgrind and objdump" in capsys.readouterr().err

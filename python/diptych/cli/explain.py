@@ -48,6 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     operator.add_argument(
         "--examples", type=int, default=20, metavar="N", help="cases of each type for the error meter (default 20)"
     )
+    operator.add_argument(
+        "--assembly", action="store_true", help="the machine code of the innermost loop (needs valgrind and objdump)"
+    )
     model = parser.add_argument_group("of a model")
     model.add_argument(
         "--node", action="append", default=[], metavar="NAME|N|N:M", help="only these nodes: a name, an index, a range"
@@ -86,7 +89,12 @@ def explain_one(arguments: argparse.Namespace) -> int:
     if arguments.opset is not None and arguments.opset < 1:
         raise InvalidInputError("--opset must be at least 1")
     page = explain_operator(
-        arguments.subject, arguments.domain, arguments.opset, examples=arguments.examples, progress=progress
+        arguments.subject,
+        arguments.domain,
+        arguments.opset,
+        examples=arguments.examples,
+        assembly=arguments.assembly,
+        progress=progress,
     )
     progress("")
     show(page, arguments)

@@ -19,7 +19,7 @@ from diptych.testing.draws import Seeded
 from diptych.testing.sketch import RULES
 from diptych_reference import registry
 
-__all__ = ["Example", "Path", "example_of", "small_case"]
+__all__ = ["Example", "Path", "described", "example_of", "large_case", "small_case"]
 
 SEEDS = 240  # cases to choose from
 RUNS = 12  # the best of them, which are run
@@ -91,6 +91,16 @@ def small_case(row: Row) -> tuple[int, Case, Outcome] | None:
             if best is None or score < best[0]:
                 best = (score, seed, case, outcome)
     return None if best is None else best[1:]
+
+
+def large_case(row: Row) -> Case | None:
+    """Of the cases that can be run without a model, the one of the most elements, so that its loops show."""
+    if (row.domain, row.op_type) not in RULES:
+        return None
+    drawn = [draw_case(Seeded(seed), row, _preferred(row)) for seed in range(SEEDS)]
+    drawn = [case for case in drawn if not case.needs_model]
+    drawn.sort(key=lambda case: -sum(array.size for array in _arrays(case.inputs)))
+    return next((case for case in drawn[:RUNS] if on_reference(case).error is None), None)
 
 
 def described(value: Any) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from diptych.explain.assembly import Assembly, assembly_of
 from diptych.explain.conformance import Conformance, conformance_of
 from diptych.explain.example import Example, example_of
 from diptych.explain.kernel import kernels_of
@@ -33,6 +34,7 @@ class OperatorPage:
     conformance: Conformance | None
     speed: tuple[Measured, ...]
     no_speed: str
+    assembly: Assembly | None
 
     def as_data(self) -> dict[str, Any]:
         """Dictionaries, lists and numbers, for JSON."""
@@ -45,12 +47,15 @@ def explain_operator(
     opset: int | None = None,
     *,
     examples: int = EXAMPLES,
+    assembly: bool = False,
     progress: Callable[[str], None] = lambda text: None,
 ) -> OperatorPage:
     """Explain an operator by its ONNX name; `opset` chooses its version (None: the newest).
 
-    `examples` is how many cases of each floating-point type the error meter runs, 0 for none. `progress` is told what
-    is being done. Raises UnsupportedOperatorError where there is no such operator or version.
+    `examples` is how many cases of each floating-point type the error meter runs, 0 for none; `assembly` asks for the
+    machine code of the innermost loop. `progress` is told what is being done.
+
+    Raises UnsupportedOperatorError where there is no such operator or version.
     """
     domain, op_type = resolve(name, domain)
     spec = spec_of(op_type, domain, opset)
@@ -71,4 +76,5 @@ def explain_operator(
         conformance=conformance_of(op_type, domain),
         speed=speed,
         no_speed=no_speed,
+        assembly=assembly_of(entry, progress) if assembly else None,
     )

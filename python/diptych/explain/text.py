@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
+from diptych.explain.assembly import Assembly
 from diptych.explain.example import Example
 from diptych.explain.flow import Line, Stretch
 from diptych.explain.operator import OperatorPage
@@ -45,6 +46,9 @@ def operator_lines(page: OperatorPage, width: int, everything: bool = False) -> 
     yield page.no_speed or f"recorded by asv at commit {page.speed[0].commit}"
     for measured in page.speed:
         yield f"  {measured.benchmark} ({measured.parameters}): {measured.value}"
+    if page.assembly:
+        yield from heading("Assembly")
+        yield from _assembly(page.assembly)
 
 
 def heading(title: str) -> Iterator[str]:
@@ -158,6 +162,13 @@ def _panels(page: OperatorPage, width: int, everything: bool) -> Iterator[str]:
         yield from lines if whole else lines[:BRIEF]
         if not whole and len(lines) > BRIEF:
             yield f"    … {len(lines) - BRIEF} more lines (--all)"
+
+
+def _assembly(assembly: Assembly) -> Iterator[str]:
+    """The innermost loop, with how often each instruction runs."""
+    yield f"the innermost loop on {assembly.isa}, of a call with {', '.join(assembly.inputs)}: runs a call, instruction"
+    for instruction in assembly.instructions:
+        yield f"{instruction.count:8.0f}  {instruction.address:8x}  {instruction.text}"
 
 
 def _meter(page: OperatorPage) -> Iterator[str]:
