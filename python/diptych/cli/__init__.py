@@ -13,7 +13,7 @@ import diptych
 
 __all__ = ["main"]
 
-COMMANDS = ("run", "inspect", "lower", "diff", "bench", "profile", "ops")
+COMMANDS = ("run", "inspect", "explain", "lower", "diff", "bench", "profile", "ops")
 EPILOG = """\
 examples:
   diptych run model.onnx --input image=photo.npy
@@ -21,6 +21,7 @@ examples:
   diptych lower model.onnx -o lowered.onnx
   diptych diff model.onnx --all
   diptych bench model.onnx --against onnxruntime,openvino --threads 1
+  diptych explain Conv
   diptych ops Conv
 
 Every subcommand takes --json for output that programs read. `diptych SUBCOMMAND --help` says more.

@@ -89,6 +89,8 @@ struct Dot4;
 #[derive(Debug)]
 struct Dot2;
 
+// [panel: MatMulInteger QLinearMatMul com.microsoft.MatMulIntegerToFloat dot]
+// [panel: com.microsoft.DynamicQuantizeMatMul dot]
 impl Step<i32> for Dot4 {
     #[inline(always)]
     fn step<A: Arch, const W: usize>(a: Simd<i32, W>, b: Simd<i32, W>, c: Simd<i32, W>) -> Simd<i32, W> {
@@ -104,6 +106,8 @@ impl Step<i32> for Dot4 {
         [0, 8, 16, 24].iter().fold(c, |c, &shift| c + low_unsigned(a, shift) * low_signed(b, shift))
     }
 }
+// [/panel]
+// [/panel]
 
 impl Step<i32> for Dot2 {
     #[inline(always)]
@@ -437,6 +441,7 @@ struct Correct<'a> {
     c: MatMut<'a, i32>,
 }
 
+// [panel: MatMulInteger QLinearMatMul com.microsoft.MatMulIntegerToFloat com.microsoft.DynamicQuantizeMatMul]
 impl Kernel for Correct<'_> {
     type Output = ();
     #[inline(always)]
@@ -464,6 +469,7 @@ impl Kernel for Correct<'_> {
         }
     }
 }
+// [/panel]
 
 /// B's zero points for `n` columns from `col`, as flipped to signed.
 #[inline(always)]

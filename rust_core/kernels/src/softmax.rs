@@ -63,6 +63,7 @@ impl<T: Float> Kernel for Softmax<T> {
     }
 }
 
+// [panel: Softmax LogSoftmax com.microsoft.QLinearSoftmax]
 /// One contiguous row, n > 0.
 ///
 /// # Safety
@@ -92,7 +93,9 @@ unsafe fn softmax_row<A: Arch, T: Float>(log: bool, src: *const T, dst: *mut T, 
     }
     // [/panel]
 }
+// [/panel]
 
+// [panel: Softmax LogSoftmax sum]
 /// The lane sum of `exp(x - m)`; the terms are also stored where `keep` points. Term `first` of a longer row is the first; those
 /// before it are +0. It is a multiple of the lanes.
 ///
@@ -145,6 +148,7 @@ pub(crate) unsafe fn sum_of_exponentials<A: Arch, T: Float>(
     }
     chunks.finish::<Sum>()
 }
+// [/panel]
 
 /// `dst[i] = f(src[i])`.
 ///

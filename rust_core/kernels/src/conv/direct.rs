@@ -109,6 +109,7 @@ const fn tile_pixels(isa: Isa) -> usize {
     }
 }
 
+// [panel: Conv ConvInteger QLinearConv ConvTranspose]
 impl<O: Sink, const Q: usize, const PIXEL: usize> Run<'_, '_, O, Q, PIXEL> {
     /// Nearly equal tiles over the run's pixels.
     ///
@@ -231,3 +232,4 @@ impl<O: Sink, const Q: usize, const PIXEL: usize> Run<'_, '_, O, Q, PIXEL> {
         }
     }
 }
+// [/panel]

@@ -172,6 +172,7 @@ pub(crate) unsafe fn tile<Want: Arch, S: Step<T>, T: Scalar, const W: usize, con
     dispatch(Want::ISA, Tile::<Want, S, T, W, MR, NV>(args, PhantomData));
 }
 
+// [panel: MatMul Gemm com.microsoft.FusedMatMul Conv Einsum chains]
 /// # Safety
 /// As [`TileFn`].
 #[inline(always)]
@@ -205,6 +206,7 @@ unsafe fn chains<A: Arch, S: Step<T>, T: Scalar, const W: usize, const MR: usize
     // SAFETY: C's tile is writable, the addend's readable.
     unsafe { finish::<A, T, W, MR, NV>(args, tail, &mut acc) };
 }
+// [/panel]
 
 /// # Safety
 /// `(NV - 1) * W + tail` elements at `p` are readable.
@@ -217,6 +219,7 @@ unsafe fn load_row<T: Scalar, const W: usize, const NV: usize>(p: *const T, tail
     }
 }
 
+// [panel: MatMul Gemm com.microsoft.FusedMatMul]
 /// # Safety
 /// C's tile is writable and the addend's readable.
 #[inline(always)]
@@ -260,6 +263,7 @@ unsafe fn finish<A: Arch, T: Scalar, const W: usize, const MR: usize, const NV: 
         }
     }
 }
+// [/panel]
 
 /// `tile_set!(T, Step, Arch, lanes; vectors: heights; …)`: a [`TileSet`].
 macro_rules! tile_set {
