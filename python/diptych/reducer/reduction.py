@@ -47,8 +47,9 @@ class Limits:
 class Reduction:
     """The smallest candidate that was found, and how.
 
-    `engine` (with so many `threads`; `exact`: held to the bits) or `check` is what failed, `failure` how it fails now, `original` how the whole model failed (None: only a
-    node alone did). `stopped` says why the search ended before its time: "" (nothing smaller was left to try), a limit,
+    `engine` (with so many `threads`; `exact`: held to the bits) or `check` is what failed, `failure` how it fails now,
+    `original` how the whole model failed (None: only a node alone did). `stopped` says why the search ended before its
+    time: "" (nothing smaller was left to try), a limit,
     or "interrupted". `steps` are the candidates taken, `tried` how many were run. `notes` are for people.
     """
 
@@ -269,9 +270,7 @@ class Run:
         if stopped:
             return f"{who}: no failure was found before the search ended: {stopped}"
         if isinstance(self.trial, CheckTrial):
-            return (
-                f"the check {who!r} does not hold for the model as it is; it must, to be kept while the model shrinks"
-            )
+            return f"the check {who!r} does not hold for the model as it is: there is nothing to keep while it shrinks"
         return (
             f"{who} agrees with the reference on this model and these inputs, as a whole and node by node: "
             "there is nothing to reduce"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -102,7 +103,7 @@ def ddmin(items: Sequence[int], fails: Callable[[Sequence[int]], bool]) -> list[
     while len(kept) > 1:
         pieces = min(pieces, len(kept))
         bounds = [len(kept) * i // pieces for i in range(pieces + 1)]
-        for low, high in zip(bounds, bounds[1:], strict=False):
+        for low, high in itertools.pairwise(bounds):
             rest = kept[:low] + kept[high:]
             if fails(rest):
                 kept, pieces = rest, max(pieces - 1, 2)

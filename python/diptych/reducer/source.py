@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -133,7 +133,7 @@ class Source:
 
     def _tensor(self, name: str) -> TensorProto:
         """An initializer with its content."""
-        tensor = self.initializers[name]
+        tensor: TensorProto = self.initializers[name]
         if not uses_external_data(tensor):
             return tensor
         loaded = TensorProto()
@@ -146,16 +146,23 @@ class Source:
     def _declaration(self, name: str, value: Any) -> onnx.ValueInfoProto:
         """How an input is declared: as the model does where the value does not tell."""
         if name in self.inputs and (self.open_shapes or not hasattr(value, "dtype")):
-            return self.inputs[name]
+            return self._copy(self.inputs[name])
         if name in self.declared and not hasattr(value, "dtype"):
-            return self.declared[name]
+            return self._copy(self.declared[name])
         return typed(name, value, fixed=not self.open_shapes)
 
     def _output(self, name: str) -> onnx.ValueInfoProto:
         """How an output is declared."""
         if name in self.recording and self.recording[name] is not None:
             return typed(name, self.recording[name], fixed=not self.open_shapes)
-        return self.declared.get(name) or helper.make_empty_tensor_value_info(name)
+        return self._copy(self.declared.get(name) or helper.make_empty_tensor_value_info(name))
+
+    @staticmethod
+    def _copy(value: onnx.ValueInfoProto) -> onnx.ValueInfoProto:
+        """A declaration of one's own."""
+        copied = onnx.ValueInfoProto()
+        copied.CopyFrom(value)
+        return copied
 
     @staticmethod
     def _values(recording: Recording | None, names: Sequence[str]) -> tuple[Any, ...] | None:

@@ -1,4 +1,4 @@
-"""Functions whose source goes into a repro as it stands, so that it needs nothing of Diptych. They import what they use."""
+"""Functions whose source goes into a repro, so that it needs nothing of Diptych. They import what they use."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 
-from onnx import AttributeProto, ModelProto, TensorProto, helper, numpy_helper
+from onnx import AttributeProto, ModelProto, TensorProto, helper
 
 from diptych.reducer.bodies import evaluations, inlined
 from diptych.reducer.candidate import Candidate, attribute_graphs
@@ -70,7 +70,7 @@ def _constant(attribute: AttributeProto, name: str) -> TensorProto | None:
 
 
 def inline_functions(candidate: Candidate) -> Iterator[Candidate]:
-    """Functions' nodes in the place of calls. The count of nodes does not tell calls from bodies, functions go first."""
+    """Functions' nodes in the place of calls."""
     if candidate.model.functions:
         yield inlined(candidate)
 
