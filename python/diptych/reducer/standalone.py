@@ -24,7 +24,8 @@ def same(expected: Any, got: Any) -> bool:
         return False
     if expected.dtype.kind in "OV" and "float" not in expected.dtype.name:
         return bool((expected == got).all())
-    bits = [np.ascontiguousarray(a).reshape(-1).view(np.uint8).reshape(a.size, -1) for a in (expected, got)]
+    both = (np.ascontiguousarray(a).reshape(-1).view(np.uint8) for a in (expected, got))
+    bits = [octets.reshape(expected.size, expected.dtype.itemsize) for octets in both]
     equal = (bits[0] == bits[1]).all(axis=1).reshape(expected.shape)
     return bool((equal | ((expected != expected) & (got != got))).all())
 
