@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -95,9 +96,10 @@ class WrongFusion(Engine):
 
 def _fuse(graph: onnx.GraphProto) -> None:
     producers: Mapping[str, Any] = {name: node for node in graph.node for name in node.output}
+    reads = Counter(name for node in graph.node for name in node.input)
     for node in graph.node:
         before = producers.get(node.input[0]) if node.op_type == "Add" else None
-        readers = sum(node.input[0] in other.input for other in graph.node)
+        readers = reads[node.input[0]]
         hidden = node.input[0] not in {value.name for value in graph.output}
         if before is not None and before.op_type == "MatMul" and readers == 1 and hidden:
             node.domain, node.op_type = "planted", "Twice"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,9 @@ from onnx.external_data_helper import load_external_data_for_tensor, uses_extern
 from diptych.reducer.candidate import Candidate, attribute_graphs, is_open, read_names, typed
 from diptych.reducer.recording import MEMORY, Recording, record
 
-__all__ = ["Source", "needed_functions"]
+__all__ = ["CHAINED_NODES", "Source", "needed_functions"]
+
+CHAINED_NODES = 64  # of a candidate that an engine runs one at a time, to judge its run of all
 
 
 class Source:
@@ -34,7 +37,9 @@ class Source:
     ) -> None:
         self.whole, self.folder = whole, folder
         self.graph: GraphProto = whole.model.graph
+        start = time.monotonic()
         self.recording: Recording = record(whole.path or whole.model, whole.feeds, memory=memory, progress=progress)
+        self.seconds = time.monotonic() - start
         self.chained: Recording | None = None  # the engine's values, its nodes run one at a time
         self.initializers = {tensor.name: tensor for tensor in self.graph.initializer}
         self.sparse = {tensor.values.name: tensor for tensor in self.graph.sparse_initializer}
@@ -125,7 +130,9 @@ class Source:
         model.functions.extend(needed_functions(self.whole.model, graph.node))
         if values is not None:
             return Candidate(model, fed)
-        return Candidate(model, fed, self._values(self.recording, outputs), self._values(self.chained, outputs))
+        # Few nodes are chained anew, from the reference's values: errors from far off would only widen their tolerance.
+        chained = self._values(self.chained, outputs) if len(ordered) > CHAINED_NODES else None
+        return Candidate(model, fed, self._values(self.recording, outputs), chained)
 
     def _constant(self, name: str) -> bool:
         """Whether a name is an initializer that no input replaces."""

@@ -20,7 +20,7 @@ from diptych.engines.worker import Answer, Worker
 from diptych.reducer.candidate import Candidate, attribute_graphs, names_of, read_names
 from diptych.reducer.failure import Failure, normal_message
 from diptych.reducer.recording import Recording
-from diptych.reducer.source import Source
+from diptych.reducer.source import CHAINED_NODES, Source
 from diptych.reducer.whole import graph_verdict
 from diptych.testing.case import Case
 from diptych.testing.oracles import Verdict, judge_outputs
@@ -30,7 +30,6 @@ __all__ = ["EngineTrial", "Look", "Trial", "case_of", "chain", "is_plain_node"]
 
 MEMORY_LIMIT = 2 << 30  # bytes of one value of a candidate on the reference
 MAX_STEPS = 100_000  # evaluations of subgraphs of a candidate on the reference
-CHAINED_NODES = 64  # a candidate of more nodes is not chained anew
 
 
 @dataclass(frozen=True)
