@@ -29,6 +29,7 @@ from diptych_reference import NOTHING, ReferenceSession
 __all__ = ["EngineTrial", "Look", "Trial", "case_of", "chain", "is_plain_node"]
 
 MEMORY_LIMIT = 2 << 30  # bytes of one value of a candidate on the reference
+PATIENCE = 3  # times as long as a run may take before it counts as hung, for the first ones
 MAX_STEPS = 100_000  # evaluations of subgraphs of a candidate on the reference
 
 
@@ -61,7 +62,8 @@ class EngineTrial:
 
     `exact` holds the engine to the reference's bits (None: if it is Diptych). `demanding` refuses candidates that the
     reference does not run; `recorded` says that values of the whole model hold for its parts, which they do not where
-    quantized products become products of integers. `unjudged` collects what no oracle could judge, with the reason.
+    quantized products become products of integers. Until `sure`, what hangs is given another, longer run.
+    `unjudged` collects what no oracle could judge, with the reason.
     """
 
     def __init__(
@@ -71,7 +73,7 @@ class EngineTrial:
         engine = find_engine(parse_spec(spec)[0])
         self.exact = engine.name in ("diptych", "reference") if exact is None else exact
         self.worker = Worker(spec, threads=threads, timeout=timeout)
-        self.demanding, self.recorded = demanding, True
+        self.demanding, self.recorded, self.sure = demanding, True, False
         self.unjudged: dict[str, str] = {}
 
     def close(self) -> None:
@@ -86,6 +88,8 @@ class EngineTrial:
                 return Look(candidate, valid=False)
             known = candidate
         answer = self.worker.run(known.source, known.feeds)
+        if answer.kind == "hung" and not self.sure and self.worker.timeout is not None:
+            answer = self.worker.run(known.source, known.feeds, PATIENCE * self.worker.timeout)
         if not answer.answered:
             return Look(known, unanswered(answer, known))
         if known.expected is None:
