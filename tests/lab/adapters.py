@@ -20,7 +20,10 @@ class Misbehaving(Engine):
     """The reference, except that a run of a model with a node of `of` does what `does` says."""
 
     name = "misbehaving"
-    takes = {"does": "abort, exit, hang, refuse, raise or lambda", "of": "operator type; default any"}
+    takes: Mapping[str, str] = {
+        "does": "abort, exit, hang, refuse, raise or lambda",
+        "of": "operator type; default any",
+    }
 
     def prepare(self, model: bytes | Path) -> Run:
         right = ReferenceEngine().prepare(model)
