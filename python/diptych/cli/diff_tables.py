@@ -77,7 +77,7 @@ def _print_nodes(report: Report) -> None:
             [str(n.index), _cut(n.op_type, 16), _cut(n.label, 22, tail=True), *(_cell(n, spec) for spec in group)]
             for n in nodes
         ]
-        print_table(["node", "operator", "name", *(_cut(spec, 17) for spec in group)], rows)
+        print_table(["node", "operator", "name", *(_cut(_short(spec), 17) for spec in group)], rows)
         print()
     print("cells: local error / bound (error / bound in the run of the whole model); = the oracle's bits")
 
@@ -107,11 +107,11 @@ def _print_outputs(report: Report) -> None:
     rows = []
     for spec, engine in report.outputs.items():
         if not engine.outputs:
-            rows.append([_cut(spec, 30), "", "", "", _cut(f"{engine.status}: {engine.detail}", 40)])
+            rows.append([_cut(_short(spec), 30), "", "", "", _cut(f"{engine.status}: {engine.detail}", 40)])
         for name, total in engine.outputs.items():
             verdict = total.problem or ("=" if total.error == 0 else "")
             rows.append(
-                [_cut(spec, 30), _cut(name, 18), number(total.error), number(total.relative), _cut(verdict, 24)]
+                [_cut(_short(spec), 30), _cut(name, 18), number(total.error), number(total.relative), _cut(verdict, 24)]
             )
     if rows:
         print()
@@ -147,6 +147,12 @@ def _print_counts(report: Report) -> None:
         print(f"whole model: {f'wrong on {chr(44).join(bad)}' if bad else 'no violation'}")
     if not report.complete:
         print("stopped at the first violation; --all goes on")
+
+
+def _short(spec: str) -> str:
+    """An engine's spelling without the module of its class."""
+    name, bracket, options = spec.partition("[")
+    return f"{name.rpartition(':')[2]}{bracket}{options}"
 
 
 def number(value: float) -> str:

@@ -12,6 +12,7 @@ from diptych.diff.report import EngineOnNode, NodeReport, Report
 from diptych.diff.running import Tested, signature
 from diptych.diff.single import captured, plain
 from diptych.diff.whole import Whole
+from diptych.diff.window import sample
 from diptych.engines.worker import Answer
 from diptych_reference import UnsupportedOperatorError, lookup
 from diptych_reference.model import Node
@@ -117,6 +118,7 @@ class Differ:
         step, node = found.step, found.step.node
         inputs = {name: signature(plain(value)) for name, value in zip(node.inputs, found.inputs, strict=True) if name}
         inputs.update((name, signature(plain(value))) for name, value in captured(step).items())
+        values = dict(zip([*node.inputs, *node.outputs], [*found.inputs, *found.expected], strict=True))
         return NodeReport(
             index=len(self.report.nodes),
             name=node.place,
@@ -128,6 +130,7 @@ class Differ:
             outputs={n: signature(plain(v)) for n, v in zip(node.outputs, found.expected, strict=True) if n},
             skipped=skipped(step),
             note=found.note,
+            samples={name: sample(value) for name, value in values.items() if name},
         )
 
     def _note_constants(self, step: Observed) -> None:

@@ -64,8 +64,8 @@ class NodeReport:
     """One node: in the main graph where `graph` is "", else inside of the nodes that `graph` names.
 
     `index` counts nodes in the order in which they were evaluated. `inputs` and `outputs` map the names of values to
-    their types and shapes. `skipped` says why no engine ran the node alone ("" where they did), `note` what else is to
-    be known.
+    their types and shapes, `samples` to their first elements. `skipped` says why no engine ran the node alone ("" where
+    they did), `note` what else is to be known.
     """
 
     index: int
@@ -79,6 +79,7 @@ class NodeReport:
     engines: dict[str, EngineOnNode] = field(default_factory=dict)
     skipped: str = ""
     note: str = ""
+    samples: dict[str, tuple[str, list[list[str]]]] = field(default_factory=dict)
 
     @property
     def violates(self) -> bool:
@@ -129,6 +130,7 @@ def document(report: Report) -> dict[str, Any]:
     result = asdict(report)
     for node, plain in zip(report.nodes, result["nodes"], strict=True):
         plain["violates"] = node.violates
+        del plain["samples"]  # for people
         for name, engine in node.engines.items():
             plain["engines"][name] |= {"share": engine.share, "violates": engine.violates}
     return {**result, "violations": [node.label for node in report.violations], "failed": report.failed}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Window", "shown", "window"]
+__all__ = ["Window", "sample", "shown", "window"]
 
 ROWS, COLUMNS = 5, 5
 
@@ -53,6 +53,16 @@ def window(expected: Any, actual: Any, at: tuple[int, ...] | None) -> Window | N
     ]
     worst = (at[-2] - starts[-2] if rank > 1 else 0, at[-1] - starts[-1] if rank else 0)
     return Window(tuple(starts), worst, texts[0], texts[1])
+
+
+def sample(value: Any) -> tuple[str, list[list[str]]]:
+    """The first elements of a value as (slice, rows); no rows for what is no tensor or is empty."""
+    item = value[0] if isinstance(value, list) and value else value
+    if not isinstance(item, np.ndarray) or not item.size:
+        return "", []
+    taken = window(item, item, (0,) * item.ndim)
+    assert taken is not None
+    return f"{'[0]' if item is not value else ''}{taken.slice}", taken.expected
 
 
 def shown(value: Any) -> str:
