@@ -71,6 +71,7 @@ ENGINES: dict[str, tuple[str, str]] = {
     "onnx.reference": ("diptych.engines.onnx_reference:OnnxReferenceEngine", "onnx"),
     "onnxruntime": ("diptych.engines.onnxruntime:OnnxRuntimeEngine", "onnxruntime"),
     "openvino": ("diptych.engines.openvino:OpenVinoEngine", "openvino"),
+    "tract": ("diptych.engines.tract:TractEngine", "tract"),
 }
 
 
@@ -125,3 +126,11 @@ def parse_spec(spec: str) -> tuple[str, dict[str, str]]:
 def split_specs(text: str) -> list[str]:
     """Split a list such as `onnxruntime,diptych[isa=avx2,threads=2]` at the commas outside brackets."""
     return [part.strip() for part in re.split(r",(?![^\[\]]*\])", text) if part.strip()]
+
+
+def choose(engine: Engine, key: str, choices: Mapping[str, Any], default: str) -> Any:
+    """What `choices` holds for the engine's option `key`; InvalidInputError where it holds nothing."""
+    value = engine.options.get(key, default)
+    if value not in choices:
+        raise InvalidInputError(f"engine {engine.name!r}: {key}={value}; expected one of {', '.join(choices)}")
+    return choices[value]
