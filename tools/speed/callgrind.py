@@ -16,8 +16,6 @@ from typing import Any
 __all__ = ["CallgrindError", "count_program", "count_runs", "has_callgrind"]
 
 COUNTED = Path(__file__).with_name("counted.py")
-# Python's function that `counted.py` calls around each run; it is compiled into every CPython.
-AROUND = "PyRun_SimpleStringFlags"
 
 
 class CallgrindError(RuntimeError):
@@ -56,7 +54,7 @@ def count_runs(
         for i, (content, feeds) in enumerate(models):
             (folder / f"{i}.onnx").write_bytes(content)
             (folder / f"{i}.pickle").write_bytes(pickle.dumps(dict(feeds)))
-        options = [f"--toggle-collect={AROUND}", f"--dump-after={AROUND}", f"--callgrind-out-file={folder / 'counts'}"]
+        options = ["--instr-atstart=no", f"--callgrind-out-file={folder / 'counts'}"]
         command = [python, str(COUNTED), panel, str(folder), str(len(models))]
         done = _valgrind(options, command, environment)
         ran = [int(word) for word in done.stdout.split()]
