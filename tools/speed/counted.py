@@ -28,9 +28,7 @@ def valgrind_request() -> Callable[[int], None]:
     page = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
     page.write(CLIENT_REQUEST)
     words = ctypes.c_uint64 * 6
-    call = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.POINTER(words))(
-        ctypes.addressof(ctypes.c_char.from_buffer(page))
-    )
+    call = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.POINTER(words))(ctypes.addressof(ctypes.c_char.from_buffer(page)))
 
     def request(number: int, page: mmap.mmap = page) -> None:  # which keeps the code's page alive
         call(words(number))

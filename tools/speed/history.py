@@ -103,7 +103,16 @@ def binary_of(key: str, folder: Path, failures: dict[str, str], build: bool) -> 
         return binary if binary.is_file() else None
     print("    cargo build …", file=sys.stderr, flush=True)
     target = STORE / "target"
-    command = ["cargo", "build", "--quiet", "--release", "--package", "diptych-kernels", "--example", "instruction_count"]
+    command = [
+        "cargo",
+        "build",
+        "--quiet",
+        "--release",
+        "--package",
+        "diptych-kernels",
+        "--example",
+        "instruction_count",
+    ]
     environment = {**os.environ, "CARGO_TARGET_DIR": str(target)}
     try:
         subprocess.run(

@@ -61,7 +61,9 @@ def line_plot(title: str, series: Mapping[str, Sequence[Point]], marks: Sequence
     for i in sorted({0, len(marks) - 1}):
         anchor = "start" if i == 0 else "end"
         x = LEFT + scale * i
-        parts.append(f'<text class="tick" text-anchor="{anchor}" x="{x:.1f}" y="{HEIGHT - 12}">{escape(marks[i])}</text>')
+        parts.append(
+            f'<text class="tick" text-anchor="{anchor}" x="{x:.1f}" y="{HEIGHT - 12}">{escape(marks[i])}</text>'
+        )
     ends = _spread({name: axis.place(points[-1].y) for name, points in drawn.items() if points})
     for i, (name, points) in enumerate(drawn.items()):
         if points:

@@ -160,9 +160,7 @@ def _points(values: Sequence[Measured], unit: str) -> list[Point]:
 
 def _marks(record: Record) -> list[str]:
     """What the axis says of each commit."""
-    return [
-        f"{commit[:8]}, {time.strftime('%Y-%m-%d', time.gmtime(date / 1000))}" for commit, date in record.commits
-    ]
+    return [f"{commit[:8]}, {time.strftime('%Y-%m-%d', time.gmtime(date / 1000))}" for commit, date in record.commits]
 
 
 def _page(title: str, body: str, record: Record) -> str:

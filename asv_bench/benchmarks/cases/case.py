@@ -139,4 +139,8 @@ def fixed(value: Any, dtype: Any = None) -> Value:
 
 def quantized(*shape: int, zero_point: int = 128) -> tuple[Value, Weight, Weight]:
     """A tensor of uint8 with its scale and zero point, as three inputs."""
-    return integers(0, 256, *shape, dtype=np.uint8), Weight(fixed(0.05, np.float32)), Weight(fixed(zero_point, np.uint8))
+    return (
+        integers(0, 256, *shape, dtype=np.uint8),
+        Weight(fixed(0.05, np.float32)),
+        Weight(fixed(zero_point, np.uint8)),
+    )

@@ -54,7 +54,9 @@ def features() -> Iterator[OperatorCase]:
     imputed = {"imputed_value_floats": numbers(FEATURES), "replaced_value_float": float("nan")}
     yield OperatorCase("Imputer", "256 x 32", (TABLE,), imputed, **ML)
     yield OperatorCase("Normalizer", "256 x 32", (TABLE,), {"norm": "L2"}, **ML)
-    yield OperatorCase("Scaler", "256 x 32", (TABLE,), {"offset": numbers(FEATURES), "scale": numbers(FEATURES, 2)}, **ML)
+    yield OperatorCase(
+        "Scaler", "256 x 32", (TABLE,), {"offset": numbers(FEATURES), "scale": numbers(FEATURES, 2)}, **ML
+    )
 
 
 def linear() -> Iterator[OperatorCase]:

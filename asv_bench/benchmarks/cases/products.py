@@ -49,7 +49,9 @@ def matrices() -> Iterator[OperatorCase]:
         yield OperatorCase("MatMul", f"{label}, both given", (normal(*left), normal(*right)), heavy=heavy)
     small = (normal(32, 64), weight(64, 64), weight(64))
     yield OperatorCase("Gemm", "32x64x64", small, {"transB": 1})
-    yield OperatorCase("FusedMatMul", "64^3", (normal(64, 64), weight(64, 64)), {"alpha": 0.125, "transB": 1}, **MICROSOFT)
+    yield OperatorCase(
+        "FusedMatMul", "64^3", (normal(64, 64), weight(64, 64)), {"alpha": 0.125, "transB": 1}, **MICROSOFT
+    )
     for side in (64, 512):
         a, b = integers(0, 256, side, side, dtype=np.uint8), Weight(integers(-128, 128, side, side, dtype=np.int8))
         zeros = (ZERO, Weight(fixed(0, np.int8)))

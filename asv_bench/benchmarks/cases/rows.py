@@ -53,7 +53,9 @@ def normalizations() -> Iterator[OperatorCase]:
     yield OperatorCase("SkipSimplifiedLayerNormalization", "states", (states, skip, gamma), **MICROSOFT)
     ids = integers(0, 2, 1, 128, dtype=np.int32)
     tables = (weight(1000, 768), weight(128, 768), weight(2, 768))
-    yield OperatorCase("EmbedLayerNormalization", "sentence of 128", (ids, ids, *tables, gamma, beta), outputs=2, **MICROSOFT)
+    yield OperatorCase(
+        "EmbedLayerNormalization", "sentence of 128", (ids, ids, *tables, gamma, beta), outputs=2, **MICROSOFT
+    )
 
 
 def reductions() -> Iterator[OperatorCase]:
@@ -122,9 +124,13 @@ def attention() -> Iterator[OperatorCase]:
     yield OperatorCase("Attention", "4 heads, 64 positions", (heads, heads, heads), opset=23)
     inputs = (step, step, step, None, past, past)
     yield OperatorCase("Attention", "one token after 64", inputs, outputs=3, opset=23)
-    yield OperatorCase("FlexAttention", "4 heads, 64 positions", (heads, heads, heads), domain="ai.onnx.preview", opset=1)
+    yield OperatorCase(
+        "FlexAttention", "4 heads, 64 positions", (heads, heads, heads), domain="ai.onnx.preview", opset=1
+    )
     linear = {"q_num_heads": 4, "kv_num_heads": 4, "update_rule": "linear"}
-    yield OperatorCase("LinearAttention", "4 heads, 16 positions", (normal(1, 16, 128),) * 3, linear, outputs=2, opset=27)
+    yield OperatorCase(
+        "LinearAttention", "4 heads, 16 positions", (normal(1, 16, 128),) * 3, linear, outputs=2, opset=27
+    )
     yield OperatorCase("MultiHeadAttention", "4 heads, 64 positions", (rows, rows, rows), {"num_heads": 4}, **MICROSOFT)
     packed = (rows, weight(128, 384, scale=0.1), weight(384))
     yield OperatorCase("Attention", "4 heads, 64 positions", packed, {"num_heads": 4}, **MICROSOFT)
@@ -132,7 +138,12 @@ def attention() -> Iterator[OperatorCase]:
     lengths = (fixed([64], np.int32), fixed(65, np.int32))
     grouped = {"num_heads": 4, "kv_num_heads": 2}
     yield OperatorCase(
-        "GroupQueryAttention", "one token after 64", (query, pair, pair, cache, cache, *lengths), grouped, outputs=3, **MICROSOFT
+        "GroupQueryAttention",
+        "one token after 64",
+        (query, pair, pair, cache, cache, *lengths),
+        grouped,
+        outputs=3,
+        **MICROSOFT,
     )
     tables = (weight(64, 16), weight(64, 16))
     places = fixed([list(range(64))], np.int64)
