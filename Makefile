@@ -20,10 +20,12 @@ PYTEST_ARGS ?=
 BENCH_ARGS  ?= examples/digits/digits.onnx --against onnxruntime
 
 ASV         := $(BIN)/asv --config asv_bench/asv.conf.json
-BENCH_CHECK ?= ^(?!.*full)
+BENCH_CHECK ?= ^(?!.*(full|Peers)|(operators|models|package).*nstructions)(operators.Run.*engine|operators.*(Conv: small|Softmax: sc)|[imp])
+BENCH       ?= .
+FACTOR      ?= 1.1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python test-mutants test-sanitized lint format quick bench bench-check wheel sdist clean
+.PHONY: help demo test test-rust test-python test-mutants test-sanitized lint format quick bench bench-check bench-compare bench-site wheel sdist clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -70,7 +72,15 @@ quick: $(STAMP)-reference ## Build the engine for AVX-512 alone, hardly optimise
 bench: $(STAMP)-engine $(STAMP)-bench ## Time the engine beside its peers (BENCH_ARGS="model.onnx --against onnxruntime,openvino")
 	$(PY) -m diptych bench $(BENCH_ARGS)
 
-bench-check: $(STAMP)-engine $(STAMP)-asv ## Check that the benchmarks of asv_bench are sound: each once, big models left out
+bench-compare: $(STAMP)-asv ## Measure two commits in turns; 1 after a regression (A=main B=HEAD BENCH=regex FACTOR=1.1)
+	@test -n "$(A)" && test -n "$(B)" || { echo 'say which commits: make bench-compare A=main B=HEAD' >&2; exit 2; }
+	$(ASV) machine --yes >/dev/null
+	$(ASV) continuous --interleave-rounds --factor $(FACTOR) --bench '$(BENCH)' $(A) $(B)
+
+bench-site: $(STAMP)-engine $(STAMP)-asv $(STAMP)-test ## Write pages of what asv measured, one an operator, into .build/speed
+	$(PY) -m tools.speed site
+
+bench-check: $(STAMP)-engine $(STAMP)-asv $(STAMP)-test ## Check that the benchmarks of asv_bench are sound: a choice of them, each once
 	$(ASV) machine --yes >/dev/null
 	$(ASV) check --environment existing:$(PY)
 	$(ASV) run --environment existing:$(PY) --quick --show-stderr --bench '$(BENCH_CHECK)' \
