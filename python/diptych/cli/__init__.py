@@ -20,6 +20,7 @@ examples:
   diptych inspect model.onnx --plan
   diptych lower model.onnx -o lowered.onnx
   diptych diff model.onnx --all
+  diptych diff model.onnx --against onnxruntime,openvino --html report.html
   diptych bench model.onnx --against onnxruntime,openvino --threads 1
   diptych ops Conv
 
