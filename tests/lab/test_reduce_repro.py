@@ -103,13 +103,11 @@ def test_onnxruntime_dies_on_the_least_integer_divided_by_minus_one(tmp_path: Pa
         helper.make_node("Div", ["n", "b"], ["q"]),
         helper.make_node("Add", ["q", "n"], ["y"]),
     ]
-    integers = [helper.make_tensor_value_info(name, TensorProto.INT32, [2, 3]) for name in "nd"]
-    graph = helper.make_graph(nodes, "g", integers, [helper.make_tensor_value_info("y", TensorProto.INT32, [2, 3])])
+    integers = [helper.make_tensor_value_info(name, TensorProto.INT32, [3, 3]) for name in "nd"]
+    graph = helper.make_graph(nodes, "g", integers, [helper.make_tensor_value_info("y", TensorProto.INT32, [3, 3])])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    feeds = {
-        "n": np.asarray([[7, 8, -(2**31)], [1, 2, 3]], np.int32),
-        "d": np.asarray([[2, 3, 1], [1, 1, 2]], np.int32),
-    }
+    n, d = np.full((3, 3), 7, np.int32), np.full((3, 3), 2, np.int32)
+    n[2, 2], d[2, 2] = -(2**31), 1  # the last of nine elements is behind the vectors
     reduction = reduce_failure(model, {"n": n, "d": d}, "onnxruntime", limits=Limits(None, 30))
     assert [node.op_type for node in reduction.model.graph.node] == ["Div"]
     assert reduction.failure.detail == "SIGFPE"
