@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 class Instructions:
     """One call of a kernel with AVX2; valgrind knows no AVX-512."""
 
-    params = [["conv_1x1", "conv_3x3", "exp", "lstm_cell", "matmul", "softmax"]]
+    params = [["conv_1x1", "conv_3x3", "conv_3x3_winograd", "exp", "lstm_cell", "matmul", "softmax"]]
     param_names = ["kernel"]
     version = "1"
     unit = "instructions"
