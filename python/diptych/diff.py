@@ -12,8 +12,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from diptych.compare import Comparison, compare
 from diptych.errors import Error
+from diptych.fast import conv_bound, has_fast_program
 from diptych.operator import run_operator
 from diptych.options import SessionOptions
 from diptych.session import InferenceSession
@@ -27,7 +30,8 @@ class NodeDiff:
     """One node on both panels.
 
     `outputs` maps each output name to its comparison; `problem` is "" if all are equal; `skipped` says why the node was
-    not run alone ("" if it was).
+    not run alone ("" if it was). `bounded`: bits differ, by what `math="fast"` may differ by (docs/numerics.md, section
+    5), which is no problem.
     """
 
     index: int
@@ -38,6 +42,7 @@ class NodeDiff:
     outputs: dict[str, Comparison] = field(default_factory=dict)
     problem: str = ""
     skipped: str = ""
+    bounded: bool = False
 
     @property
     def elements(self) -> int:
@@ -52,10 +57,12 @@ def diff_nodes(
     isa: str | None = None,
     threads: int = 0,
     quantized: str = "integer",
+    math: str = "exact",
 ) -> Iterator[NodeDiff]:
     """Run the model on the reference; yield for each node of the main graph how the engine's result compares.
 
-    The nodes are those after lowering, as `quantized` has it.
+    The nodes are those after lowering, as `quantized` has it. With `math="fast"` a convolution that fast mode computes
+    by another program is held to that program's bound instead of the bits.
     """
     reference = ReferenceSession(model, quantized=quantized)
     functions = reference.model.functions
@@ -81,6 +88,7 @@ def diff_nodes(
                     n_outputs=len(node.outputs),
                     isa=isa,
                     threads=threads,
+                    math=math,
                 )
             except Error as error:
                 yield NodeDiff(*about, problem=f"{type(error).__name__}: {error}")
@@ -88,7 +96,11 @@ def diff_nodes(
             pairs = zip(node.outputs, outputs, actual, strict=True)
             compared = {name: compare(expected, got) for name, expected, got in pairs if name}
             problem = next((f"{name}: {c.problem}" for name, c in compared.items() if not c.equal), "")
-            yield NodeDiff(*about, outputs=compared, problem=problem)
+            bounded = False
+            if problem and math == "fast" and has_fast_program(node.op_type, node.domain, node.attributes, inputs):
+                problem = _beyond_bound(inputs, node.attributes, actual[0])
+                bounded = not problem
+            yield NodeDiff(*about, outputs=compared, problem=problem, bounded=bounded)
 
 
 def diff_outputs(
@@ -101,6 +113,25 @@ def diff_outputs(
     actual = session.run(None, feeds)
     names = [output.name for output in session.get_outputs()]
     return {name: compare(e, a) for name, e, a in zip(names, expected, actual, strict=True)}
+
+
+def _beyond_bound(inputs: list[Any], attributes: Mapping[str, Any], actual: Any) -> str:
+    """Where the result of a convolution lies outside fast mode's bound, "" where it does nowhere."""
+    x, w, b = (*inputs, None)[:3]
+    exact, slack = conv_bound(x, w, b, attributes)
+    if actual.shape != exact.shape:
+        return f"shape {list(actual.shape)}, expected {list(exact.shape)}"
+    with np.errstate(invalid="ignore"):  # where the bound is NaN or infinite nothing is promised
+        error = np.abs(actual.astype(np.float64) - exact)
+        outside = (error > slack) | (np.isnan(actual) & np.isfinite(slack))
+    if not outside.any():
+        return ""
+    at = tuple(int(i) for i in np.unravel_index(int(np.argmax(outside)), exact.shape))
+    count = int(np.count_nonzero(outside))
+    return (
+        f"{count} of {exact.size} elements beyond fast mode's bound; at {list(at)} {actual[at]}, expected "
+        f"{exact[at]} within {slack[at]:.3g}"
+    )
 
 
 def _signature(value: Any) -> str:

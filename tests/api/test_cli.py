@@ -258,6 +258,70 @@ def test_lower_refuses(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> No
     assert main(["lower", model, "-o", str(tmp_path / "out.onnx"), "--json"]) == 0
 
 
+def convolution_model(path: Path) -> str:
+    """A convolution that fast mode computes by another program, and one behind it that it does not."""
+    rng = np.random.default_rng(0)
+    weights = [rng.standard_normal(shape).astype(np.float32) for shape in ((32, 16, 3, 3), (8, 32, 1, 1))]
+    names = ["w", "v"]
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], name="wide", pads=[1] * 4),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Conv", ["b", "v"], ["y"], name="pointwise"),
+    ]
+    constants = [numpy_helper.from_array(array, name) for array, name in zip(weights, names, strict=True)]
+    x = helper.make_tensor_value_info("x", 1, [1, 16, 20, 20])
+    y = helper.make_tensor_value_info("y", 1, [1, 8, 20, 20])
+    path.write_bytes(models.build(nodes, [x], [y], constants))
+    return str(path)
+
+
+def test_fast_mode_is_told_everywhere(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    model = convolution_model(tmp_path / "model.onnx")
+    assert run_json(capsys, "inspect", model)["math"] == "exact"
+    assert run_json(capsys, "inspect", model, "--math", "fast")["math"] == "fast"
+    assert run_json(capsys, "run", model, "--math", "fast")["math"] == "fast"
+    profile = run_json(capsys, "profile", model, "--math", "fast", "--runs", "1")
+    algorithms = {node["name"]: node["algorithm"] for node in profile["nodes"]}
+    assert (profile["math"], algorithms["wide"], algorithms["pointwise"]) == ("fast", "winograd", "")
+    assert main(["profile", model, "--math", "fast", "--runs", "1"]) == 0
+    assert "winograd" in capsys.readouterr().out
+    assert main(["profile", model, "--runs", "1"]) == 0
+    assert "algorithm" not in capsys.readouterr().out
+
+
+def test_diff_holds_fast_mode_to_its_bound(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = convolution_model(tmp_path / "model.onnx")
+    document = run_json(capsys, "diff", model, "--math", "fast")
+    assert {node["name"]: node["bounded"] for node in document["nodes"] if node["name"]} == {
+        "wide": True,
+        "pointwise": False,
+    }
+    assert not any(node["problem"] for node in document["nodes"])
+    assert "elements differ" in document["outputs"]["y"]
+    assert main(["diff", model, "--math", "fast"]) == 0
+    printed = capsys.readouterr().out
+    assert "1 of the nodes have other bits, within the bound of fast mode" in printed
+    assert "output y, not judged: " in printed
+    assert not any(node["bounded"] for node in run_json(capsys, "diff", model)["nodes"])
+    # A result outside is a difference like any other.
+    right = diptych.diff.run_operator
+    wrong = lambda *args, **kwargs: [1.001 * y for y in right(*args, **kwargs)]  # noqa: E731
+    monkeypatch.setattr(diptych.diff, "run_operator", wrong)
+    document = run_json(capsys, "diff", model, "--math", "fast", status=1)
+    assert "beyond fast mode's bound" in document["nodes"][0]["problem"]
+
+
+def test_bench_compares_fast_mode_with_exact(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    model = convolution_model(tmp_path / "model.onnx")
+    short = ["--rounds", "1", "--seconds", "0.001", "--math", "fast", "--against", "diptych.exact"]
+    (result,) = run_json(capsys, "bench", model, *short)
+    fast, exact = result["engines"]
+    assert (fast["version"].split()[-1], exact["version"].split()[-1]) == ("fast", "exact")
+    assert 0 < exact["greatest_difference"] < 1e-3
+
+
 @pytest.mark.parametrize("quantized", ["integer", "float"])
 def test_diff_gives_both_panels_the_same_setting(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, quantized: str
