@@ -261,7 +261,7 @@ def test_lower_refuses(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> No
 def convolution_model(path: Path) -> str:
     """A convolution that fast mode computes by another program, and one behind it that it does not."""
     rng = np.random.default_rng(0)
-    weights = [rng.standard_normal(shape).astype(np.float32) for shape in ((32, 16, 3, 3), (8, 32, 1, 1))]
+    weights = [rng.standard_normal(shape).astype(np.float32) for shape in ((64, 32, 3, 3), (8, 64, 1, 1))]
     names = ["w", "v"]
     nodes = [
         helper.make_node("Conv", ["x", "w"], ["a"], name="wide", pads=[1] * 4),
@@ -269,7 +269,7 @@ def convolution_model(path: Path) -> str:
         helper.make_node("Conv", ["b", "v"], ["y"], name="pointwise"),
     ]
     constants = [numpy_helper.from_array(array, name) for array, name in zip(weights, names, strict=True)]
-    x = helper.make_tensor_value_info("x", 1, [1, 16, 20, 20])
+    x = helper.make_tensor_value_info("x", 1, [1, 32, 20, 20])
     y = helper.make_tensor_value_info("y", 1, [1, 8, 20, 20])
     path.write_bytes(models.build(nodes, [x], [y], constants))
     return str(path)
