@@ -215,8 +215,8 @@ figure, both = plt.subplots(1, 2, figsize=(8, 3.6), sharey=True, layout="constra
 for axes, errors, title in zip(both, (positive, signed), ("positive terms", "random signs"), strict=True):
     for name, values in errors.items():
         axes.loglog(LENGTHS, values, "o-", markersize=3, label=name)
-    axes.loglog(LENGTHS, LENGTHS, "k:", linewidth=1, label="bound of the chain, K")
-    axes.loglog(LENGTHS, np.sqrt(LENGTHS), "k--", linewidth=1, label="sqrt(K)")
+    axes.loglog(LENGTHS, LENGTHS, ":", color="grey", linewidth=1, label="bound of the chain, K")
+    axes.loglog(LENGTHS, np.sqrt(LENGTHS), "--", color="grey", linewidth=1, label="sqrt(K)")
     axes.set(xlabel="K", title=title, ylim=(1e-2, 1e5))
 both[0].set_ylabel("error / (u * sum |a b|)")
 both[0].legend(fontsize=8)

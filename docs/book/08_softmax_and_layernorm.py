@@ -103,7 +103,7 @@ relative = np.abs(numerics.exp(score - top) / np.exp(-distance) - 1)
 
 figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
 axes.plot(distance, relative / u, ".", markersize=1.5)
-axes.plot([0, 90], [2, 92], "k--", linewidth=1, label="|d| + 2")
+axes.plot([0, 90], [2, 92], "--", color="grey", linewidth=1, label="|d| + 2")
 axes.set(xlabel="how far a score lies below the greatest, |d|", ylabel="relative error of exp(d), in u")
 axes.legend()
 plt.show()
@@ -283,7 +283,7 @@ for offset in offsets:
 figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
 for name, values in errors.items():
     axes.loglog(offsets, values, "o-", markersize=3, label=name)
-axes.loglog(offsets, u * offsets**2, "k--", linewidth=1, label="u * (offset / deviation)^2")
+axes.loglog(offsets, u * offsets**2, "--", color="grey", linewidth=1, label="u * (offset / deviation)^2")
 axes.axhline(1, color="grey", linewidth=1)
 axes.set(xlabel="offset, in deviations", ylabel="relative error of the variance")
 axes.legend()

@@ -1,7 +1,7 @@
 """The site builds without a warning and can be read: on a phone and a desktop, dark and light, with the network off.
 
 Pages are opened from the disk in Debian's Chromium (`apt-get install chromium`, or DIPTYCH_CHROMIUM), which is told
-that there is no network. Screenshots of all that was looked at are left in docs/_build/screenshots, for people to look at.
+that there is no network. Screenshots are left in docs/_build/screenshots, for people to look at.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ examples:
   diptych lower model.onnx -o lowered.onnx
   diptych diff model.onnx --all
   diptych reduce model.onnx --against onnxruntime --out repro
+  diptych diff model.onnx --against onnxruntime,openvino --html report.html
   diptych bench model.onnx --against onnxruntime,openvino --threads 1
   diptych explain Conv
   diptych ops Conv
