@@ -18,7 +18,7 @@ __all__ = ["add_input_arguments", "add_quantized_argument", "add_session_argumen
 
 FEEDS = """
 inputs:
-  --input NAME=FILE feeds a .npy file (or a TensorProto, .pb); --input FILE.npz feeds every array in it by name. What is
+  --input NAME=FILE feeds a .npy file (or a TensorProto, .pb); --input FILE.npz feeds every value in it by name. What is
   not fed is made up from --seed: normal floats, integers 0 and 1, with every symbolic dimension 1 unless --dim sets it.
 """
 
@@ -106,8 +106,9 @@ def _read(given: str) -> dict[str, Any]:
 def _arrays(given: str, name: str, path: Path) -> dict[str, Any]:
     """Arrays of one file by name."""
     if path.suffix == ".npz" and not name:
-        with np.load(path) as arrays:
-            return dict(arrays)
+        from diptych.bundle import read_bundle
+
+        return read_bundle(path)
     if not name:
         raise InvalidInputError(f"--input {given!r}: expected NAME=FILE, or a .npz file")
     if path.suffix == ".npy":

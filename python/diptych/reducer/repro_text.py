@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import onnx.printer
 
+from diptych import bundle
 from diptych.engines import parse_spec
-from diptych.reducer import bundle, standalone
+from diptych.reducer import standalone
 from diptych.reducer.literals import literal
 from diptych.reducer.reduction import Reduction
 from diptych.reducer.rightness import Rightness
