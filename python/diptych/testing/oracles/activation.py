@@ -35,12 +35,14 @@ def exponential_linear(x: Array, alpha: Any, dtype: Any) -> tuple[Array, Array]:
 
 @oracle("Elu")
 def elu(case: Case) -> list[Expected | None]:
+    """`exponential_linear` itself."""
     y, slack = exponential_linear(wide(case.inputs[0]), factor(case, "alpha", 1.0), case.inputs[0].dtype)
     return [Expected(y, slack)]
 
 
 @oracle("Selu")
 def selu(case: Case) -> list[Expected | None]:
+    """`exponential_linear`, its two factors in the digits of the version, and one product."""
     long, dtype = case.opset >= 6, case.inputs[0].dtype
     alpha = factor(case, "alpha", 1.67326319 if long else 1.6732)
     gamma = factor(case, "gamma", 1.05070102 if long else 1.0507)
@@ -50,6 +52,7 @@ def selu(case: Case) -> list[Expected | None]:
 
 @oracle("Celu")
 def celu(case: Case) -> list[Expected | None]:
+    """The quotient before the exponential stretches its error by |t|."""
     x, alpha, dtype = wide(case.inputs[0]), factor(case, "alpha", 1.0), case.inputs[0].dtype
     u, t = unit(dtype), x / alpha
     e = np.exp(t)
@@ -63,6 +66,7 @@ def celu(case: Case) -> list[Expected | None]:
 
 @oracle("Gelu")
 def gelu(case: Case) -> list[Expected | None]:
+    """By erfc, or with tanh as ONNX's text has it; errors are of terms the size of x."""
     x, dtype = wide(case.inputs[0]), case.inputs[0].dtype
     u = unit(dtype)
     if case.attributes.get("approximate", "none") == "none":
@@ -77,6 +81,7 @@ def gelu(case: Case) -> list[Expected | None]:
 
 @oracle("Mish")
 def mish(case: Case) -> list[Expected | None]:
+    """`x tanh(softplus(x))` as a quotient, which needs no cancellation."""
     x, dtype = wide(case.inputs[0]), case.inputs[0].dtype
     e = np.exp(np.minimum(x, 40))
     n = e * (e + 2)  # tanh(log(1 + e)) = n / (n + 2)
@@ -103,16 +108,19 @@ def swish_of(x: Array, alpha: Any, dtype: Any) -> tuple[Array, Array]:
 
 @oracle("Swish")
 def swish(case: Case) -> list[Expected | None]:
+    """`swish_of` with alpha."""
     return [Expected(*swish_of(wide(case.inputs[0]), factor(case, "alpha", 1.0), case.inputs[0].dtype))]
 
 
 @oracle("QuickGelu")
 def quick_gelu(case: Case) -> list[Expected | None]:
+    """`swish_of` with the alpha of com.microsoft."""
     return [Expected(*swish_of(wide(case.inputs[0]), factor(case, "alpha", 1.702), case.inputs[0].dtype))]
 
 
 @oracle("SwiGLU")
 def swiglu(case: Case) -> list[Expected | None]:
+    """Swish of A, times B."""
     a, b, dtype = wide(case.inputs[0]), wide(case.inputs[1]), case.inputs[0].dtype
     gate, slack = swish_of(a, factor(case, "alpha", 1.0), dtype)
     y = gate * b
@@ -121,6 +129,7 @@ def swiglu(case: Case) -> list[Expected | None]:
 
 @oracle("Softsign")
 def softsign(case: Case) -> list[Expected | None]:
+    """Two roundings; zeros keep their sign."""
     x, dtype = wide(case.inputs[0]), case.inputs[0].dtype
     y = x / (1 + np.abs(x))
     return [Expected(y, 2.1 * unit(dtype) * np.abs(y) + tiny(dtype), signed_zeros=True)]
@@ -128,6 +137,7 @@ def softsign(case: Case) -> list[Expected | None]:
 
 @oracle("Shrink")
 def shrink(case: Case) -> list[Expected | None]:
+    """One rounding."""
     bias, lambd = factor(case, "bias", 0.0), factor(case, "lambd", 0.5)
     program = rounded_once(lambda x: np.where(x < -lambd, x + bias, np.where(x > lambd, x - bias, 0)))
     return list(program(case) or [])
@@ -135,6 +145,7 @@ def shrink(case: Case) -> list[Expected | None]:
 
 @oracle("PRelu")
 def prelu(case: Case) -> list[Expected | None]:
+    """One rounding; the slope broadcasts as its version says."""
     x, slope = case.inputs
     if case.opset < 7:
         slope = slope.reshape(()) if slope.size == 1 else slope.reshape(-1, *(1,) * (x.ndim - 2))

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from diptych.testing import Case
-from diptych.testing.oracles.base import SUBNORMAL, WIDE, Expected, gamma, lane_depth, oracle, tiny, unit, wide
+from diptych.testing.oracles.base import SUBNORMAL, WIDE, Expected, finfo, gamma, lane_depth, oracle, tiny, unit, wide
 from diptych.testing.values import Array
 
 
 @oracle("Softmax", "LogSoftmax")
 def softmax(case: Case) -> list[Expected | None]:
+    """Exponentials err by the distance from the greatest; before opset 13 all axes from `axis` on are one."""
     x, dtype = wide(case.inputs[0]), case.inputs[0].dtype
     axes: tuple[int, ...] = (case.attributes.get("axis", -1) % x.ndim,)
     if case.opset < 13:
@@ -41,6 +41,7 @@ def softmax(case: Case) -> list[Expected | None]:
 
 @oracle("LayerNormalization")
 def layer_normalization(case: Case) -> list[Expected | None] | None:
+    """By the conditioning of mean and variance, in binary32 (the stash type)."""
     dtype = case.inputs[0].dtype
     if case.attributes.get("stash_type", 1) != 1:
         return None
@@ -51,7 +52,7 @@ def layer_normalization(case: Case) -> list[Expected | None] | None:
     u, h = WIDE(2.0**-24), gamma(lane_depth(math.prod(x.shape[axis] for axis in axes)) + 2, np.float32)
 
     def mean(t: Array) -> Array:
-        return np.mean(t, axis=axes, keepdims=True)
+        return np.asarray(np.mean(t, axis=axes, keepdims=True))
 
     d = x - mean(x)
     # Lost of d, for double too what is below binary32, since it is rounded to the stash type first.
@@ -61,15 +62,15 @@ def layer_normalization(case: Case) -> list[Expected | None] | None:
     inverse = 1 / np.sqrt(variance)
     relative = np.where(relative < 0.1, 0.6 * relative + 3 * u, np.inf)
     slack = np.abs(d) * inverse * (relative + 2 * u) + lost * inverse
-    narrow = WIDE(2.0**-53 if dtype == np.float64 else float(ml_dtypes.finfo(dtype).eps) / 2)
+    narrow = WIDE(2.0**-53 if dtype == np.float64 else float(finfo(dtype).eps) / 2)
     reach = np.max(np.abs(x) + np.abs(d), axis=axes, keepdims=True, initial=0)
     slack = np.where((reach > 2.0**57) | (variance < 2.0**-100), np.inf, slack)  # a row's squares over- or underflow
     exact = d * inverse * scale
     slack = np.abs(scale) * (slack + narrow * np.abs(d * inverse)) + narrow * (2 * np.abs(exact) + np.abs(bias)) * WIDE(
         1.01
     )
-    least = max(SUBNORMAL, float(ml_dtypes.finfo(dtype).smallest_subnormal))
-    top = float(ml_dtypes.finfo(dtype).max)
+    least = max(SUBNORMAL, float(finfo(dtype).smallest_subnormal))
+    top = float(finfo(dtype).max)
     slack = np.where(np.abs(exact) + slack > top, np.inf, slack)  # infinite before the bias can bring it back
     return [Expected(exact + bias, slack + least * (2 + np.abs(scale)))]
 
@@ -112,11 +113,11 @@ def statistics(
     return Expected(centre, off), Expected(inverse, np.where(beyond, np.inf, inverse * relative))
 
 
-def scaled(h: Expected, types: tuple[Any, ...], scale: Array, bias: Array) -> Expected:
+def scaled(h: Expected, types: tuple[Any, ...], scale: Array, bias: Array | np.floating[Any]) -> Expected:
     """`h` rounded to each of `types`, then `* scale` and `+ bias` in the last of them, each rounded."""
-    halves = [WIDE(float(ml_dtypes.finfo(t).eps) / 2) for t in types]
-    least = sum(float(ml_dtypes.finfo(t).smallest_subnormal) for t in types) + SUBNORMAL
-    top = min(float(ml_dtypes.finfo(t).max) for t in types)
+    halves = [WIDE(float(finfo(t).eps) / 2) for t in types]
+    least = sum(float(finfo(t).smallest_subnormal) for t in types) + SUBNORMAL
+    top = min(float(finfo(t).max) for t in types)
     exact = h.exact * scale
     slack = np.abs(scale) * (h.slack + sum(halves) * np.abs(h.exact)) * WIDE(1.01)
     slack = slack + halves[-1] * (2 * np.abs(exact) + np.abs(bias)) * WIDE(1.01) + least * (2 + np.abs(scale))
@@ -125,6 +126,7 @@ def scaled(h: Expected, types: tuple[Any, ...], scale: Array, bias: Array) -> Ex
 
 @oracle("RMSNormalization")
 def rms_normalization(case: Case) -> list[Expected | None] | None:
+    """`standardized` about zero, then scaled."""
     if case.attributes.get("stash_type", 1) != 1:
         return None
     x, scale = wide(case.inputs[0]), wide(case.inputs[1])
@@ -135,6 +137,7 @@ def rms_normalization(case: Case) -> list[Expected | None] | None:
 
 @oracle("SimplifiedLayerNormalization")
 def simplified_layer_normalization(case: Case) -> list[Expected | None] | None:
+    """RMSNormalization, and the inverse deviation."""
     first = rms_normalization(case)
     if first is None:
         return None
@@ -173,6 +176,7 @@ def sum_of(x: Array, *addends: Array | None) -> Array:
 
 @oracle("EmbedLayerNormalization")
 def embed_layer_normalization(case: Case) -> list[Expected | None] | None:
+    """LayerNormalization of a sum whose bits IEEE 754 says."""
     ids, segment_ids, words, positions, segments, gamma, beta, *rest = case.inputs
     mask, position_ids = (*rest, None, None)[:2]
     length = ids.shape[1]
@@ -188,6 +192,7 @@ def embed_layer_normalization(case: Case) -> list[Expected | None] | None:
 
 @oracle("GroupNormalization", "InstanceNormalization")
 def group_normalization(case: Case) -> list[Expected | None] | None:
+    """Each group `standardized`; scale and bias are of groups before opset 21, of channels from there on."""
     x, dtype = wide(case.inputs[0]), case.inputs[0].dtype
     if case.attributes.get("stash_type", 1) != 1:
         return None
@@ -207,6 +212,7 @@ def group_normalization(case: Case) -> list[Expected | None] | None:
 
 @oracle("MeanVarianceNormalization")
 def mean_variance_normalization(case: Case) -> list[Expected | None]:
+    """`standardized` without epsilon: unsound where the deviation vanishes."""
     x, dtype = wide(case.inputs[0]), case.inputs[0].dtype
     axes = tuple(axis % x.ndim for axis in case.attributes.get("axes", (0, 2, 3))) or tuple(range(x.ndim))
     if x.size == 0:
@@ -221,6 +227,7 @@ def mean_variance_normalization(case: Case) -> list[Expected | None]:
 
 @oracle("LpNormalization")
 def lp_normalization(case: Case) -> list[Expected | None]:
+    """Division by a norm that must neither overflow nor underflow."""
     x, dtype = wide(case.inputs[0]), case.inputs[0].dtype
     axis, squared = case.attributes.get("axis", -1), case.attributes.get("p", 2) == 2
     total = np.sum(x * x if squared else np.abs(x), axis=axis, keepdims=True)
@@ -234,6 +241,7 @@ def lp_normalization(case: Case) -> list[Expected | None]:
 
 @oracle("BatchNormalization")
 def batch_normalization(case: Case) -> list[Expected | None] | None:
+    """Inference only: a factor and an addend a channel."""
     x, scale, b, mean, variance = map(wide, case.inputs)
     if case.attributes.get("training_mode") or case.n_outputs > 1:
         return None
@@ -248,12 +256,13 @@ def batch_normalization(case: Case) -> list[Expected | None] | None:
         + double * (np.abs(b) + np.abs(mean * s) + np.abs(x * s))
         + tiny(dtype, 2) * (1 + np.abs(x) + np.abs(mean))
     )
-    top = float(ml_dtypes.finfo(np.float64 if dtype == np.float64 else np.float32).max)
+    top = float(finfo(np.float64 if dtype == np.float64 else np.float32).max)
     return [Expected((x - mean) * s + b, np.where(np.abs(s) + np.abs(mean * s) + np.abs(b) > top / 4, np.inf, slack))]
 
 
 @oracle("LRN")
 def local_response(case: Case) -> list[Expected | None]:
+    """A power of a sum of squares around each channel."""
     x, dtype = wide(case.inputs[0]), case.inputs[0].dtype
     defaults = {"alpha": 1e-4, "beta": 0.75, "bias": 1.0}
     alpha, beta, bias = (WIDE(np.float32(case.attributes.get(name, value))) for name, value in defaults.items())
@@ -265,7 +274,7 @@ def local_response(case: Case) -> list[Expected | None]:
     base = bias + alpha / size * total
     exact = x / np.power(base, beta)
     relative = gamma(size + 6, dtype) * (np.abs(beta) * 2 + 4)
-    top = float(ml_dtypes.finfo(np.float64 if dtype == np.float64 else np.float32).max)
+    top = float(finfo(np.float64 if dtype == np.float64 else np.float32).max)
     sound = (
         (total < top / 4) & (base > 2.0**-60) & ((total > 2.0**-100) | (bias > 0)) & (np.power(base, beta) < top / 4)
     )

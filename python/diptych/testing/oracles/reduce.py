@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from diptych.testing import Case
@@ -13,6 +12,7 @@ from diptych.testing.oracles.base import (
     WIDE,
     Expected,
     chained,
+    finfo,
     gamma,
     lane_depth,
     moves,
@@ -45,6 +45,7 @@ def reduced(case: Case) -> tuple[Array, np.dtype[Any], dict[str, Any], int]:
 
 @oracle("ReduceSum", "ReduceMean", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceSumSquare")
 def reduction(case: Case) -> list[Expected | None]:
+    """A lane sum of terms, then a division, a root or a logarithm."""
     x, dtype, over, count = reduced(case)
     terms = x * x if case.op_type in ("ReduceL2", "ReduceSumSquare") else np.abs(x) if case.op_type == "ReduceL1" else x
     total, magnitude = (np.asarray(np.sum(t, **over)) for t in (terms, np.abs(terms)))
@@ -58,7 +59,7 @@ def reduction(case: Case) -> list[Expected | None]:
         return [Expected(total / WIDE(count), sums.slack / WIDE(max(count, 1)) + tiny(dtype))]
     root = np.sqrt(total)
     lost = math.sqrt(tiny(dtype, count + 1))  # squares that underflow
-    top = float(ml_dtypes.finfo(np.float64 if dtype == np.float64 else np.float32).max)
+    top = float(finfo(np.float64 if dtype == np.float64 else np.float32).max)
     return [Expected(root, np.where(total > top / 2, np.inf, gamma(h + 1, dtype) * root + lost))]
 
 
@@ -103,6 +104,7 @@ def cum_prod(case: Case) -> list[Expected | None] | None:
 
 @oracle("CumSum")
 def cum_sum(case: Case) -> list[Expected | None] | None:
+    """Chains of additions along the axis, in order only."""
     if case.attributes.get("exclusive") or case.attributes.get("reverse"):
         return None
     x, axis = wide(case.inputs[0]), int(case.inputs[1].reshape(()))

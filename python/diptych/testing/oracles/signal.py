@@ -47,6 +47,7 @@ def parts_of(x: Array) -> tuple[Array, Array]:
 
 @oracle("DFT")
 def dft(case: Case) -> list[Expected | None] | None:
+    """From the definition, in long double, for one or both sides and inverses."""
     x, get, dtype = wide(case.inputs[0]), case.attributes.get, case.inputs[0].dtype
     if not (np.abs(x) < 1e30).all():
         return None
@@ -81,6 +82,7 @@ def dft(case: Case) -> list[Expected | None] | None:
 
 @oracle("STFT")
 def stft(case: Case) -> list[Expected | None] | None:
+    """DFTs of windowed frames."""
     signal, dtype = wide(case.inputs[0]), case.inputs[0].dtype
     window = case.inputs[2] if len(case.inputs) > 2 else None
     given = case.inputs[3] if len(case.inputs) > 3 else None
@@ -101,6 +103,7 @@ def stft(case: Case) -> list[Expected | None] | None:
 
 @oracle("HannWindow", "HammingWindow", "BlackmanWindow")
 def window(case: Case) -> list[Expected | None] | None:
+    """Two cosines with the factors that ONNX's text gives."""
     dtype = helper.tensor_dtype_to_np_dtype(case.attributes.get("output_datatype", 1))
     size = int(case.inputs[0])
     n = size if case.attributes.get("periodic", 1) else size - 1
@@ -116,6 +119,7 @@ def window(case: Case) -> list[Expected | None] | None:
 
 @oracle("MelWeightMatrix")
 def mel_weight_matrix(case: Case) -> list[Expected | None] | None:
+    """Triangles between bands whose edges are certain."""
     dtype = helper.tensor_dtype_to_np_dtype(case.attributes.get("output_datatype", 1))
     bands, length, rate = (int(x) for x in case.inputs[:3])
     low, high = (float(wide(x)) for x in case.inputs[3:])
