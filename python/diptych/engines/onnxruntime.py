@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnxruntime
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, NotImplemented  # noqa: A004
 
-from diptych.engines import Engine, Run
+from diptych.engines import Engine, Run, choose
 from diptych.engines.answers import as_values
 
 __all__ = ["OnnxRuntimeEngine"]
@@ -18,6 +19,18 @@ class OnnxRuntimeEngine(Engine):
 
     name = "onnxruntime"
     unsupported = (NotImplemented, InvalidGraph, Fail)
+    takes: Mapping[str, str] = {"optimization": "off, basic, extended or all (default)"}
+
+    def __init__(self, threads: int = 1, options: Mapping[str, str] | None = None) -> None:
+        super().__init__(threads, options)
+        levels = onnxruntime.GraphOptimizationLevel
+        named = {
+            "off": levels.ORT_DISABLE_ALL,
+            "basic": levels.ORT_ENABLE_BASIC,
+            "extended": levels.ORT_ENABLE_EXTENDED,
+            "all": levels.ORT_ENABLE_ALL,
+        }
+        self.level = choose(self, "optimization", named, "all")
 
     @property
     def version(self) -> str:
@@ -30,6 +43,7 @@ class OnnxRuntimeEngine(Engine):
         options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
+        options.graph_optimization_level = self.level
         content = model if isinstance(model, bytes) else str(model)
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         return lambda feeds: as_values(session.run(None, dict(feeds)))
