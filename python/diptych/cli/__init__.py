@@ -13,13 +13,14 @@ import diptych
 
 __all__ = ["main"]
 
-COMMANDS = ("run", "inspect", "lower", "diff", "bench", "profile", "ops")
+COMMANDS = ("run", "inspect", "lower", "diff", "fuzz", "bench", "profile", "ops")
 EPILOG = """\
 examples:
   diptych run model.onnx --input image=photo.npy
   diptych inspect model.onnx --plan
   diptych lower model.onnx -o lowered.onnx
   diptych diff model.onnx --all
+  diptych fuzz --engine onnxruntime --ops Softmax,Conv --time 60 --corpus findings
   diptych bench model.onnx --against onnxruntime,openvino --threads 1
   diptych ops Conv
 

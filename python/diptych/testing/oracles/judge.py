@@ -24,6 +24,7 @@ from diptych.testing.oracles.base import (
     oracle_of,
     wide,
 )
+from diptych.testing.oracles.exactness import sharpened
 from diptych.testing.values import Array
 
 __all__ = ["Verdict", "judge", "judge_outputs"]
@@ -89,7 +90,8 @@ def judge_outputs(
     oracle = oracle_of(case.op_type, case.domain)
     with np.errstate(all="ignore"), any_evaluation(not own_program):
         found = (oracle(case) if oracle else None) or []
-        expected = [*found, *[None] * (len(reference) - len(found))]
+        sharp = [e if e is None or own_program else sharpened(case, e) for e in found]
+        expected = [*sharp, *[None] * (len(reference) - len(sharp))]
         moved = case.op_type in MOVERS
         return [_judge_one(e, a, r, moved) for e, a, r in zip(expected, outputs, reference, strict=True)]
 
