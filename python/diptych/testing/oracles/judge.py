@@ -100,7 +100,7 @@ def _judge_one(expected: Expected | None, actual: Any, reference: Any, moved: bo
     """One output."""
     mismatch = compare(reference, actual)
     if mismatch.equal:
-        return Verdict() if expected is None else judge(expected, actual)
+        return Verdict() if expected is None or actual is None else judge(expected, actual)
     if not mismatch.elements:
         return Verdict("type", mismatch.problem)
     if expected is not None:
