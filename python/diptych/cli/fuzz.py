@@ -27,12 +27,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     known = ", ".join(ENGINES)
     add("--engine", default="diptych", help=f"engines, comma-separated: {known}, or module:Class (default diptych)")
-    add("--ops", default="", help="operators, comma-separated, such as Conv,com.microsoft.Attention; `graphs` for graphs")
+    add(
+        "--ops",
+        default="",
+        help="operators, comma-separated, such as Conv,com.microsoft.Attention; `graphs` for graphs",
+    )
     add("--time", type=float, default=None, metavar="SECONDS", help="how long (default 60, or no bound with --cases)")
     add("--cases", type=int, default=None, metavar="N", help="how many cases; then equal seeds do equal things")
     add("--seed", type=int, default=0, help="chooses the cases (default 0)")
     add("--corpus", type=Path, help="folder of findings: replayed first, then added to")
-    add("--oracles", default="history", help="further checks: bodies, float64, batch, history, variants (default history)")
+    add(
+        "--oracles",
+        default="history",
+        help="further checks: bodies, float64, batch, history, variants (default history)",
+    )
     add("--bits", action="store_true", default=None, help="hold every engine to the reference's bits")
     add("--bounds", dest="bits", action="store_false", help="hold Diptych's panels too to bounds alone")
     add("--timeout", type=float, default=10.0, metavar="SECONDS", help="of one run (default 10)")
@@ -61,7 +69,9 @@ def run(arguments: argparse.Namespace) -> int:
             progress("")
             _announce(finding, arguments.json)
             if corpus is not None:
-                corpus.add(finding)
+                expected = campaign.expected(finding.subject)
+                exact = campaign.examiners[finding.signature.engine].exact
+                corpus.add(finding, None if expected is None else tuple(expected), exact=exact)
     except KeyboardInterrupt:
         interrupted = True
     finally:
@@ -96,7 +106,11 @@ def _announce(finding: Finding, quiet: bool) -> None:
 
 
 def _report(
-    arguments: argparse.Namespace, campaign: Campaign, replayed: list[dict[str, Any]], interrupted: bool, corpus: Corpus | None
+    arguments: argparse.Namespace,
+    campaign: Campaign,
+    replayed: list[dict[str, Any]],
+    interrupted: bool,
+    corpus: Corpus | None,
 ) -> None:
     """Everything at the end, for people or for programs."""
     document = _document(campaign, replayed, interrupted)
@@ -115,12 +129,12 @@ def _report(
     for spec, counts in document["engines"].items():
         print(f"{spec} {counts['version']}: " + ", ".join(f"{n} {what}" for what, n in counts["counts"].items()))
     print(
-        f"{document['cases']} cases in {document['seconds']:.0f} s ({document['cases_per_second']:.1f} a second on one "
-        f"core), {document['operators_reached']} of {document['operators']} operators, {len(rows)} findings"
+        f"{document['cases']} cases in {document['seconds']:.0f} s ({document['cases_per_core_second']:.1f} a second of a core"
+        f"), {document['operators_reached']} of {document['operators']} operators, {len(rows)} findings"
         + (", interrupted" if interrupted else "")
     )
     if corpus is not None and rows:
-        print(f"repros: {corpus.folder}/*/repro.py")
+        print(f"repros: {corpus.folder}/*/test_repro.py")
 
 
 def _document(campaign: Campaign, replayed: list[dict[str, Any]], interrupted: bool) -> dict[str, Any]:
@@ -133,12 +147,12 @@ def _document(campaign: Campaign, replayed: list[dict[str, Any]], interrupted: b
         "cases": campaign.generated,
         "invalid": campaign.invalid,
         "seconds": seconds,
-        "cases_per_second": campaign.generated / seconds if seconds else 0.0,
+        "cases_per_core_second": campaign.generated / max(campaign.core_seconds, 1e-9),
         "operators_reached": len(campaign.reached),
         "operators": len({(row.domain, row.op_type) for row in campaign.rows}),
         "interrupted": interrupted,
         "engines": {
-            spec: {"version": examiner.version, "counts": dict(examiner.counts)}
+            spec: {"version": campaign.versions.get(spec, ""), "counts": dict(examiner.counts)}
             for spec, examiner in campaign.examiners.items()
         },
         "corpus": replayed,

@@ -1,10 +1,10 @@
 """Finds what engines do wrong: valid cases, any engines, one report. See `diptych fuzz --help`.
 
-    from diptych.fuzzer import Campaign, Settings
+from diptych.fuzzer import Campaign, Settings
 
-    campaign = Campaign(["onnxruntime"], Settings(seconds=60))
-    for finding in campaign.run():
-        print(finding)
+campaign = Campaign(["onnxruntime"], Settings(seconds=60))
+for finding in campaign.run():
+    print(finding)
 """
 
 from diptych.fuzzer.campaign import Campaign, Settings

@@ -80,7 +80,7 @@ def run_batch(batch: Batch, campaign: Campaign) -> None:
         strategy: Any = operator_cases(batch.row.op_type, batch.row.since, batch.dtype, domain=batch.row.domain)
         campaign.reached.add(f"{batch.row.domain}.{batch.row.op_type}")
     else:
-        strategy = graphs()
+        strategy = graphs(nodes=(2, 12))
     left, seed, skip = batch.examples, batch.seed, Counter[str]()
     while left > 0:
         look = _Look(campaign, left, skip)

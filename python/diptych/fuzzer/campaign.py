@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,6 +75,7 @@ class Campaign:
         self.met: Counter[Signature] = Counter()
         self.reached: set[str] = set()
         self.generated, self.invalid, self.started = 0, 0, time.monotonic()
+        self.spent = cpu_seconds()
 
     def run(self) -> Iterator[Finding]:
         """Findings as they are made."""
@@ -90,9 +92,11 @@ class Campaign:
             yield from self.findings[done:]
 
     def close(self) -> None:
-        """End the engines' processes."""
+        """End the engines' processes; `core_seconds` stands from then on."""
+        self.versions = {spec: examiner.version for spec, examiner in self.examiners.items() if examiner.counts}
         for examiner in self.examiners.values():
             examiner.close()
+        self.core_seconds = cpu_seconds() - self.spent
 
     @property
     def seconds(self) -> float:
@@ -140,18 +144,22 @@ class Campaign:
             outcome = on_reference(subject)
         return None if outcome.error is not None else outcome.outputs
 
-    def failures(self, subject: Subject, skip: Counter[str]) -> Iterator[tuple[Signature, Failure]]:
+    def failures(self, subject: Subject, skip: Counter[str], only: str = "") -> Iterator[tuple[Signature, Failure]]:
         """What each engine does wrong on a subject, engines that broke too often left out."""
         expected = self.expected(subject)
         if expected is None:
             self.invalid += 1
             return
         for spec, examiner in self.examiners.items():
+            if only and spec != only:
+                continue
             if skip[spec] >= BREAKDOWNS:
                 examiner.counts["sat out"] += 1
                 continue
-            look = examiner.examine if isinstance(subject, Case) else examine_graph(examiner)
-            failure = look(subject, expected)  # type: ignore[arg-type]
+            if isinstance(subject, Case):
+                failure = examiner.examine(subject, expected)
+            else:
+                failure = examine_graph(examiner, subject, expected)
             if failure is not None:
                 skip[spec] += failure.kind in ("crash", "hang")
                 yield signature_of(spec, subject, failure), failure
@@ -163,10 +171,28 @@ class Campaign:
         same = (f for f in self.findings if (f.signature.engine, f.signature.operator) == key_of(signature))
         return sum(1 for _ in same) < PER_OPERATOR
 
+    def again(self, subject: Subject, meta: Mapping[str, Any]) -> str:
+        """What became of a finding of a corpus: "mended", "still there", or what is wrong now."""
+        expected = self.expected(subject)
+        if expected is None:
+            return "the reference refuses it now"
+        for signature, failure in self.failures(subject, Counter(), only=meta["engine"]):
+            if self.is_new(signature, specials_of(subject)):
+                self.record(signature, subject, failure, True)
+            same = (signature.kind, signature.detail) == (meta["kind"], meta["detail"])
+            return "still there" if same else f"changed: {failure.kind}: {failure.problem[:100]}"
+        return "mended"
+
     def record(self, signature: Signature, subject: Subject, failure: Failure, steady: bool) -> None:
         """Keep a finding."""
         version = self.examiners[signature.engine].version
         self.findings.append(Finding(signature, subject, specials_of(subject), failure.problem, version, steady))
+
+
+def cpu_seconds() -> float:
+    """Processor time of this process and of those that it has seen the end of."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def key_of(signature: Signature) -> tuple[str, str]:

@@ -139,7 +139,12 @@ def history(case: Case, outputs: Sequence[Any], ask: Ask, exact: bool) -> str | 
 
 def _others(value: Any) -> Any:
     """Other numbers of the same shape; anything but floating-point numbers stays, since it may be an index."""
-    if not isinstance(value, np.ndarray) or value.dtype.kind in "OUSbc" or not value.size or not is_floating(value.dtype):
+    if (
+        not isinstance(value, np.ndarray)
+        or value.dtype.kind in "OUSbc"
+        or not value.size
+        or not is_floating(value.dtype)
+    ):
         return value
     with np.errstate(all="ignore"):
         return (np.arange(value.size).reshape(value.shape) % 5 + 2).astype(value.dtype)

@@ -149,7 +149,7 @@ def quantized_nan(case: Case) -> bool:
     return not finite or any(bool((scale <= 0).any()) for scale in scales)
 
 
-@open_question("the rest of -0 with fmod=1: \"either +0 or -0 may be returned\"", "Mod")
+@open_question('the rest of -0 with fmod=1: "either +0 or -0 may be returned"', "Mod")
 def rest_of_zero(case: Case) -> bool:
     """Some rest may be 0."""
     return not integers(case)
