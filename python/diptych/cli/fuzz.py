@@ -128,10 +128,10 @@ def _report(
         print(f"corpus {entry['name']}: {entry['state']}")
     for spec, counts in document["engines"].items():
         print(f"{spec} {counts['version']}: " + ", ".join(f"{n} {what}" for what, n in counts["counts"].items()))
+    rate, reached = document["cases_per_core_second"], document["operators_reached"]
     print(
-        f"{document['cases']} cases in {document['seconds']:.0f} s ({document['cases_per_core_second']:.1f} a second of a core"
-        f"), {document['operators_reached']} of {document['operators']} operators, {len(rows)} findings"
-        + (", interrupted" if interrupted else "")
+        f"{document['cases']} cases in {document['seconds']:.0f} s ({rate:.1f} a second of a core), {reached} of "
+        f"{document['operators']} operators, {len(rows)} findings{', interrupted' if interrupted else ''}"
     )
     if corpus is not None and rows:
         print(f"repros: {corpus.folder}/*/test_repro.py")

@@ -1,4 +1,4 @@
-"""A campaign: batches of cases by a seed, in an order that reaches everything early, until time or cases are used up."""
+"""A campaign: batches of cases by a seed, in an order that reaches everything early, until its budget is used up."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Settings:
     shrink_seconds: float = 5.0
     relations: Sequence[str] = ("history",)
     bits: bool | None = None
-    batch: int = 12
+    batch: int = 8
 
 
 @dataclass
@@ -111,7 +111,7 @@ class Campaign:
         entries.sort(key=lambda entry: rank(*entry))
         for turn in range(1 << 30):
             for index, (row, dtype) in enumerate(entries or [(None, None)]):
-                if self.with_graphs and (not entries or index % 10 == 0):
+                if self.with_graphs and (not entries or index % 40 == 0):
                     yield Batch(None, None, self._seed("graphs", turn, index), self.settings.batch)
                 if row is not None:
                     seed = self._seed(row.name, str(dtype), turn)

@@ -103,7 +103,9 @@ def _kinds(array: np.ndarray[Any, Any]) -> Iterator[str]:
         return
     if array.dtype.kind in "OUSb" or not is_floating(array.dtype):
         return
-    numbers, info = array.astype(np.float64), ml_dtypes.finfo(array.dtype)  # type: ignore[no-untyped-call]
+    info = ml_dtypes.finfo(array.dtype)  # type: ignore[no-untyped-call]
+    with np.errstate(all="ignore"):
+        numbers = array.astype(np.float64)
     sizes = np.abs(numbers)
     tests = {
         "nan": np.isnan(numbers),
