@@ -92,7 +92,11 @@ class Examiner:
 
     def _judge(self, case: Case, outputs: Sequence[Any], expected: Sequence[Any], reason: str) -> Failure | None:
         """The first output that is wrong."""
-        verdicts = bitwise(outputs, expected) if self.exact else judge_outputs(case, outputs, expected)
+        try:
+            verdicts = bitwise(outputs, expected) if self.exact else judge_outputs(case, outputs, expected)
+        except Exception as error:  # a fault of the oracle, which must not end a long campaign: the report shows it
+            self.counts[f"oracle failed on {case.op_type} ({type(error).__name__}: {error})"] += 1
+            return None
         wrong = next((verdict for verdict in verdicts if verdict.wrong), None)
         if any(verdict.kind == "unjudged" for verdict in verdicts):
             self.counts["unjudged"] += 1

@@ -42,9 +42,7 @@ class Body:
         model.CopyFrom(self.model)
         for value in model.graph.input:
             fed = feeds.get(value.name)
-            if isinstance(fed, np.ndarray):
-                value.CopyFrom(typed(value.name, fed))
-            elif not value.HasField("type"):
+            if isinstance(fed, np.ndarray) or not value.HasField("type"):
                 value.CopyFrom(typed(value.name, fed))
         return Candidate(model, feeds)
 

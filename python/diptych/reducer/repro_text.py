@@ -239,7 +239,7 @@ def _source(function: Any) -> str:
 class Unannotated(ast.NodeTransformer):
     """Assignments without annotations."""
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.Assign:  # noqa: N802  ast's name
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.Assign:
         """`name: type = value` as `name = value`."""
         assert node.value is not None
         return ast.copy_location(ast.Assign([node.target], node.value, lineno=node.lineno), node)

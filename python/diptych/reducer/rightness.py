@@ -104,7 +104,7 @@ def _graph_bounds(candidate: Candidate) -> list[Any]:
     bounds: list[Any] = []
     for i, value in enumerate(candidate.expected or ()):
         own = None if candidate.chained is None else candidate.chained[i]
-        if own is None or not compare(value, own).elements and not compare(value, own).equal:
+        if own is None or (not compare(value, own).elements and not compare(value, own).equal):
             bounds.append(False)
         elif not _is_float(value) or value.dtype.kind == "c":
             bounds.append(None if compare(value, own).equal else False)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 
-from onnx import AttributeProto, ModelProto, TensorProto, helper, numpy_helper
+from onnx import AttributeProto, ModelProto, TensorProto, helper
 
 from diptych.reducer.bodies import evaluations, inlined
 from diptych.reducer.candidate import Candidate, attribute_graphs

@@ -117,6 +117,11 @@ def any_evaluation(wanted: bool = True) -> Iterator[None]:
         _ANY_EVALUATION.reset(token)
 
 
+def own_unit(dtype: Any, own: float) -> float:
+    """Unit roundoff of what Diptych computes in more than the type; in `any_evaluation` that of the type itself."""
+    return max(own, unit(dtype)) if _ANY_EVALUATION.get() else own
+
+
 def lane_depth(n: int) -> int:
     """Roundings on the way of a term through a lane sum of n terms; through any sum of them in `any_evaluation`."""
     if _ANY_EVALUATION.get():

@@ -89,7 +89,7 @@ def judge_outputs(
         return [Verdict("type", f"{len(outputs)} outputs, expected {len(reference)}")]
     oracle = oracle_of(case.op_type, case.domain)
     with np.errstate(all="ignore"), any_evaluation(not own_program):
-        found = (oracle(case) if oracle else None) or []
+        found = ((oracle(case) if oracle else None) or [])[: len(reference)]
         sharp = [e if e is None or own_program else sharpened(case, e) for e in found]
         expected = [*sharp, *[None] * (len(reference) - len(sharp))]
         moved = case.op_type in MOVERS

@@ -8,7 +8,19 @@ from typing import Any
 import numpy as np
 
 from diptych.testing import Case
-from diptych.testing.oracles.base import SUBNORMAL, WIDE, Expected, finfo, gamma, lane_depth, oracle, tiny, unit, wide
+from diptych.testing.oracles.base import (
+    SUBNORMAL,
+    WIDE,
+    Expected,
+    finfo,
+    gamma,
+    lane_depth,
+    oracle,
+    own_unit,
+    tiny,
+    unit,
+    wide,
+)
 from diptych.testing.values import Array
 
 
@@ -249,7 +261,7 @@ def batch_normalization(case: Case) -> list[Expected | None] | None:
     s = scale / np.sqrt(variance + WIDE(np.float32(case.attributes.get("epsilon", 1e-5))))
     shape = (*s.shape, *(1,) * (x.ndim - 1 - s.ndim))
     s, b, mean = (value.reshape(shape) for value in (s, b, mean))
-    u, double = unit(dtype), 2.0**-50
+    u, double = unit(dtype), own_unit(dtype, 2.0**-50) * 4
     slack = u * (np.abs(x * s) + 2 * np.abs(b - mean * s) + np.abs((x - mean) * s + b))
     slack = (
         slack * WIDE(1.01)

@@ -9,7 +9,7 @@ import numpy as np
 from onnx import helper
 
 from diptych.testing import Case
-from diptych.testing.oracles.base import WIDE, Expected, oracle, spacing, wide
+from diptych.testing.oracles.base import WIDE, Expected, oracle, own_unit, spacing, wide
 from diptych.testing.values import Array
 
 FLOATS = ("float32", "float64", "float16", "bfloat16")
@@ -30,7 +30,9 @@ def transform(re: Array, im: Array, dtype: Any) -> tuple[Array, Array, Array]:
     place = np.outer(np.arange(n), np.arange(n)) % n
     c, s = cos[place], sin[place]
     total = np.sum(np.abs(re) + np.abs(im), axis=-1, keepdims=True)
-    slack = WIDE(2.0**-53) * (12 + 10 * np.log2(WIDE(n)) + (60 if n > 31 else n)) * total + WIDE(5e-324) * (20 + 8 * n)
+    slack = WIDE(own_unit(dtype, 2.0**-53)) * (12 + 10 * np.log2(WIDE(n)) + (60 if n > 31 else n)) * total + WIDE(
+        5e-324
+    ) * (20 + 8 * n)
     return np.matmul(re, c) + np.matmul(im, s), np.matmul(im, c) - np.matmul(re, s), slack
 
 
@@ -114,7 +116,7 @@ def window(case: Case) -> list[Expected | None] | None:
     cos = roots(n)[0]
     k = np.arange(size)
     y = a0 - a1 * cos[k % n] + a2 * cos[2 * k % n]
-    return [rounded(y, np.full(y.shape, WIDE(2.0**-50)), dtype)]
+    return [rounded(y, np.full(y.shape, WIDE(own_unit(dtype, 2.0**-50)) * 8), dtype)]
 
 
 @oracle("MelWeightMatrix")
@@ -143,4 +145,4 @@ def mel_weight_matrix(case: Case) -> list[Expected | None] | None:
                 y[j, i] = 1
             elif left < j <= centre:
                 y[j, i] = WIDE(j - left) / (centre - left)
-    return [rounded(y, np.full(y.shape, WIDE(2.0**-52)), dtype)]
+    return [rounded(y, np.full(y.shape, WIDE(own_unit(dtype, 2.0**-52)) * 8), dtype)]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from diptych.testing import Case
-from diptych.testing.oracles.base import WIDE, Expected, oracle, tiny, unit, wide
+from diptych.testing.oracles.base import WIDE, Expected, oracle, own_unit, tiny, unit, wide
 from diptych.testing.values import Array
 
 
@@ -74,7 +74,9 @@ def exactly(x: Array) -> Near:
 
 def number(value: Any, like: Near) -> Near:
     """A factor: computed in binary64 in a few operations, rounded once to the type."""
-    return Near(WIDE(value), np.zeros((), WIDE), like.dtype).rounded(WIDE(value), np.abs(value) * WIDE(2.0**-45))
+    return Near(WIDE(value), np.zeros((), WIDE), like.dtype).rounded(
+        WIDE(value), np.abs(value) * WIDE(own_unit(like.dtype, 2.0**-47)) * 4
+    )
 
 
 def rounded_to(dtype: Any, x: Near) -> Near:
