@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--bits", action="store_true", default=None, help="hold every engine to the reference's bits")
     add("--bounds", dest="bits", action="store_false", help="hold Diptych's panels too to bounds alone")
     add("--timeout", type=float, default=10.0, metavar="SECONDS", help="of one run (default 10)")
-    add("--shrink", type=float, default=5.0, metavar="SECONDS", help="for shrinking each finding (default 5)")
+    add("--shrink", type=int, default=150, metavar="N", help="runs for shrinking each finding (default 150)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -93,7 +93,7 @@ def _settings(arguments: argparse.Namespace, oracles: list[str]) -> Any:
         cases=arguments.cases,
         seed=arguments.seed,
         timeout=arguments.timeout,
-        shrink_seconds=arguments.shrink,
+        shrink_attempts=arguments.shrink,
         relations=[names.get(oracle, oracle) for oracle in oracles if oracle != "variants"],
         bits=arguments.bits,
     )

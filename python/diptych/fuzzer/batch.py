@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
@@ -50,7 +50,7 @@ class _Look:
     target: Signature | None = None
     best: tuple[Subject, Failure] | None = None
     deadline: float = 0.0
-    shrunk: int = field(default=0)
+    shrunk: int = 0
 
     def __call__(self, subject: Subject) -> None:
         """One subject; raises where it fails as the target does, or as nothing before."""
@@ -59,8 +59,10 @@ class _Look:
             self.campaign.spend()
             if self.done > self.limit:
                 return
-        elif time.monotonic() > self.deadline:
-            raise BudgetError
+        else:
+            self.shrunk += 1
+            if self.shrunk > self.campaign.settings.shrink_attempts or time.monotonic() > self.deadline:
+                raise BudgetError
         specials = specials_of(subject)
         for signature, failure in self.campaign.failures(subject, self.skip if self.target is None else Counter()):
             wanted = signature == self.target if self.target else True

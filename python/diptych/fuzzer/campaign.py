@@ -35,7 +35,7 @@ class Settings:
 
     `ops`: names of operators (`Conv`, `com.microsoft.Attention`), "graphs" for whole graphs; empty: all of both.
     `seconds` and `cases` bound it (None: no bound); with `cases` alone two campaigns of equal settings are equal.
-    `shrink_seconds` is for each finding. `relations`: see `diptych.fuzzer.relations`. `bits`: see `Examiner`.
+    `shrink_attempts` and `shrink_seconds` are for each finding, the latter for engines that hang or die. `relations`: see `diptych.fuzzer.relations`. `bits`: see `Examiner`.
     """
 
     ops: Sequence[str] = ()
@@ -43,7 +43,8 @@ class Settings:
     cases: int | None = None
     seed: int = 0
     timeout: float = 10.0
-    shrink_seconds: float = 5.0
+    shrink_attempts: int = 150
+    shrink_seconds: float = 20.0
     relations: Sequence[str] = ("history",)
     bits: bool | None = None
     batch: int = 8

@@ -74,7 +74,8 @@ def exactly(x: Array) -> Near:
 
 def number(value: Any, like: Near) -> Near:
     """A factor: computed in binary64 in a few operations, rounded once to the type."""
-    return Near(WIDE(value), np.zeros((), WIDE), like.dtype).rounded(
+    error = np.abs(value) * WIDE(own_unit(like.dtype, 2.0**-47)) * 4
+    return Near(WIDE(value), np.zeros((), WIDE), like.dtype).rounded(WIDE(value), error)
         WIDE(value), np.abs(value) * WIDE(own_unit(like.dtype, 2.0**-47)) * 4
     )
 
