@@ -13,13 +13,14 @@ import diptych
 
 __all__ = ["main"]
 
-COMMANDS = ("run", "inspect", "lower", "diff", "fuzz", "bench", "profile", "ops")
+COMMANDS = ("run", "inspect", "lower", "diff", "reduce", "fuzz", "bench", "profile", "ops")
 EPILOG = """\
 examples:
   diptych run model.onnx --input image=photo.npy
   diptych inspect model.onnx --plan
   diptych lower model.onnx -o lowered.onnx
   diptych diff model.onnx --all
+  diptych reduce model.onnx --against onnxruntime --out repro
   diptych fuzz --engine onnxruntime --ops Softmax,Conv --time 60 --corpus findings
   diptych bench model.onnx --against onnxruntime,openvino --threads 1
   diptych ops Conv
@@ -32,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser with all subcommands."""
     parser = argparse.ArgumentParser(
         prog="diptych",
-        description="Run, look into, lower, compare and time ONNX models.",
+        description="Run, look into, lower, compare, reduce and time ONNX models.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

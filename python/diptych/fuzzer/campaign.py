@@ -35,7 +35,8 @@ class Settings:
 
     `ops`: names of operators (`Conv`, `com.microsoft.Attention`), "graphs" for whole graphs; empty: all of both.
     `seconds` and `cases` bound it (None: no bound); with `cases` alone two campaigns of equal settings are equal.
-    `shrink_attempts` and `shrink_seconds` are for each finding, the latter for engines that hang or die. `relations`: see `diptych.fuzzer.relations`. `bits`: see `Examiner`.
+    `shrink_attempts` and `shrink_seconds` are for each finding, the latter for engines that hang or die. `relations`:
+    see `diptych.fuzzer.relations`. `bits`: see `Examiner`.
     """
 
     ops: Sequence[str] = ()

@@ -76,9 +76,8 @@ def evaluations(candidate: Candidate) -> Iterator[Candidate]:
     Ends early where the reference does not run a turn.
     """
     node = candidate.model.graph.node[0]
-    if (node.domain, node.op_type, node.overload) in {
-        (f.domain, f.name, f.overload) for f in candidate.model.functions
-    }:
+    functions = {(f.domain, f.name, f.overload) for f in candidate.model.functions}
+    if (node.domain, node.op_type, node.overload) in functions:
         yield inlined(candidate)
         return
     turns = {"If": _if, "Loop": _loop, "Scan": _scan, "SequenceMap": _sequence_map}.get(node.op_type)

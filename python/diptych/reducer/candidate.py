@@ -43,7 +43,7 @@ class Candidate:
     def content(self) -> bytes:
         """The model as the bytes of a file."""
         try:
-            return self.model.SerializeToString(deterministic=True)
+            return bytes(self.model.SerializeToString(deterministic=True))
         except ValueError as error:  # protobuf ends at 2 GiB
             raise ResourceLimitError(f"a part of the model does not fit into one protobuf message: {error}") from None
 

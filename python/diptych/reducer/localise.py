@@ -18,9 +18,11 @@ from diptych.reducer.search import Search, ddmin
 from diptych.reducer.source import Source
 from diptych.reducer.trial import Look
 
-__all__ = ["find_node", "shrink_graph"]
+__all__ = ["find_node", "find_stretch", "shrink_graph"]
 
 TURNS = 1000  # evaluations of one loop's body that are looked into
+
+STRETCH = 16  # nodes in a row that are run together
 
 LookAt = Callable[[Candidate], Look]
 Wanted = Callable[[Failure | None], bool]
@@ -78,12 +80,31 @@ def draws(source: Source, index: int) -> bool:
     return node.op_type in (*random, "Dropout") and not any(attribute.name == "seed" for attribute in node.attribute)
 
 
+def find_stretch(source: Source, search: Search, wanted: Wanted) -> bool:
+    """Look for a few nodes in a row that fail together on the reference's values; reduce them to those that matter.
+
+    For engines that are not held to bits: behind many more nodes the honest error may hide the failure.
+    """
+    order = source.order
+    for start in range(0, max(len(order) - STRETCH // 2, 1), STRETCH // 2):
+        nodes = order[start : start + STRETCH]
+        search.report(f"nodes {start + 1} to {start + len(nodes)} of {len(order)} together")
+        part = source.cut([i for i in nodes if not draws(source, i)])
+        seen = search.look(part) if part is not None else None
+        if seen is not None and seen.failure is not None and wanted(seen.failure):
+            search.target = seen.failure
+            search.take(seen, "nodes in a row")
+            ddmin(nodes, lambda few: search.fails(source.cut(few), "cut"))
+            return True
+    return False
+
+
 def shrink_graph(source: Source, search: Search) -> None:
     """Make the best candidate a part of the model without a superfluous node, if any part has the failure."""
 
     def fails(nodes: Sequence[int]) -> bool:
         search.report(f"cut: {len(nodes)} of {len(source.order)} nodes")
-        return search.fails(source.cut(nodes))
+        return search.fails(source.cut(nodes), "cut")
 
     if not fails(source.order):
         source.open_shapes = not source.open_shapes  # engines treat declared and open shapes differently

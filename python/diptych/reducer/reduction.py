@@ -17,7 +17,7 @@ from diptych.errors import InvalidInputError, InvalidModelError
 from diptych.reducer.candidate import Candidate
 from diptych.reducer.check import CheckTrial
 from diptych.reducer.failure import Failure, NoFailureError
-from diptych.reducer.localise import find_node, shrink_graph
+from diptych.reducer.localise import find_node, find_stretch, shrink_graph
 from diptych.reducer.passes import PASSES
 from diptych.reducer.recording import MEMORY
 from diptych.reducer.search import OutOfBudgetError, Search
@@ -33,8 +33,9 @@ Report = Callable[[str], None]
 class Limits:
     """What a reduction may use.
 
-    `seconds` and `attempts` bound the search (None: no bound). `hang_after`: seconds after which a run counts as hung;
-    every candidate that hangs costs that. `memory`: bytes of recorded values held in memory, the rest lies in a file.
+    `seconds` and `attempts` bound the search (None: no bound). `hang_after`: seconds after which a run counts as hung,
+    which every candidate that hangs costs; runs of many nodes have ten times as long as the reference takes.
+    `memory`: bytes of recorded values held in memory, the rest lies in a file.
     """
 
     seconds: float | None = 300.0
@@ -47,8 +48,9 @@ class Limits:
 class Reduction:
     """The smallest candidate that was found, and how.
 
-    `engine` (with so many `threads`; `exact`: held to the bits) or `check` is what failed, `failure` how it fails now, `original` how the whole model failed (None: only a
-    node alone did). `stopped` says why the search ended before its time: "" (nothing smaller was left to try), a limit,
+    `engine` (with so many `threads`; `exact`: held to the bits) or `check` is what failed, `failure` how it fails now,
+    `original` how the whole model failed (None: only a node alone did). `stopped` says why the search ended before its
+    time: "" (nothing smaller was left to try), a limit,
     or "interrupted". `steps` are the candidates taken, `tried` how many were run. `notes` are for people.
     """
 
@@ -157,6 +159,7 @@ class Run:
     def reduction(self, engine: str, check: str) -> Reduction:
         """Reduce; the best so far where a limit or Ctrl-C ends it."""
         self.report("the whole model")
+        self._wait(long=True)
         seen = self.trial.look(self.whole)
         self.original = seen.failure
         search = self._search(seen.failure)
@@ -189,6 +192,12 @@ class Run:
             notes=self.notes,
         )
 
+    def _wait(self, *, long: bool) -> None:
+        """How long a run may take: a model of many nodes ten times as long as on the reference."""
+        if isinstance(self.trial, EngineTrial):
+            at_least = 10 * self.source.seconds if long else 0.0
+            self.trial.worker.timeout = max(self.limits.hang_after, at_least)
+
     def _search(self, failure: Failure | None) -> Search:
         return Search(
             self.trial,
@@ -212,6 +221,7 @@ class Run:
             return
         if search.best.path is not None:
             self._load_whole(search)
+        self._wait(long=False)
         while search.best.path is None:
             before = search.best
             for name, generate in PASSES.items():
@@ -221,6 +231,7 @@ class Run:
 
     def _find_node(self, search: Search) -> bool:
         """Go through the nodes one at a time."""
+        self._wait(long=False)
         target = search.target
 
         def wanted(failure: Failure | None) -> bool:
@@ -234,13 +245,15 @@ class Run:
         if found is None or found.failure is None:
             return False
         search.target = found.failure
-        search.take(found)
-        search.steps.append(f"node alone: {found.failure}")
+        search.take(found, f"one node alone ({found.failure.kind})")
         return True
 
     def _find_graph(self, search: Search) -> None:
         """Several nodes at once. Other engines than Diptych are held to what their nodes come to one at a time."""
+        self._wait(long=True)
         if isinstance(self.trial, EngineTrial) and not self.trial.exact and not _unanswered(search.target):
+            if find_stretch(self.source, search, lambda failure: failure is not None and failure.wrong):
+                return
             self.source.chained = chain(
                 self.source, self.trial.worker, lambda done: self.report(f"engine, one at a time: node {done}")
             )
@@ -260,7 +273,7 @@ class Run:
         loaded = Candidate(model, search.best.feeds, search.best.expected, search.best.chained)
         seen = search.look(loaded)
         if search.target.same(seen.failure):
-            search.take(seen)
+            search.take(seen, "in memory")
         else:
             self.notes.append("the failure is gone where the model does not come from its file")
 
@@ -269,9 +282,7 @@ class Run:
         if stopped:
             return f"{who}: no failure was found before the search ended: {stopped}"
         if isinstance(self.trial, CheckTrial):
-            return (
-                f"the check {who!r} does not hold for the model as it is; it must, to be kept while the model shrinks"
-            )
+            return f"the check {who!r} does not hold for the model as it is: there is nothing to keep while it shrinks"
         return (
             f"{who} agrees with the reference on this model and these inputs, as a whole and node by node: "
             "there is nothing to reduce"

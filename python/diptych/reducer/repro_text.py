@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import shlex
 import textwrap
@@ -107,6 +106,11 @@ def test_repro():
             assert fine.all(), f"output {number} at {where}: {got}, expected {right[2]} up to {right[3]}"
 """
 
+EXPECTED = """\
+# One item an output: "bits" and the value; "type", dtype and shape; or "bound", dtype, shape, exact values, how far
+# from them, the greatest number of the type, whether the sign of zero is certain.
+"""
+
 ENDS_TEST = '''\
 def test_repro():
     """The engine runs the model."""
@@ -202,11 +206,9 @@ def _test(reduction: Reduction, right: Rightness, timeout: float) -> Iterator[st
         yield ENDS_TEST
     else:
         items = "".join(f"    {item},\n" for item in right.items)
-        signature = (
-            '"bound", dtype, shape, exact, bound, greatest number of the type, whether the sign of zero is certain'
-        )
-        yield f'# An output each: {signature};\n# or "bits", value; or "type", dtype, shape.\nEXPECTED = [\n{items}]\n'
-        yield _source(standalone.same)
+        yield f"{EXPECTED}EXPECTED = [\n{items}]\n"
+        if any(item.startswith('("bits"') for item in right.items):
+            yield _source(standalone.same)
         if any(item.startswith('("bound"') for item in right.items):
             yield _source(standalone.within)
         yield OUTPUTS_TEST
@@ -226,28 +228,19 @@ def _check(spec: str) -> str:
 
 
 def _source(function: Any) -> str:
-    """Source of a function without its annotations, which name what the test does not import."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef):
-            node.returns = None
-            for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
-                argument.annotation = None
-    return ast.unparse(Unannotated().visit(tree)) + "\n"
-
-
-class Unannotated(ast.NodeTransformer):
-    """Assignments without annotations."""
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.Assign:
-        """`name: type = value` as `name = value`."""
-        assert node.value is not None
-        return ast.copy_location(ast.Assign([node.target], node.value, lineno=node.lineno), node)
+    """Source of a function."""
+    return textwrap.dedent(inspect.getsource(function))
 
 
 def _with_imports(text: str) -> str:
     """The text with the modules that it uses."""
-    names = {"subprocess": "subprocess.", "sys": "sys.", "types": "types."}
-    imports = [f"import {name}" for name, use in names.items() if use in text] + ["from pathlib import Path"]
+    plain = {"subprocess": "subprocess.", "sys": "sys.", "types": "types."}
+    lines = [
+        "from __future__ import annotations",
+        "",
+        *(f"import {name}" for name, use in plain.items() if use in text),
+    ]
+    lines += ["from collections.abc import Mapping"] * ("Mapping[" in text) + ["from pathlib import Path"]
+    lines += ["from typing import Any"] * ("Any" in text)
     third = [f"import {name}" for name, use in {"ml_dtypes": "ml_dtypes.", "numpy as np": "np."}.items() if use in text]
-    return text.replace("IMPORTS", "\n".join([*imports, "", *third]).strip("\n"), 1)
+    return text.replace("IMPORTS", "\n".join([*lines, "", *third]).strip("\n"), 1)

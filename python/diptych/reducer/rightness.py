@@ -12,7 +12,8 @@ from diptych.compare import compare
 from diptych.reducer.candidate import Candidate
 from diptych.reducer.literals import literal
 from diptych.reducer.reduction import Reduction
-from diptych.reducer.trial import case_of, is_plain_node, tolerance
+from diptych.reducer.trial import case_of, is_plain_node
+from diptych.reducer.whole import greatest_and_eps, tolerance
 from diptych.testing.oracles import MOVERS, Expected, any_evaluation, bounded, oracle_of
 
 __all__ = ["Rightness", "rightness"]
@@ -74,7 +75,7 @@ def _bounds(candidate: Candidate) -> list[Any]:
     oracle = oracle_of(case.op_type, case.domain)
     with np.errstate(all="ignore"), any_evaluation():
         found = (oracle(case) if oracle else None) or []
-        bounds = []
+        bounds: list[Any] = []
         for value, declared in zip(candidate.expected or (), candidate.model.graph.output, strict=True):
             place = names.index(declared.name)
             expected = found[place] if place < len(found) else None
@@ -100,7 +101,7 @@ def _bound(expected: Expected, value: Any) -> Bound:
 
 
 def _graph_bounds(candidate: Candidate) -> list[Any]:
-    """For each output of a graph its tolerance, as `trial.graph_verdict` has it."""
+    """For each output of a graph its tolerance, as `whole.graph_verdict` has it."""
     bounds: list[Any] = []
     for i, value in enumerate(candidate.expected or ()):
         own = None if candidate.chained is None else candidate.chained[i]
@@ -112,7 +113,7 @@ def _graph_bounds(candidate: Candidate) -> list[Any]:
             wide, chained = (np.asarray(x.astype(np.float64)) for x in (value, own))
             sure = np.isfinite(wide) == np.isfinite(chained)
             slack = np.where(sure, tolerance(value, own), np.inf)
-            bounds.append(Bound(wide, slack, float(ml_dtypes.finfo(value.dtype).max), False))
+            bounds.append(Bound(wide, slack, greatest_and_eps(value.dtype)[0], False))
     return bounds
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -53,26 +54,27 @@ class Search:
         self.tried += 1
         return self.trial.look(candidate)
 
-    def fails(self, candidate: Candidate | None) -> bool:
+    def fails(self, candidate: Candidate | None, what: str) -> bool:
         """Whether a candidate has the failure; the best one if it is smaller as well."""
         if candidate is None:
             return False
         if candidate.key not in self._seen:
-            self._seen[candidate.key] = self._try(candidate)
+            self._seen[candidate.key] = self._try(candidate, what)
         return self._seen[candidate.key]
 
-    def _try(self, candidate: Candidate) -> bool:
+    def _try(self, candidate: Candidate, what: str) -> bool:
         look = self.look(candidate)
         if not (look.valid and self.target.same(look.failure)):
             return False
-        self.take(look)
+        self.take(look, what)
         return True
 
-    def take(self, look: Look) -> None:
+    def take(self, look: Look, what: str) -> None:
         """Make a candidate with the failure the best one, if it is smaller."""
         size = measure(look.candidate)
         if look.failure is not None and size < self._size:
             self.best, self._size = look.candidate, size
+            self.steps.append(f"{what}: {describe(self.best)}")
             self.target = look.failure if self.target.same(look.failure) else self.target
 
     def attempt(self, candidate: Candidate | None, what: str) -> bool:
@@ -81,11 +83,8 @@ class Search:
             return False
         self.report(f"{what}: {describe(self.best)} after {self.tried} attempts")
         before = self.best
-        self.fails(candidate)
-        if self.best is before:
-            return False
-        self.steps.append(f"{what}: {describe(self.best)}")
-        return True
+        self.fails(candidate, what)
+        return self.best is not before
 
     def exhaust(self, what: str, generate: Generate) -> None:
         """Take candidates of the best one, and of what becomes of it, until none is better."""
@@ -102,7 +101,7 @@ def ddmin(items: Sequence[int], fails: Callable[[Sequence[int]], bool]) -> list[
     while len(kept) > 1:
         pieces = min(pieces, len(kept))
         bounds = [len(kept) * i // pieces for i in range(pieces + 1)]
-        for low, high in zip(bounds, bounds[1:], strict=False):
+        for low, high in itertools.pairwise(bounds):
             rest = kept[:low] + kept[high:]
             if fails(rest):
                 kept, pieces = rest, max(pieces - 1, 2)

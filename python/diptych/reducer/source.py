@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,9 @@ from onnx.external_data_helper import load_external_data_for_tensor, uses_extern
 from diptych.reducer.candidate import Candidate, attribute_graphs, is_open, read_names, typed
 from diptych.reducer.recording import MEMORY, Recording, record
 
-__all__ = ["Source", "needed_functions"]
+__all__ = ["CHAINED_NODES", "Source", "needed_functions"]
+
+CHAINED_NODES = 64  # of a candidate that an engine runs one at a time, to judge its run of all
 
 
 class Source:
@@ -34,7 +37,9 @@ class Source:
     ) -> None:
         self.whole, self.folder = whole, folder
         self.graph: GraphProto = whole.model.graph
+        start = time.monotonic()
         self.recording: Recording = record(whole.path or whole.model, whole.feeds, memory=memory, progress=progress)
+        self.seconds = time.monotonic() - start
         self.chained: Recording | None = None  # the engine's values, its nodes run one at a time
         self.initializers = {tensor.name: tensor for tensor in self.graph.initializer}
         self.sparse = {tensor.values.name: tensor for tensor in self.graph.sparse_initializer}
@@ -125,7 +130,9 @@ class Source:
         model.functions.extend(needed_functions(self.whole.model, graph.node))
         if values is not None:
             return Candidate(model, fed)
-        return Candidate(model, fed, self._values(self.recording, outputs), self._values(self.chained, outputs))
+        # Few nodes are chained anew, from the reference's values: errors from far off would only widen their tolerance.
+        chained = self._values(self.chained, outputs) if len(ordered) > CHAINED_NODES else None
+        return Candidate(model, fed, self._values(self.recording, outputs), chained)
 
     def _constant(self, name: str) -> bool:
         """Whether a name is an initializer that no input replaces."""
@@ -133,7 +140,7 @@ class Source:
 
     def _tensor(self, name: str) -> TensorProto:
         """An initializer with its content."""
-        tensor = self.initializers[name]
+        tensor: TensorProto = self.initializers[name]
         if not uses_external_data(tensor):
             return tensor
         loaded = TensorProto()
@@ -146,16 +153,23 @@ class Source:
     def _declaration(self, name: str, value: Any) -> onnx.ValueInfoProto:
         """How an input is declared: as the model does where the value does not tell."""
         if name in self.inputs and (self.open_shapes or not hasattr(value, "dtype")):
-            return self.inputs[name]
+            return self._copy(self.inputs[name])
         if name in self.declared and not hasattr(value, "dtype"):
-            return self.declared[name]
+            return self._copy(self.declared[name])
         return typed(name, value, fixed=not self.open_shapes)
 
     def _output(self, name: str) -> onnx.ValueInfoProto:
         """How an output is declared."""
         if name in self.recording and self.recording[name] is not None:
             return typed(name, self.recording[name], fixed=not self.open_shapes)
-        return self.declared.get(name) or helper.make_empty_tensor_value_info(name)
+        return self._copy(self.declared.get(name) or helper.make_empty_tensor_value_info(name))
+
+    @staticmethod
+    def _copy(value: onnx.ValueInfoProto) -> onnx.ValueInfoProto:
+        """A declaration of one's own."""
+        copied = onnx.ValueInfoProto()
+        copied.CopyFrom(value)
+        return copied
 
     @staticmethod
     def _values(recording: Recording | None, names: Sequence[str]) -> tuple[Any, ...] | None:

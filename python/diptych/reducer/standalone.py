@@ -1,4 +1,4 @@
-"""Functions whose source goes into a repro as it stands, so that it needs nothing of Diptych. They import what they use."""
+"""Functions whose source goes into a repro, so that it needs nothing of Diptych. They import what they use."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def same(expected: Any, got: Any) -> bool:
         return False
     if expected.dtype.kind in "OV" and "float" not in expected.dtype.name:
         return bool((expected == got).all())
-    bits = [np.ascontiguousarray(a).reshape(-1).view(np.uint8).reshape(a.size, -1) for a in (expected, got)]
+    both = (np.ascontiguousarray(a).reshape(-1).view(np.uint8) for a in (expected, got))
+    bits = [octets.reshape(expected.size, expected.dtype.itemsize) for octets in both]
     equal = (bits[0] == bits[1]).all(axis=1).reshape(expected.shape)
     return bool((equal | ((expected != expected) & (got != got))).all())
 

@@ -1,9 +1,7 @@
-"""The question that a reduction asks of every candidate: what fails, if anything?
+"""The question that a reduction asks of every candidate, which is what fails, if anything.
 
-An engine's answer is held to the operator's own error bound where the candidate is one node, and to the reference's
-bits where the engine promises them. A whole graph has no bound of its own. What its nodes come to when the engine runs
-them one at a time, each within its bound, is an honest evaluation; the graph at once may lie ten times as far from the
-reference as that, and a few roundings more.
+An engine's answer is held to the operator's own error bound where the candidate is one node, to the reference's bits
+where the engine promises them, and else, for several nodes, to what `diptych.reducer.whole` says.
 """
 
 from __future__ import annotations
@@ -12,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-import ml_dtypes
 import numpy as np
 from onnx import AttributeProto, helper, numpy_helper
 
@@ -23,18 +20,16 @@ from diptych.engines.worker import Answer, Worker
 from diptych.reducer.candidate import Candidate, attribute_graphs, names_of, read_names
 from diptych.reducer.failure import Failure, normal_message
 from diptych.reducer.recording import Recording
-from diptych.reducer.source import Source
+from diptych.reducer.source import CHAINED_NODES, Source
+from diptych.reducer.whole import graph_verdict
 from diptych.testing.case import Case
 from diptych.testing.oracles import Verdict, judge_outputs
 from diptych_reference import NOTHING, ReferenceSession
 
-__all__ = ["EngineTrial", "Look", "Trial", "case_of", "chain", "is_plain_node", "tolerance"]
+__all__ = ["EngineTrial", "Look", "Trial", "case_of", "chain", "is_plain_node"]
 
 MEMORY_LIMIT = 2 << 30  # bytes of one value of a candidate on the reference
 MAX_STEPS = 100_000  # evaluations of subgraphs of a candidate on the reference
-CHAINED_NODES = 64  # a candidate of more nodes is not chained anew
-HONEST = 10.0  # a graph may lie this many times as far from the reference as its nodes one at a time
-ROUNDINGS = 64.0  # and this many units in the last place of the greatest element besides
 
 
 @dataclass(frozen=True)
@@ -202,54 +197,6 @@ def unanswered(answer: Answer, candidate: Candidate) -> Failure:
     message = normal_message(answer.detail, names_of(candidate.model.graph))
     kind = "refused" if answer.kind == "refused" else "error"
     return Failure(kind, detail=f"{answer.error}: {message}", message=f"{answer.error}: {answer.detail}")
-
-
-def tolerance(expected: np.ndarray[Any, Any], chained: np.ndarray[Any, Any]) -> float:
-    """How far a graph's output may lie from the reference: see the head of this module."""
-    e, c = (np.asarray(a.astype(np.float32) if a.dtype.kind == "V" else a, np.complex128) for a in (expected, chained))
-    with np.errstate(all="ignore"):
-        finite = np.isfinite(e) & np.isfinite(c)
-        error = np.max(np.abs(e - c), where=finite, initial=0.0)
-        size = np.max(np.abs(e), where=finite, initial=0.0)
-    kind = ml_dtypes.finfo(np.float32 if expected.dtype.kind == "c" else expected.dtype)
-    return float(HONEST * error + ROUNDINGS * float(kind.eps) * size)
-
-
-def graph_verdict(expected: Any, chained: Any, actual: Any) -> Verdict:
-    """Hold an output of a graph to the reference's and to the engine's own, one node at a time."""
-    mismatch = compare(expected, actual)
-    if mismatch.equal:
-        return Verdict()
-    if not mismatch.elements:
-        return Verdict("type", mismatch.problem)
-    if chained is None:
-        return Verdict("unjudged", mismatch.problem)
-    if not (isinstance(expected, np.ndarray) and expected.dtype.kind in "fcV" and "int" not in expected.dtype.name):
-        return Verdict("bits" if compare(expected, chained).equal else "unjudged", mismatch.problem)
-    if compare(expected, chained).problem and not compare(expected, chained).elements:
-        return Verdict("unjudged", mismatch.problem)
-    return _float_verdict(expected, chained, actual)
-
-
-def _float_verdict(
-    expected: np.ndarray[Any, Any], chained: np.ndarray[Any, Any], actual: np.ndarray[Any, Any]
-) -> Verdict:
-    """Classes where the engine's own agree with the reference's, then the distance."""
-    e, c, a = (np.asarray(x.astype(np.float32) if x.dtype.kind == "V" else x) for x in (expected, chained, actual))
-    limit = tolerance(expected, chained)
-    with np.errstate(all="ignore"):
-        sure = np.isfinite(e) == np.isfinite(c)
-        classes = sure & (np.isfinite(a) != np.isfinite(e))
-        error = np.where(np.isfinite(a) & np.isfinite(e) & sure, np.abs(a - e), 0)
-    for kind, wrong in (("class", classes), ("bound", error > limit)):
-        if wrong.any():
-            index = tuple(int(i) for i in np.unravel_index(int(np.argmax(np.where(wrong, error, -1))), e.shape))
-            problem = (
-                f"{int(wrong.sum())} of {wrong.size} elements; at {list(index)} {a[index]!s}, expected {e[index]!s}"
-            )
-            times = f", more than {limit:.3g} away" if kind == "bound" else ""
-            return Verdict(kind, f"{problem}{times}", index=index)
-    return Verdict()
 
 
 def is_plain_node(candidate: Candidate) -> bool:

@@ -1,4 +1,4 @@
-"""Ways to make a candidate smaller, cheap ones first. Each yields candidates; whether they still fail is not its affair.
+"""Ways to make a candidate smaller, cheap ones first. A pass yields candidates; whether they fail is not its affair.
 
 A pass may yield models that break ONNX's rules: the reference, which runs each first, refuses those.
 """

@@ -55,8 +55,8 @@ def _nonzero(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Where elements are not the simplest of their type."""
     if array.dtype.kind == "O":
         return np.asarray([bool(item) for item in array.flat]).reshape(array.shape)
-    bits: np.ndarray[Any, Any] = np.ascontiguousarray(array).view(np.uint8).reshape(array.size, -1).any(axis=1)
-    return bits.reshape(array.shape)
+    bits = np.ascontiguousarray(array).view(np.uint8).reshape(array.size, array.dtype.itemsize).any(axis=1)
+    return np.asarray(bits).reshape(array.shape)
 
 
 def _zeros(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -69,19 +69,24 @@ def lower_versions(candidate: Candidate) -> Iterator[Candidate]:
         if onnx.defs.has(name, max_inclusive_version=opsets.get(domain, 1), domain=domain):
             since = onnx.defs.get_schema(name, opsets.get(domain, 1), domain).since_version
             oldest[domain] = max(oldest.get(domain, 1), since)
-    if not candidate.model.functions and oldest.keys() >= opsets.keys():
-        for floor in (1, 7, 8, 9, 11, 13):  # old readers refuse what is older still
-            model = copied(candidate)
-            for opset in model.opset_import:
-                domain = normal(opset.domain)
+    lower = not candidate.model.functions and oldest.keys() >= opsets.keys()
+    for floor in (1, 7, 8, 9, 11, 13, None):  # old readers refuse what is older still
+        model = copied(candidate)
+        for opset in model.opset_import:
+            domain = normal(opset.domain)
+            if lower and floor is not None:
                 opset.version = max(oldest[domain], min(floor if not domain else 1, opset.version))
-            yield candidate.with_model(model)
-    model = copied(candidate)
+        for ir_version in (_oldest_format(model), candidate.model.ir_version):
+            model.ir_version = ir_version
+            yield candidate.with_model(copied(Candidate(model, {})))
+
+
+def _oldest_format(model: ModelProto) -> int:
+    """The oldest version of the format that carries a model's opsets, and constants that are no inputs."""
     try:
-        model.ir_version = max(helper.find_min_ir_version_for(list(model.opset_import), ignore_unknown=True), 4)
+        return max(int(helper.find_min_ir_version_for(list(model.opset_import), ignore_unknown=True)), 4)
     except ValueError:  # a domain or a version that onnx does not know
-        return
-    yield candidate.with_model(model)
+        return int(model.ir_version)
 
 
 def _operators(graph: GraphProto) -> Iterator[tuple[str, str]]:

@@ -70,7 +70,7 @@ def _constant(attribute: AttributeProto, name: str) -> TensorProto | None:
 
 
 def inline_functions(candidate: Candidate) -> Iterator[Candidate]:
-    """Functions' nodes in the place of calls. The count of nodes does not tell calls from bodies, functions go first."""
+    """Functions' nodes in the place of calls."""
     if candidate.model.functions:
         yield inlined(candidate)
 

@@ -90,8 +90,11 @@ def _with_numbers(
 
 
 def drop_axes(candidate: Candidate) -> Iterator[Candidate]:
-    """Without an axis of one element: in all tensors that have it, in those of one rank, in each."""
+    """Single elements as scalars; without an axis of one element: in all tensors, in those of one rank, in each."""
     tensors = candidate.tensors
+    single = {key: array.reshape(()) for key, array in tensors.items() if array.ndim and array.size == 1}
+    if single:
+        yield candidate.with_tensors(single)
     for axis in range(max((array.ndim for array in tensors.values()), default=0)):
         having = [key for key, array in tensors.items() if array.ndim > axis and array.shape[axis] == 1]
         ranks = sorted({tensors[key].ndim for key in having})

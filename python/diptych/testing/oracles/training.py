@@ -76,8 +76,6 @@ def number(value: Any, like: Near) -> Near:
     """A factor: computed in binary64 in a few operations, rounded once to the type."""
     error = np.abs(value) * WIDE(own_unit(like.dtype, 2.0**-47)) * 4
     return Near(WIDE(value), np.zeros((), WIDE), like.dtype).rounded(WIDE(value), error)
-        WIDE(value), np.abs(value) * WIDE(own_unit(like.dtype, 2.0**-47)) * 4
-    )
 
 
 def rounded_to(dtype: Any, x: Near) -> Near:
