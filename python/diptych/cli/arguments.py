@@ -129,11 +129,30 @@ def _dimension(given: str) -> tuple[str, int]:
 
 
 def _made_up(value: diptych.NodeArg, sizes: dict[str, int], rng: np.random.Generator) -> Any:
-    """Return an array of the declared type and shape."""
-    if not value.type.startswith("tensor("):
-        raise InvalidInputError(f"input {value.name!r} is a {value.type}, which cannot be fed from a file")
-    dtype = numpy_type(value.type.removeprefix("tensor(").removesuffix(")"))
-    shape = [d if isinstance(d, int) else sizes.get(d, 1) if d else 1 for d in value.shape]
+    """Return a value of the declared type and shape: two items in a sequence or a map, something in an optional."""
+    return _made_up_of(value.type, value, sizes, rng)
+
+
+def _made_up_of(kind: str, value: diptych.NodeArg, sizes: dict[str, int], rng: np.random.Generator) -> Any:
+    """A value of a type such as seq(tensor(float)); shapes that a type does not tell are [2] inside of others."""
+    if found := re.fullmatch(r"optional\((.*)\)", kind):
+        return _made_up_of(found[1], value, sizes, rng)
+    if found := re.fullmatch(r"seq\((.*)\)", kind):
+        return [_made_up_of(found[1], diptych.NodeArg(value.name, found[1], [2]), sizes, rng) for _ in range(2)]
+    if found := re.fullmatch(r"map\((\w+),tensor\((\w+)\)\)", kind):
+        items = _tensor(value.name, found[2], [2], rng)
+        return dict(zip(("a", "b") if found[1] == "string" else (0, 1), items.tolist(), strict=True))
+    if found := re.fullmatch(r"tensor\((\w+)\)", kind):
+        shape = [d if isinstance(d, int) else sizes.get(d, 1) if d else 1 for d in value.shape]
+        return _tensor(value.name, found[1], shape, rng)
+    raise InvalidInputError(
+        f"input {value.name!r} is a {value.type or 'value of no declared type'}: feed it with --input"
+    )
+
+
+def _tensor(name: str, element: str, shape: list[int], rng: np.random.Generator) -> np.ndarray[Any, Any]:
+    """Normal floats, integers 0 and 1, the same text everywhere."""
+    dtype = numpy_type(element)
     try:
         if dtype.kind == "O":
             return np.full(shape, "text", dtype=object)
@@ -141,7 +160,7 @@ def _made_up(value: diptych.NodeArg, sizes: dict[str, int], rng: np.random.Gener
             return rng.integers(0, 2, shape).astype(dtype)
         return rng.standard_normal(shape).astype(dtype)
     except (MemoryError, ValueError) as error:
-        raise ResourceLimitError(f"input {value.name!r} of shape {shape} cannot be made up: {error}") from error
+        raise ResourceLimitError(f"input {name!r} of shape {shape} cannot be made up: {error}") from error
 
 
 def _seed(text: str) -> int:

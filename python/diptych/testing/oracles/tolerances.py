@@ -1,5 +1,7 @@
-"""How far two correct float evaluations of one node may lie apart, element by element.
+"""How far two correct float evaluations of one node may lie apart, element by element, without an exact value.
 
+Cheaper than the oracles and wider: for tensors so large that an oracle would take minutes, and for operators that none
+knows.
 Chains of multiply-adds: gamma_h |A||B|, where |A||B| is the operator itself on the absolute values of its inputs and h
 the number of terms. Functions: a relative part and an absolute one, those of ONNX Runtime's approximations where they
 are the wider. Moves, comparisons, integers and single roundings must be equal. `tolerance` returns the absolute
@@ -14,6 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+__all__ = ["RULES", "ZERO_SIGN_FREE", "Call", "Tolerance", "is_float", "problem", "tolerance"]
 
 Array = np.ndarray[Any, Any]
 Tolerance = Array | float | None
