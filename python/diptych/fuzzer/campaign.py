@@ -25,7 +25,7 @@ from diptych.testing.catalogue import newest_meaning
 __all__ = ["GRAPHS", "Campaign", "Settings"]
 
 GRAPHS = "graphs"  # stands for whole graphs among names of operators
-PER_OPERATOR = 12  # findings of one engine in one operator; more are counted alone
+PER_OPERATOR = 6  # findings of one engine in one operator; more are counted alone
 BREAKDOWNS = 5  # crashes or hangs of one engine in a batch, after which it sits out
 
 

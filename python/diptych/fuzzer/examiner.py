@@ -70,9 +70,9 @@ class Examiner:
         model, feeds = case.model().SerializeToString(), case.feeds()
         answer = self.worker.run(model, feeds)
         self.counts["cases"] += 1
-        if not answer.answered:
-            return self.unanswered(answer)
         reason = "" if self.exact else unspecified(case)
+        if not answer.answered:
+            return self.unanswered(answer, reason)
         failure = self._judge(case, answer.outputs, expected, reason)
         if failure is not None or reason:
             return failure
@@ -86,10 +86,10 @@ class Examiner:
                 self.counts[f"{name} held"] += 1
         return None
 
-    def unanswered(self, answer: Answer) -> Failure | None:
-        """A refusal is counted; anything else is a failure."""
-        if answer.kind == "refused":
-            self.counts["refused"] += 1
+    def unanswered(self, answer: Answer, reason: str = "") -> Failure | None:
+        """A refusal is counted, and so is an error where the text leaves the result open; the rest are failures."""
+        if answer.kind == "refused" or (answer.kind == "failed" and reason):
+            self.counts["left open by the text" if reason else "refused"] += 1
             return None
         kind = BROKEN[answer.kind]
         detail = answer.error if kind == "crash" else f"{answer.error}: {normal_detail(answer.detail)}"

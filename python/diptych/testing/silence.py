@@ -1,7 +1,7 @@
 """Where ONNX's text leaves a result open, so that engines may differ and nobody is wrong.
 
-`unspecified(case)` gives the reason, "" where the text decides. It speaks of values alone: dying or hanging is wrong
-whatever the text says. Each reason stands for a row of docs/rulings.md or for words of the schema, which are quoted.
+`unspecified(case)` gives the reason, "" where the text decides. It excuses other values and errors; dying or hanging is
+wrong whatever the text says. Each reason stands for a row of docs/rulings.md or for words of the schema, which are quoted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ QUESTIONS: dict[str, list[tuple[Question, str]]] = {}
 
 def unspecified(case: Case) -> str:
     """Why ONNX's text does not decide the values of a case; "" where it does."""
-    for asked, reason in (*QUESTIONS.get(case.op_type, ()), *QUESTIONS["*"]):
+    for asked, reason in QUESTIONS.get(case.op_type, ()):
         if asked(case):
             return reason
     return ""
@@ -141,7 +141,8 @@ def order_of_nan(case: Case) -> bool:
 
 
 @open_question("a quotient that is NaN has no integer", "QuantizeLinear", "DynamicQuantizeLinear", "QLinearMatMul",
-               "QLinearConv", "QLinearAdd", "QLinearMul")  # fmt: skip
+               "QLinearConv", "QLinearAdd", "QLinearMul", "QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax",
+               "QLinearGlobalAveragePool", "QLinearAveragePool", "QLinearConcat", "QLinearWhere")  # fmt: skip
 def quantized_nan(case: Case) -> bool:
     """A NaN or an infinity among numbers or scales, or a scale of 0."""
     found = [numbers(value) for value in case.inputs]
@@ -170,7 +171,16 @@ def reductions_of_integers(case: Case) -> bool:
     return integers(case)
 
 
-@open_question("an operator's own text has no words for an empty tensor", "*")
-def never(case: Case) -> bool:
-    """Not asked: empty tensors are ordinary."""
-    return False
+@open_question("how a number is written as a string, and a string read as a number", "CastMap")
+def cast_map(case: Case) -> bool:
+    """To or from strings."""
+    (values,) = case.inputs
+    return case.attributes.get("cast_to") == "TO_STRING" or any(isinstance(value, str) for value in values.values())
+
+
+@open_question("which of several values of one key a table has", "LabelEncoder")
+def label_encoder(case: Case) -> bool:
+    """A key twice, or a NaN among keys."""
+    tables = [np.asarray(v).reshape(-1) for n, v in case.attributes.items() if n.startswith(("keys", "classes"))]
+    words = [[str(key) for key in table.tolist()] for table in tables]
+    return any(len(set(found)) != len(found) or "nan" in found for found in words)
