@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--bits", action="store_true", default=None, help="hold every engine to the reference's bits")
     add("--bounds", dest="bits", action="store_false", help="hold Diptych's panels too to bounds alone")
+    add("--no-repro", action="store_true", help="write no test_repro.py (each is run once, which takes seconds)")
     add("--timeout", type=float, default=10.0, metavar="SECONDS", help="of one run (default 10)")
     add("--shrink", type=int, default=150, metavar="N", help="runs for shrinking each finding (default 150)")
 
@@ -69,16 +70,25 @@ def run(arguments: argparse.Namespace) -> int:
             progress("")
             _announce(finding, arguments.json)
             if corpus is not None:
-                expected = campaign.expected(finding.subject)
-                exact = campaign.examiners[finding.signature.engine].exact
-                corpus.add(finding, None if expected is None else tuple(expected), exact=exact)
+                corpus.add(finding)
     except KeyboardInterrupt:
         interrupted = True
     finally:
         campaign.close()
+    if corpus is not None and not interrupted and not arguments.no_repro:
+        _write_repros(corpus, campaign)
     progress("")
     _report(arguments, campaign, replayed, interrupted, corpus)
     return 130 if interrupted and not campaign.findings else int(bool(campaign.findings))
+
+
+def _write_repros(corpus: Corpus, campaign: Campaign) -> None:
+    """A test for each finding, run once."""
+    for number, finding in enumerate(campaign.findings, 1):
+        progress(f"repro {number} of {len(campaign.findings)}")
+        expected = campaign.expected(finding.subject)
+        exact = campaign.examiners[finding.signature.engine].exact
+        corpus.write_repro(finding, None if expected is None else tuple(expected), exact=exact)
 
 
 def _settings(arguments: argparse.Namespace, oracles: list[str]) -> Any:

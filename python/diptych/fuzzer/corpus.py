@@ -42,23 +42,33 @@ class Corpus:
         except OSError as error:
             raise Error(f"--corpus {folder}: {error.strerror or error}") from error
 
-    def add(self, finding: Finding, expected: tuple[Any, ...] | None, *, exact: bool) -> Path:
-        """Write a finding; `expected` are the reference's outputs. Returns its folder."""
+    def add(self, finding: Finding) -> Path:
+        """Write a finding, without its repro. Returns its folder."""
         where = self.folder / folder_name(finding)
         where.mkdir(exist_ok=True)
-        candidate, kind = candidate_of(finding.subject), finding.signature.kind
-        meta = {**described(finding), "repro": False}
-        if kind in (*OUTPUTS, *ENDINGS) and expected is not None:
-            failure = ReducedFailure(kind, "", finding.signature.detail, finding.problem)
-            reduction = Reduction(
-                candidate.completed(expected), failure, None, engine=finding.signature.engine, exact=exact
-            )
-            meta["repro"] = write_repro(reduction, where).fails
-        else:
-            onnx.save(candidate.model, where / "model.onnx")
-            write_bundle(where / "inputs.npz", candidate.feeds)
-        (where / "meta.json").write_text(json.dumps(meta, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        candidate = candidate_of(finding.subject)
+        onnx.save(candidate.model, where / "model.onnx")
+        write_bundle(where / "inputs.npz", candidate.feeds)
+        self._describe(where, {**described(finding), "repro": False})
         return where
+
+    def write_repro(self, finding: Finding, expected: tuple[Any, ...] | None, *, exact: bool) -> bool:
+        """Write a finding's test and run it once; whether it fails as it must. `expected`: the reference's outputs."""
+        kind = finding.signature.kind
+        if kind not in (*OUTPUTS, *ENDINGS) or expected is None:
+            return False
+        failure = ReducedFailure(kind, "", finding.signature.detail, finding.problem)
+        candidate = candidate_of(finding.subject).completed(expected)
+        reduction = Reduction(candidate, failure, None, engine=finding.signature.engine, exact=exact)
+        where = self.folder / folder_name(finding)
+        fails = write_repro(reduction, where).fails
+        self._describe(where, {**described(finding), "repro": fails})
+        return fails
+
+    @staticmethod
+    def _describe(where: Path, meta: dict[str, Any]) -> None:
+        """Write meta.json."""
+        (where / "meta.json").write_text(json.dumps(meta, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
     def entries(self) -> Iterator[tuple[str, dict[str, Any], Subject]]:
         """Name, what is known, and the case of each finding. Raises InvalidInputError for what cannot be read."""
