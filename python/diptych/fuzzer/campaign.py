@@ -77,13 +77,14 @@ class Campaign:
         self.met: Counter[Signature] = Counter()
         self.reached: set[str] = set()
         self.generated, self.invalid, self.started = 0, 0, time.monotonic()
-        self.spent = cpu_seconds()
+        self.spent, self.core_seconds = cpu_seconds(), 0.0
+        self.versions: dict[str, str] = {}
 
     def run(self) -> Iterator[Finding]:
         """Findings as they are made."""
         self.started = time.monotonic()
         for examiner in self.examiners.values():
-            self.progress(f"{examiner.spec} {examiner.version}")  # an engine that is not there is an error now
+            self.progress(f"{examiner.spec} {self.version_of(examiner.spec)}")  # one that is not there is an error now
         for batch in self._batches():
             done = len(self.findings)
             try:
@@ -95,7 +96,6 @@ class Campaign:
 
     def close(self) -> None:
         """End the engines' processes; `core_seconds` stands from then on."""
-        self.versions = {spec: examiner.version for spec, examiner in self.examiners.items() if examiner.counts}
         for examiner in self.examiners.values():
             examiner.close()
         self.core_seconds = cpu_seconds() - self.spent
@@ -187,8 +187,14 @@ class Campaign:
 
     def record(self, signature: Signature, subject: Subject, failure: Failure, steady: bool) -> None:
         """Keep a finding."""
-        version = self.examiners[signature.engine].version
+        version = self.version_of(signature.engine)
         self.findings.append(Finding(signature, subject, specials_of(subject), failure.problem, version, steady))
+
+    def version_of(self, spec: str) -> str:
+        """An engine's version, asked for once."""
+        if spec not in self.versions:
+            self.versions[spec] = self.examiners[spec].version
+        return self.versions[spec]
 
 
 def cpu_seconds() -> float:

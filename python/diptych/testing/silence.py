@@ -1,7 +1,7 @@
 """Where ONNX's text leaves a result open, so that engines may differ and nobody is wrong.
 
 `unspecified(case)` gives the reason, "" where the text decides. It excuses other values and errors; dying or hanging is
-wrong whatever the text says. Each reason stands for a row of docs/rulings.md or for words of the schema, which are quoted.
+wrong whatever the text says. Each reason stands for a row of docs/rulings.md or for words of the schema.
 """
 
 from __future__ import annotations
