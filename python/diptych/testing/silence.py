@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from onnx import TensorProto, helper
 
 from diptych.testing.case import Case
-from diptych.testing.values import is_floating
+from diptych.testing.values import integer_range, is_floating
 
 __all__ = ["unspecified"]
 
@@ -75,23 +76,34 @@ def dropout(case: Case) -> bool:
     return bool(training) if training is not None else case.opset < 7 and not case.attributes.get("is_test", 0)
 
 
+@open_question(
+    "how numbers and strings become each other: the text names neither digits nor errors", "Cast", "CastLike"
+)
+def cast_strings(case: Case) -> bool:
+    """From or to strings."""
+    return bool(case.inputs[0].dtype.kind == "O" or target(case) == np.dtype(object))
+
+
 @open_question("Cast of NaN, or of a number outside of the integer type: undefined by the text", "Cast", "CastLike")
 def cast(case: Case) -> bool:
-    """A float that no integer stands for. Strings are here too: how they are written and read is the C library's."""
-    x = case.inputs[0]
-    if x.dtype.kind == "O" or case.attributes.get("to") == 8:
+    """A float that no integer of the type stands for."""
+    values, kind = numbers(case.inputs[0]), target(case)
+    if case.inputs[0].dtype.kind == "c":
         return True
-    values = numbers(x)
-    if values is None:
-        return x.dtype.kind == "c"
-    return bool((~(np.abs(values) < 120)).any())  # inside of every integer type but uint8's negative numbers
+    if values is None or kind.kind in "Ob" or is_floating(kind):
+        return False
+    least, greatest = integer_range(kind)
+    inside = (np.trunc(values) >= least) & (np.trunc(values) <= greatest) & (np.abs(values) < 2.0**63)
+    return bool((~inside).any())
 
 
-@open_question("Cast of a negative number to an unsigned type: undefined by the text", "Cast", "CastLike")
-def cast_negative(case: Case) -> bool:
-    """A negative float."""
-    values = numbers(case.inputs[0])
-    return values is not None and bool((values < 0).any())
+def target(case: Case) -> np.dtype[Any]:
+    """The type that Cast and CastLike cast to."""
+    if case.op_type == "CastLike":
+        return np.dtype(case.inputs[1].dtype)
+    to = case.attributes["to"]
+    kind = TensorProto.DataType.Value(to) if isinstance(to, str) else to
+    return np.dtype(object) if kind == TensorProto.STRING else np.dtype(helper.tensor_dtype_to_np_dtype(kind))
 
 
 @open_question("division of integers by 0 and of the least one by -1: the text is silent", "Div", "Mod")
@@ -118,7 +130,7 @@ def power(case: Case) -> bool:
 @open_question("shifts by the width or more before opset 28", "BitShift")
 def shift(case: Case) -> bool:
     """A count that is too great."""
-    return case.opset < 28 and bool((case.inputs[1] >= 8 * case.inputs[1].dtype.itemsize).any())
+    return bool(case.opset < 28) and bool((case.inputs[1] >= 8 * case.inputs[1].dtype.itemsize).any())
 
 
 @open_question("which of several updates of one place remains", "Scatter", "ScatterElements", "ScatterND")
@@ -130,7 +142,7 @@ def scatter(case: Case) -> bool:
 @open_question("the order of the greatest where sorted is 0", "TopK")
 def top_k(case: Case) -> bool:
     """Not sorted."""
-    return case.attributes.get("sorted", 1) == 0
+    return bool(case.attributes.get("sorted", 1) == 0)
 
 
 @open_question("where a NaN stands in an order: the text is silent", "TopK", "Unique", "NonMaxSuppression", "ArgMax",
