@@ -77,7 +77,7 @@ def dropout(case: Case) -> bool:
 
 
 @open_question(
-    "how numbers and strings become each other: the text names neither digits nor errors", "Cast", "CastLike"
+    "how numbers and strings become each other: the text is silent", "Cast", "CastLike"
 )
 def cast_strings(case: Case) -> bool:
     """From or to strings."""
