@@ -76,9 +76,7 @@ def dropout(case: Case) -> bool:
     return bool(training) if training is not None else case.opset < 7 and not case.attributes.get("is_test", 0)
 
 
-@open_question(
-    "how numbers and strings become each other: the text is silent", "Cast", "CastLike"
-)
+@open_question("how numbers and strings become each other: the text is silent", "Cast", "CastLike")
 def cast_strings(case: Case) -> bool:
     """From or to strings."""
     return bool(case.inputs[0].dtype.kind == "O" or target(case) == np.dtype(object))

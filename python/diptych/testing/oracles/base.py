@@ -122,6 +122,11 @@ def own_unit(dtype: Any, own: float) -> float:
     return max(own, unit(dtype)) if _ANY_EVALUATION.get() else own
 
 
+def evaluation_factor() -> float:
+    """How many times as far as Diptych's a function of a composite may err in `any_evaluation`: 16 ULP for 2."""
+    return OPENCL_ULPS / 2 if _ANY_EVALUATION.get() else 1.0
+
+
 def lane_depth(n: int) -> int:
     """Roundings on the way of a term through a lane sum of n terms; through any sum of them in `any_evaluation`."""
     if _ANY_EVALUATION.get():

@@ -12,6 +12,7 @@ from diptych.testing.oracles.base import (
     WIDE,
     Expected,
     chained,
+    evaluation_factor,
     finfo,
     gamma,
     lane_depth,
@@ -67,7 +68,8 @@ def logarithm(of: Expected, dtype: np.dtype[Any]) -> Expected:
     """The logarithm of a value that is known to a bound; only its class where the bound reaches zero."""
     exact = np.log(of.exact)
     share = of.slack / np.abs(np.where(of.exact == 0, 1, of.exact))
-    slack = 2 * share + 2 * spacing(exact, np.float64 if dtype == np.float64 else np.float32)
+    ulps = 2 * evaluation_factor()
+    slack = 2 * share + ulps * spacing(exact, np.float64 if dtype == np.float64 else np.float32)
     return Expected(exact, np.where((share < 0.5) & (of.exact != 0) | (of.slack == 0), slack, np.inf))
 
 
@@ -82,7 +84,9 @@ def log_sum_exp(case: Case) -> list[Expected | None]:
     total = np.asarray(np.sum(terms, **over))
     m = np.asarray(np.max(m, **over, initial=-np.inf)) if m.size else np.zeros(total.shape, WIDE)
     m = np.where(np.isfinite(m), m, 0)
-    wrong = np.asarray(np.sum(np.where(np.isfinite(d), terms * (np.abs(d) + 3), 0), **over)) * unit(dtype)
+    wrong = np.asarray(
+        np.sum(np.where(np.isfinite(d), terms * (np.abs(d) + 3 * evaluation_factor()), 0), **over)
+    ) * unit(dtype)
     sums = Expected(total, np.where(np.isfinite(total), wrong, 0) + gamma(lane_depth(count), dtype) * total)
     log = logarithm(sums, dtype)
     exact = m + log.exact
