@@ -84,7 +84,7 @@ def lost_negative_zero(inputs: Inputs, outputs: Outputs) -> Outputs:
 def wrong_broadcast(inputs: Inputs, outputs: Outputs) -> Outputs:
     """The smaller operand is repeated from its beginning: right where it lacks leading axes, wrong where it has a 1."""
     a, b = inputs
-    if outputs[0].shape != a.shape or a.shape == b.shape or not b.size or outputs[0].dtype.kind != "f":
+    if outputs[0].shape != a.shape or a.shape == b.shape or not b.size:
         return outputs
     return [(a + np.resize(b, a.shape)).astype(a.dtype)]
 

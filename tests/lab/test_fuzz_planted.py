@@ -16,7 +16,8 @@ CASES = 400
 ROUNDED = ("bound", "class")  # a bug in arithmetic shows in numbers, or in what becomes 0 or infinite
 KINDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("wrong_rounding", "dropped_tail", "swapped_axis", "fast_exp", "f16_accumulation"), ROUNDED),
-    **dict.fromkeys(("off_by_one_pad", "wrong_broadcast"), ROUNDED),
+    "off_by_one_pad": ROUNDED,
+    "wrong_broadcast": (*ROUNDED, "bits"),
     "lost_nan": ("bits",),
     "lost_negative_zero": ("class",),
     "stale_buffer": ("history",),
@@ -60,16 +61,16 @@ def test_every_planted_bug_has_a_kind() -> None:
 
 @pytest.mark.parametrize("engine", ["reference", "diptych"])
 def test_panels_are_not_flagged_by_bounds(engine: str) -> None:
-    made = campaign(engine, (), cases=300, seed=3, bits=False, relations=ALL, batch=1)
+    made = campaign(engine, (), cases=150, seed=3, bits=False, relations=ALL, batch=1)
     assert not made.findings, [str(finding) for finding in made.findings]
-    assert made.examiners[engine].counts["right"] > 100
+    assert made.examiners[engine].counts["right"] > 50
 
 
 def test_another_engine_is_not_flagged_where_it_is_right() -> None:
-    made = campaign("onnxruntime", RIGHT, cases=300, seed=3, relations=ALL)
+    made = campaign("onnxruntime", RIGHT, cases=150, seed=3, relations=ALL)
     answered = [finding for finding in made.findings if finding.signature.kind != "error"]  # it refuses empty tensors
     assert not answered, [str(finding) for finding in answered]
-    assert made.examiners["onnxruntime"].counts["right"] > 50
+    assert made.examiners["onnxruntime"].counts["right"] > 25
 
 
 @pytest.mark.slow
@@ -81,7 +82,7 @@ def test_panels_are_not_flagged_by_bounds_in_many_cases(engine: str) -> None:
 
 def test_equal_seeds_do_equal_things() -> None:
     first, second = (
-        campaign("tests.lab.planted:Planted[bug=lost_nan]", ("Max",), cases=60, seed=7, relations=()) for _ in range(2)
+        campaign("tests.lab.planted:Planted[bug=lost_nan]", ("Max",), cases=40, seed=7, relations=()) for _ in range(2)
     )
     assert [repr(f) for f in first.findings] == [repr(f) for f in second.findings]
     assert first.findings
