@@ -51,7 +51,10 @@ class TractEngine(Engine):
                 made[key] = self._make(model, facts)
             names, runnable = made[key]
             outputs = runnable.run([tract.Tensor.from_numpy(feeds[name]) for name in names])
-            return [output.to_numpy() for output in outputs]
+            try:
+                return [output.to_numpy() for output in outputs]
+            except tract.TractError as error:  # its symbolic dimensions have no type in Python
+                raise NotImplementedError(str(error)) from error
 
         return run
 
