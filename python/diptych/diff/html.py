@@ -13,7 +13,7 @@ from diptych.diff.report import EngineOnNode, NodeReport, Report
 from diptych.diff.sources import sources_of
 from diptych.errors import Error
 
-__all__ = ["html_report", "write_html"]
+__all__ = ["html_report", "short", "write_html"]
 
 TEMPLATES = Path(__file__).parent / "templates"
 # Greatest error / bound of a colour, and its CSS class.
@@ -58,7 +58,7 @@ def html_report(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = number
+    environment.filters.update(number=number, short=short)
     rows = [row(node, report) for node in report.nodes]
     sources = {source.anchor: source for source in (sources_of(n.op_type, n.domain, n.opset) for n in report.nodes)}
     return environment.get_template("report.html").render(
@@ -86,19 +86,19 @@ def cell(engine: EngineOnNode | None) -> Cell:
         return Cell("none", "", "none", "")
     shares = [total.share for total in engine.total.values() if total.share is not None]
     problems = [total.problem for total in engine.total.values() if total.problem]
-    total_css = "wrong" if problems else colour(max(shares)) if shares else "none"
-    total_text = "differs" if problems else number(max(shares)) if shares else ""
+    total_css = "wrong" if problems else colour(max(shares), "far") if shares else "none"
+    total_text = "differs" if problems else brief(max(shares)) if shares else ""
     if engine.status in ("right", "wrong"):
         share = engine.share
-        text = number(share) if share is not None else "bits" if engine.status == "wrong" else "0"
+        text = brief(share) if share is not None else "bits" if engine.status == "wrong" else "0"
         css = "wrong" if engine.status == "wrong" else colour(share or 0.0)
-        return Cell(css, text, total_css, total_text)
+        return Cell(css, text, total_css, "" if total_text == text else total_text)
     return Cell(engine.status, engine.status, total_css, total_text)
 
 
-def colour(share: float) -> str:
-    """The class of an error in units of the bound."""
-    return next((css for top, css in SCALE if share <= top), "wrong")
+def colour(share: float, beyond: str = "wrong") -> str:
+    """The class of an error in units of the bound; `beyond` that of one beyond it, which may be inherited."""
+    return next((css for top, css in SCALE if share <= top), beyond)
 
 
 def severity(css: str) -> int:
@@ -138,6 +138,17 @@ def counts(report: Report) -> dict[str, Any]:
         "violations": len(report.violations),
         "elements": sum(j.elements for n in compared for e in n.engines.values() for j in e.outputs),
     }
+
+
+def brief(value: float) -> str:
+    """So few letters that several engines fit beside each other."""
+    return "<.001" if 0 < value < 0.001 else f"{value:.0f}" if 10 <= value < 10_000 else number(float(f"{value:.2g}"))
+
+
+def short(spec: str) -> str:
+    """An engine's spelling without the module of its class."""
+    name, bracket, options = spec.partition("[")
+    return f"{name.rpartition(':')[2]}{bracket}{options}"
 
 
 def number(value: float | None) -> str:

@@ -41,7 +41,10 @@ def sources_of(op_type: str, domain: str, opset: int) -> Source:
         kernels = rust_of(op_type, domain)
         if not kernels:
             notes.append("Kernel: no stretch of Rust is marked as this operator's.")
-    except (ModuleNotFoundError, Error) as error:
+    except ModuleNotFoundError:
+        kernels = ()
+        notes.append("Kernel: this version of Diptych does not know where its Rust stands (diptych.sources).")
+    except Error as error:
         kernels = ()
         notes.append(f"Kernel: {error}")
     anchor = re.sub(r"[^\w]+", "-", f"source-{title}")

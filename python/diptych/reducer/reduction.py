@@ -222,6 +222,8 @@ class Run:
         if search.best.path is not None:
             self._load_whole(search)
         self._wait(long=False)
+        if isinstance(self.trial, EngineTrial):
+            self.trial.sure = search.target.kind == "hang"
         while search.best.path is None:
             before = search.best
             for name, generate in PASSES.items():

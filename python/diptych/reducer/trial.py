@@ -15,20 +15,21 @@ from onnx import AttributeProto, helper, numpy_helper
 
 import diptych_reference
 from diptych.compare import compare
+from diptych.diff.judging import Call, judge_call
 from diptych.engines import find_engine, parse_spec
 from diptych.engines.worker import Answer, Worker
-from diptych.reducer.candidate import Candidate, attribute_graphs, names_of, read_names
+from diptych.reducer.candidate import Candidate, attribute_graphs, names_of
 from diptych.reducer.failure import Failure, normal_message
 from diptych.reducer.recording import Recording
 from diptych.reducer.source import CHAINED_NODES, Source
 from diptych.reducer.whole import graph_verdict
-from diptych.testing.case import Case
-from diptych.testing.oracles import Verdict, judge_outputs
+from diptych.testing.oracles import Verdict
 from diptych_reference import NOTHING, ReferenceSession
 
-__all__ = ["EngineTrial", "Look", "Trial", "case_of", "chain", "is_plain_node"]
+__all__ = ["EngineTrial", "Look", "Trial", "call_of", "chain", "is_plain_node"]
 
 MEMORY_LIMIT = 2 << 30  # bytes of one value of a candidate on the reference
+PATIENCE = 3  # times as long as a run may take before it counts as hung, for the first ones
 MAX_STEPS = 100_000  # evaluations of subgraphs of a candidate on the reference
 
 
@@ -61,7 +62,8 @@ class EngineTrial:
 
     `exact` holds the engine to the reference's bits (None: if it is Diptych). `demanding` refuses candidates that the
     reference does not run; `recorded` says that values of the whole model hold for its parts, which they do not where
-    quantized products become products of integers. `unjudged` collects what no oracle could judge, with the reason.
+    quantized products become products of integers. Until `sure`, what hangs is given another, longer run.
+    `unjudged` collects what no oracle could judge, with the reason.
     """
 
     def __init__(
@@ -71,7 +73,7 @@ class EngineTrial:
         engine = find_engine(parse_spec(spec)[0])
         self.exact = engine.name in ("diptych", "reference") if exact is None else exact
         self.worker = Worker(spec, threads=threads, timeout=timeout)
-        self.demanding, self.recorded = demanding, True
+        self.demanding, self.recorded, self.sure = demanding, True, False
         self.unjudged: dict[str, str] = {}
 
     def close(self) -> None:
@@ -86,6 +88,8 @@ class EngineTrial:
                 return Look(candidate, valid=False)
             known = candidate
         answer = self.worker.run(known.source, known.feeds)
+        if answer.kind == "hung" and not self.sure and self.worker.timeout is not None:
+            answer = self.worker.run(known.source, known.feeds, PATIENCE * self.worker.timeout)
         if not answer.answered:
             return Look(known, unanswered(answer, known))
         if known.expected is None:
@@ -130,22 +134,15 @@ class EngineTrial:
         return None, False
 
     def _verdicts(self, candidate: Candidate, outputs: Sequence[Any]) -> list[Verdict | None]:
-        """By the operator's bound. Absent outputs stand in the operator's list as None."""
-        node = candidate.model.graph.node[0]
-        of = {value.name: i for i, value in enumerate(candidate.model.graph.output)}
-        places = [of.get(name) if name else None for name in node.output]
-        reference = candidate.expected or ()
-        try:
-            verdicts = judge_outputs(
-                case_of(candidate),
-                [None if p is None else outputs[p] for p in places],
-                [None if p is None else reference[p] for p in places],
-            )
-        except Exception as error:  # an oracle meets shapes and values here that no generator draws
-            self.unjudged[operator_name(candidate)] = f"{type(error).__name__}: {error}"
-            return []
-        by_place = {p: v for p, v in zip(places, verdicts, strict=True) if p is not None}
-        return [by_place.get(i) for i in range(len(outputs))]
+        """By the operator's bound, as `diptych diff` has it. Absent outputs stand in the operator's list as None."""
+        names = [value.name for value in candidate.model.graph.output]
+        call = call_of(candidate)
+        given = [outputs[names.index(name)] if name in names else None for name in call.outputs]
+        judged = {found.name: found for found in judge_call(call, given, exact=False)}
+        why = [found.problem for found in judged.values() if found.how == "no oracle"]
+        self.unjudged.update({operator_name(candidate): why[0]} if why else {})
+        found = [judged.get(name) for name in names]
+        return [None if f is None else Verdict(f.kind, f.problem, f.share or 0.0, f.index) for f in found]
 
     def _needs_chain(self, candidate: Candidate, outputs: Sequence[Any]) -> bool:
         """Whether the outputs are judged by what the nodes come to one at a time, which is not known."""
@@ -211,20 +208,21 @@ def operator_name(candidate: Candidate) -> str:
     return f"{node.domain}.{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type
 
 
-def case_of(candidate: Candidate) -> Case:
-    """A candidate of one node as what oracles take."""
+def call_of(candidate: Candidate) -> Call:
+    """A candidate of one node as `diff` judges it; outputs that nobody asks for are named ""."""
     node = candidate.model.graph.node[0]
     opsets = {opset.domain or "ai.onnx": opset.version for opset in candidate.model.opset_import}
     values = {**candidate.constants, **candidate.feeds}
-    own = {name for name in node.input if name}
-    return Case(
+    names = [value.name for value in candidate.model.graph.output]
+    expected = dict(zip(names, candidate.expected or (), strict=True))
+    return Call(
         op_type=node.op_type,
         domain="" if node.domain == "ai.onnx" else node.domain,
         opset=opsets[node.domain or "ai.onnx"],
-        inputs=tuple(None if not n else NOTHING if values[n] is None else values[n] for n in node.input),
         attributes={attribute.name: _plain(attribute) for attribute in node.attribute},
-        n_outputs=len(node.output),
-        outer={name: values[name] for name in read_names(node) if name not in own},
+        inputs=tuple(None if not n else NOTHING if values[n] is None else values[n] for n in node.input),
+        expected=tuple(expected.get(name) for name in node.output),
+        outputs=tuple(name if name in expected else "" for name in node.output),
     )
 
 

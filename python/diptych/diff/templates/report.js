@@ -17,7 +17,7 @@ show(location.hash.slice(1));
 
 const engine = document.getElementById("engine"), total = document.getElementById("total");
 function colour() {
-  const order = "none skipped e0 e1 e2 unjudged e3 refused e4 failed wrong hung crashed".split(" ");
+  const order = "none skipped e0 e1 e2 unjudged e3 refused e4 far failed wrong hung crashed".split(" ");
   const chosen = Number(engine.value);
   for (const box of document.querySelectorAll(".box")) {
     const list = (total.checked ? box.dataset.total : box.dataset.local).split(" ");
