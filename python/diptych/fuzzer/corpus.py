@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from diptych.errors import Error, InvalidInputError
 from diptych.fuzzer.finding import Finding, Subject
 from diptych.reducer import Candidate, Reduction, read_bundle, write_bundle, write_repro
 from diptych.reducer import Failure as ReducedFailure
-from diptych.reducer.trial import case_of, is_plain_node
+from diptych.reducer.trial import call_of
 from diptych.testing import Case, GraphCase
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class Corpus:
         reduction = Reduction(candidate, failure, None, engine=finding.signature.engine, exact=exact)
         where = self.folder / folder_name(finding)
         fails = write_repro(reduction, where).fails
+        text = (where / "test_repro.py").read_text(encoding="utf-8")
+        (where / "test_repro.py").write_text(text.replace("`diptych reduce`", "`diptych fuzz`"), encoding="utf-8")
         self._describe(where, {**described(finding), "repro": fails})
         return fails
 
@@ -79,7 +82,7 @@ class Corpus:
             except (ValueError, OSError, DecodeError) as error:
                 raise InvalidInputError(f"{path.parent}: no finding of a corpus: {error}") from error
             candidate = Candidate(model, read_bundle(path.parent / "inputs.npz"))
-            single = is_plain_node(candidate) or (len(model.graph.node) == 1 and not model.functions)
+            single = len(model.graph.node) == 1 and not model.functions
             yield path.parent.name, meta, case_of(candidate) if single else GraphCase(model, dict(candidate.feeds))
 
     def replay(self, campaign: Campaign) -> list[dict[str, Any]]:
@@ -91,6 +94,14 @@ class Corpus:
                 continue
             states.append({"name": name, "state": campaign.again(subject, meta)})
         return states
+
+
+def case_of(candidate: Candidate) -> Case:
+    """The case that a model of one node was."""
+    node = candidate.model.graph.node[0]
+    call = call_of(replace(candidate, expected=(None,) * len(candidate.model.graph.output)))
+    outer = {name: value for name, value in candidate.feeds.items() if name not in node.input}
+    return Case(call.op_type, call.domain, call.opset, call.inputs, dict(call.attributes), len(node.output), outer)
 
 
 def candidate_of(subject: Subject) -> Candidate:
