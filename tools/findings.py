@@ -2,6 +2,7 @@
 
     python -m tools.findings           # write the page
     python -m tools.findings --check   # exit status 1 where the page is not what would be written
+    python -m tools.findings --ask     # ask all engines about each finding, and write down what they say
 
 A ruling names its operator, the findings that it is about (names of folders; `*` stands for anything), the words of
 ONNX's text, who is right, and why. The words must stand in the text of `onnx.defs`: a quotation that does not is an
@@ -21,6 +22,9 @@ from typing import Any
 
 import onnx.defs
 
+from diptych.fuzzer import Campaign, Corpus, Settings
+
+ENGINES = ("onnxruntime", "openvino", "onnx.reference", "tract")
 ROOT = Path(__file__).resolve().parents[1]
 CORPUS, PAGE = ROOT / "docs" / "findings", ROOT / "docs" / "findings.md"
 
@@ -29,12 +33,41 @@ def main() -> int:
     """Write the page, or check it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; fail where the page is out of date")
-    check = parser.parse_args().check
+    parser.add_argument("--ask", action="store_true", help="ask the engines first, and keep what they say in meta.json")
+    arguments = parser.parse_args()
+    check = arguments.check
+    if arguments.ask:
+        ask()
     text = page()
     if check:
         return int(PAGE.read_text(encoding="utf-8") != text)
     PAGE.write_text(text, encoding="utf-8")
     return 0
+
+
+def ask() -> None:
+    """What every engine makes of each finding's case: "right", "refused", "open" (left open by the text), or a kind."""
+    campaign = Campaign(ENGINES, Settings(ops=("Relu",), cases=0, relations=()))
+    try:
+        for name, meta, subject in Corpus(CORPUS).entries():
+            said = {}
+            for engine in ENGINES:
+                counts = campaign.examiners[engine].counts
+                before = counts.copy()
+                kinds = [failure.kind for _, failure in campaign.failures(subject, Counter(), only=engine)]
+                grown = {key for key in counts if counts[key] > before[key]}
+                words = {
+                    "refused": "refused",
+                    "left open by the text": "open",
+                    "unjudged": "unjudged",
+                    "right": "right",
+                }
+                said[engine] = (kinds or [words[key] for key in words if key in grown] or ["unjudged"])[0]
+            path = CORPUS / name / "meta.json"
+            path.write_text(json.dumps({**meta, "others": said}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            print(name, said, flush=True)
+    finally:
+        campaign.close()
 
 
 def page() -> str:
@@ -44,9 +77,9 @@ def page() -> str:
     left = set(entries)
     sections: dict[str, list[str]] = {}
     for ruling in sorted(rulings["ruling"], key=lambda r: (r["operator"].lower(), r["title"])):
-        names = sorted(n for n in entries if any(fnmatch.fnmatch(n, pattern) for pattern in ruling.get("findings", ())))
-        if not names and "repro" not in ruling:
-            raise ValueError(f"{ruling['operator']}, {ruling['title']}: no finding {ruling.get('findings')}")
+        names = sorted(n for n in entries if any(fnmatch.fnmatch(n, pattern) for pattern in ruling["findings"]))
+        if not names:
+            raise ValueError(f"{ruling['operator']}, {ruling['title']}: no finding {ruling['findings']}")
         left -= set(names)
         sections.setdefault(ruling["operator"], []).append(section(ruling, {n: entries[n] for n in names}))
     if left:
@@ -79,17 +112,17 @@ def section(ruling: dict[str, Any], entries: dict[str, dict[str, Any]]) -> str:
     parts = [f"### {ruling['operator']}: {ruling['title']}"]
     if ruling.get("words"):
         parts.append(f"> {quoted(ruling)}")
-    lines = ["| engine | element type | gives | repro |", "|---|---|---|---|"]
+    lines = ["| engine | element type | gives | the others | repro |", "|---|---|---|---|---|"]
     for name, meta in entries.items():
         files = sorted(path.name for path in (CORPUS / name).iterdir())
         repro = "test_repro.py" if "test_repro.py" in files else "model.onnx"
         problem = meta["problem"].replace("|", "\\|").replace("\n", " ")[:200]
         engine = f"{meta['engine']} {meta['version']}"
-        lines.append(f"| {engine} | {meta['dtype'] or '-'} | {problem} | [repro](findings/{name}/{repro}) |")
+        others = "; ".join(f"{other}: {said}" for other, said in meta["others"].items() if other != meta["engine"])
+        cells = [engine, meta["dtype"] or "-", problem, others, f"[repro](findings/{name}/{repro})"]
+        lines.append(f"| {' | '.join(cells)} |")
     if entries:
         parts.append("\n".join(lines))
-    if "repro" in ruling:
-        parts.append(f"```python\n{ruling['repro'].strip()}\n```")
     parts.append(ruling["right"].strip())
     return "\n\n".join(parts)
 
