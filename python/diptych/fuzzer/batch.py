@@ -102,7 +102,7 @@ def _drive(look: _Look, strategy: Any, seed: int, examples: int) -> tuple[bool, 
     def examine(subject: Any) -> None:
         look(subject)
 
-    test: Any = given(strategy)(examine)
+    test: Any = given(strategy)(examine)  # type: ignore[no-untyped-call]  # what Hypothesis makes of a strategy of anything
     test = hypothesis.settings(
         max_examples=examples,
         database=None,
