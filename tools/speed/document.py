@@ -20,14 +20,13 @@ LINES = 7  # in a plot; more can not be told apart
 
 HEADER = """# The speed record
 
-Written by `python -m tools.speed plots` from [speed/history.json](speed/history.json), which
-`python -m tools.speed history` makes; [how](how-to/track-performance.md). A landing is the last commit of main before
-ten minutes without one. There are {landings} of them, from {first} to {last}; counted are the kernels of {kernels} and
-the left panel of {reference}.
+Written by `python -m tools.speed plots` from `docs/speed/history.json`, which `python -m tools.speed history` makes;
+[how](how-to/track-performance.md). A landing is the last commit of main before ten minutes without one. There are
+{landings} of them, from {first} to {last}; counted are the kernels of {kernels} and the left panel of {reference}.
 
 Everything here is counted, nothing timed: instructions do not depend on what else a machine does. They are not time:
 a kernel that misses the cache, or computes with AVX-512, which valgrind does not know, is another matter. Times beside
-other engines are in [the benchmarks' page](../asv_bench/README.md).
+other engines are what `python -m tools.models bench` prints (`asv_bench/README.md`).
 """
 FOOTER = """
 ## The landings
