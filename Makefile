@@ -25,7 +25,8 @@ BENCH       ?= .
 FACTOR      ?= 1.1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python test-mutants test-sanitized lint format quick bench bench-check bench-compare bench-site wheel sdist clean
+.PHONY: help demo test test-rust test-python test-mutants test-sanitized test-site lint format quick bench bench-check \
+        bench-compare bench-site docs wheel sdist clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,12 +43,15 @@ test-python: $(STAMP)-engine $(STAMP)-test
 	$(PY) -m pytest -n $(WORKERS) $(PYTEST_ARGS)
 
 test-mutants: $(STAMP)-engine $(STAMP)-test ## Build the engine with planted bugs and see each of them caught
-	env -u CARGO_TARGET_DIR $(PY) -m pytest -m mutants tests/differential/test_mutants.py
+	env -u CARGO_TARGET_DIR CARGO_PROFILE_RELEASE_OPT_LEVEL=1 $(PY) -m pytest -m mutants tests/differential/test_mutants.py
 
 test-sanitized: ## Run the kernels' tests under AddressSanitizer, on every instruction set
 	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=$(CURDIR)/target/sanitized \
 	    CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=256 CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true \
 	    cargo test --release --target $$(rustc -vV | sed -n 's/host: //p') -p diptych-kernels
+
+test-site: docs $(STAMP)-site ## Open the site in Chromium: on a phone and a desktop, dark and light, the network off
+	$(PY) -m pytest -m site tests/docs/test_site.py
 
 lint: $(STAMP)-engine $(STAMP)-lint $(STAMP)-test ## Check style, types, import contracts and Rust lints
 	$(BIN)/ruff check .
@@ -86,6 +90,11 @@ bench-check: $(STAMP)-engine $(STAMP)-asv $(STAMP)-test ## Check that the benchm
 	$(ASV) run --environment existing:$(PY) --quick --show-stderr --bench '$(BENCH_CHECK)' \
 	    --set-commit-hash $$(git rev-parse HEAD)
 
+docs: $(STAMP)-engine $(STAMP)-test $(STAMP)-docs ## Build the site into docs/_build/html, with the network off if need be
+	if test -d tools/pages; then $(PY) -m tools.pages; fi
+	$(PY) -m sphinx -W --keep-going --quiet -b html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
 wheel: $(STAMP)-venv ## Build the wheels of both distributions into dist/
 	$(BIN)/maturin build --release --out dist
 	$(PY) -m pip wheel --quiet --no-deps --wheel-dir dist ./reference
@@ -112,7 +121,7 @@ $(STAMP)-engine: $(STAMP)-reference pyproject.toml $(RUST)
 	@touch $@
 
 # The tools of one activity, at the versions that pyproject.toml's extra of the same name allows.
-$(STAMP)-test $(STAMP)-lint $(STAMP)-bench $(STAMP)-asv: $(STAMP)-%: $(STAMP)-reference pyproject.toml
+$(STAMP)-test $(STAMP)-lint $(STAMP)-bench $(STAMP)-asv $(STAMP)-docs $(STAMP)-site: $(STAMP)-%: $(STAMP)-reference pyproject.toml
 	$(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["$*"], sep="\n")' \
 	    > $(VENV)/requirements-$*.txt
 	$(PIP) --requirement $(VENV)/requirements-$*.txt

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections import ChainMap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -28,6 +29,27 @@ from diptych_reference.signature import as_input, check_attributes, check_feed, 
 from diptych_reference.values import outward
 
 Step = tuple[Node, list[Any], list[Any]]  # a node, its inputs (None: absent), its outputs
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One evaluation of a node, in the main graph or inside of one: what went in and came out, as operators see it.
+
+    `scope` holds every value that the node's own graphs may read, `graph` is the one that the node stands in, `depth`
+    how many graphs lie around that.
+    """
+
+    node: Node
+    inputs: list[Any]
+    outputs: list[Any]
+    scope: Mapping[str, Any]
+    graph: Graph
+    opsets: Mapping[str, int]
+    place: str
+    depth: int
+
+
+Watch = Callable[[Observed], None]
 
 
 MAX_STEPS = 10_000_000
@@ -56,6 +78,7 @@ class ReferenceSession:
         self.max_steps = max_steps
         self.memory_limit = memory_limit
         self.random_seed, self.runs = random_seed, 0
+        self.evaluation: type[Evaluation] = Evaluation  # how nodes are evaluated
 
     @property
     def input_names(self) -> list[str]:
@@ -92,11 +115,24 @@ class ReferenceSession:
             error.at(self.model.name)
             raise
 
-    def _next_run(self) -> Evaluation:
+    def observe(self, feeds: Mapping[str, Any], watch: Watch) -> list[Any]:
+        """Evaluate the model as `run` does; `watch` sees every node once evaluated, those inside of graphs first.
+
+        What `watch` raises ends the run. Nodes of functions are not seen: `inline` the model before.
+        """
+        try:
+            fed = self._feed(feeds)
+            return list(map(outward, self._next_run(watch).graph(self.model.graph, fed, {})))
+        except Error as error:
+            error.at(self.model.name)
+            raise
+
+    def _next_run(self, watch: Watch | None = None) -> Evaluation:
         """The next run of this session. One whose feeds are refused does not count."""
         around = f"{self.random_seed}:{self.runs}"
         self.runs += 1
-        return Evaluation(self.model, around=around, limits=Limits(self.max_steps, self.memory_limit))
+        limits = Limits(self.max_steps, self.memory_limit)
+        return self.evaluation(self.model, around=around, limits=limits, watch=watch)
 
     def _feed(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
         """The graph's own values at the start: initializers and checked inputs."""
@@ -153,8 +189,11 @@ class Evaluation:
         prefix: str = "",
         *,
         limits: Limits,
+        watch: Watch | None = None,
+        depth: int = 0,
     ) -> None:
         self.limits = limits
+        self.watch, self.depth = watch, depth
         self.model = model
         self.opsets = model.opsets if opsets is None else opsets
         self.calls = calls  # functions being evaluated, outermost first
@@ -185,6 +224,10 @@ class Evaluation:
                 error.at(node.label)
                 raise
             own.update((name, value) for name, value in zip(node.outputs, outputs, strict=True) if name)
+            if self.watch is not None:
+                opsets = self.opsets if node.opsets is None else node.opsets
+                place = self.place(node)
+                self.watch(Observed(node, inputs, outputs, values, graph, opsets, place, self.depth))
             yield node, inputs, outputs
             for name in dead:
                 own.pop(name, None)
@@ -229,7 +272,7 @@ class Evaluation:
         values = {v.name: value for v, value in zip(body.graph.inputs, [*inputs, *absent], strict=True)}
         opsets, calls = {**self.opsets, **body.opsets}, (*self.calls, node.op_type)
         place = f"{self.prefix}{node.place}/"
-        inner = Evaluation(self.model, opsets, calls, self.around, place, limits=self.limits)
+        inner = type(self)(self.model, opsets, calls, self.around, place, limits=self.limits)
         outputs = inner.graph(body.graph, values, {**body.attributes, **attributes})
         if len(outputs) < len(node.outputs):
             raise InvalidModelError(f"function {node.op_type!r} has {len(outputs)} outputs, not {len(node.outputs)}")
@@ -303,7 +346,9 @@ class Subgraph:
         scope = ChainMap(own, self.outer)  # type: ignore[arg-type]  # the outer scope is only read
         around, of = f"{self.place}[{self.runs}]", self.evaluation
         self.runs += 1
-        inner = Evaluation(of.model, of.opsets, of.calls, around, of.prefix, limits=of.limits)
+        inner = type(of)(
+            of.model, of.opsets, of.calls, around, of.prefix, limits=of.limits, watch=of.watch, depth=of.depth + 1
+        )
         return inner.graph(self.graph, scope, self.attributes)
 
 

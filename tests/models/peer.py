@@ -10,9 +10,8 @@ import onnx
 import onnxruntime
 
 import diptych
+from diptych.testing.oracles.tolerances import Call, problem, tolerance
 from diptych_reference.model import Model, Node, load
-
-from .bounds import Call, problem, tolerance
 
 RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
 

@@ -14,7 +14,7 @@ from tests.traps.both import answer, answers, refusals, same
 import diptych
 import diptych_reference
 from diptych import SessionOptions, _core
-from diptych.diff import diff_nodes, diff_outputs
+from diptych.diff import diff
 from diptych_reference import ReferenceSession
 
 FLOAT = TensorProto.FLOAT
@@ -81,8 +81,9 @@ def test_without_a_seed_nodes_and_runs_differ_and_sessions_agree(op_type: str) -
 
 def test_diff_leaves_nodes_alone_that_draw_by_their_place() -> None:
     built = model([draw("a", "y"), draw("b", "z", seed=1.0)], ["y", "z"]).SerializeToString()
-    assert [(node.problem, bool(node.skipped)) for node in diff_nodes(built, {})] == [("", True), ("", False)]
-    assert all(comparison.equal for comparison in diff_outputs(built, {}).values())
+    report = diff(built, {}, isolate=False)
+    assert [(node.violates, bool(node.skipped)) for node in report.nodes] == [(False, True), (False, False)]
+    assert not report.failed
 
 
 def test_graphs_given_to_functions_draw_where_they_are_run() -> None:

@@ -13,14 +13,18 @@ import diptych
 
 __all__ = ["main"]
 
-COMMANDS = ("run", "inspect", "lower", "diff", "bench", "profile", "ops")
+COMMANDS = ("run", "inspect", "explain", "lower", "diff", "reduce", "fuzz", "bench", "profile", "ops")
 EPILOG = """\
 examples:
   diptych run model.onnx --input image=photo.npy
   diptych inspect model.onnx --plan
   diptych lower model.onnx -o lowered.onnx
   diptych diff model.onnx --all
+  diptych reduce model.onnx --against onnxruntime --out repro
+  diptych diff model.onnx --against onnxruntime,openvino --html report.html
+  diptych fuzz --engine onnxruntime --ops Softmax,Conv --time 60 --corpus findings
   diptych bench model.onnx --against onnxruntime,openvino --threads 1
+  diptych explain Conv
   diptych ops Conv
 
 Every subcommand takes --json for output that programs read. `diptych SUBCOMMAND --help` says more.
@@ -31,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser with all subcommands."""
     parser = argparse.ArgumentParser(
         prog="diptych",
-        description="Run, look into, lower, compare and time ONNX models.",
+        description="Run, look into, lower, compare, reduce and time ONNX models.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -11,24 +11,30 @@ import numpy as np
 
 import diptych
 from diptych.errors import InvalidInputError, ResourceLimitError
+from diptych.fast import MATH
 from diptych.values import numpy_type
 
 __all__ = ["add_input_arguments", "add_quantized_argument", "add_session_arguments", "make_feeds", "session_options"]
 
 FEEDS = """
 inputs:
-  --input NAME=FILE feeds a .npy file (or a TensorProto, .pb); --input FILE.npz feeds every array in it by name. What is
+  --input NAME=FILE feeds a .npy file (or a TensorProto, .pb); --input FILE.npz feeds every value in it by name. What is
   not fed is made up from --seed: normal floats, integers 0 and 1, with every symbolic dimension 1 unless --dim sets it.
 """
 
 
 def add_session_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add --isa, --threads, --no-passes, --disable-pass, --memory-limit, --quantized."""
+    """Add --isa, --threads, --no-passes, --disable-pass, --memory-limit, --math, --quantized."""
     parser.add_argument("--isa", choices=diptych.available_isas(), help="instruction set (default: the widest)")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="threads (default 0: all usable CPUs)")
     parser.add_argument("--no-passes", action="store_true", help="run the graph as it was read")
     parser.add_argument("--disable-pass", action="append", default=[], metavar="PASS", help="leave one pass out")
     parser.add_argument("--memory-limit", type=_byte_count, metavar="BYTES", help="such as 512M or 2G")
+    parser.add_argument(
+        "--math",
+        choices=MATH,
+        help="exact: the bits of the rounding programs (default); fast: faster programs of bounded error",
+    )
     add_quantized_argument(parser)
 
 
@@ -49,6 +55,7 @@ def session_options(arguments: argparse.Namespace) -> diptych.SessionOptions:
         threads=arguments.threads,
         memory_limit=arguments.memory_limit,
         disabled_passes=arguments.disable_pass,
+        math=arguments.math,
         quantized=arguments.quantized,
     )
     if arguments.no_passes:
@@ -99,8 +106,9 @@ def _read(given: str) -> dict[str, Any]:
 def _arrays(given: str, name: str, path: Path) -> dict[str, Any]:
     """Arrays of one file by name."""
     if path.suffix == ".npz" and not name:
-        with np.load(path) as arrays:
-            return dict(arrays)
+        from diptych.bundle import read_bundle
+
+        return read_bundle(path)
     if not name:
         raise InvalidInputError(f"--input {given!r}: expected NAME=FILE, or a .npz file")
     if path.suffix == ".npy":
@@ -129,11 +137,30 @@ def _dimension(given: str) -> tuple[str, int]:
 
 
 def _made_up(value: diptych.NodeArg, sizes: dict[str, int], rng: np.random.Generator) -> Any:
-    """Return an array of the declared type and shape."""
-    if not value.type.startswith("tensor("):
-        raise InvalidInputError(f"input {value.name!r} is a {value.type}, which cannot be fed from a file")
-    dtype = numpy_type(value.type.removeprefix("tensor(").removesuffix(")"))
-    shape = [d if isinstance(d, int) else sizes.get(d, 1) if d else 1 for d in value.shape]
+    """Return a value of the declared type and shape: two items in a sequence or a map, something in an optional."""
+    return _made_up_of(value.type, value, sizes, rng)
+
+
+def _made_up_of(kind: str, value: diptych.NodeArg, sizes: dict[str, int], rng: np.random.Generator) -> Any:
+    """A value of a type such as seq(tensor(float)); shapes that a type does not tell are [2] inside of others."""
+    if found := re.fullmatch(r"optional\((.*)\)", kind):
+        return _made_up_of(found[1], value, sizes, rng)
+    if found := re.fullmatch(r"seq\((.*)\)", kind):
+        return [_made_up_of(found[1], diptych.NodeArg(value.name, found[1], [2]), sizes, rng) for _ in range(2)]
+    if found := re.fullmatch(r"map\((\w+),tensor\((\w+)\)\)", kind):
+        items = _tensor(value.name, found[2], [2], rng)
+        return dict(zip(("a", "b") if found[1] == "string" else (0, 1), items.tolist(), strict=True))
+    if found := re.fullmatch(r"tensor\((\w+)\)", kind):
+        shape = [d if isinstance(d, int) else sizes.get(d, 1) if d else 1 for d in value.shape]
+        return _tensor(value.name, found[1], shape, rng)
+    raise InvalidInputError(
+        f"input {value.name!r} is a {value.type or 'value of no declared type'}: feed it with --input"
+    )
+
+
+def _tensor(name: str, element: str, shape: list[int], rng: np.random.Generator) -> np.ndarray[Any, Any]:
+    """Normal floats, integers 0 and 1, the same text everywhere."""
+    dtype = numpy_type(element)
     try:
         if dtype.kind == "O":
             return np.full(shape, "text", dtype=object)
@@ -141,7 +168,7 @@ def _made_up(value: diptych.NodeArg, sizes: dict[str, int], rng: np.random.Gener
             return rng.integers(0, 2, shape).astype(dtype)
         return rng.standard_normal(shape).astype(dtype)
     except (MemoryError, ValueError) as error:
-        raise ResourceLimitError(f"input {value.name!r} of shape {shape} cannot be made up: {error}") from error
+        raise ResourceLimitError(f"input {name!r} of shape {shape} cannot be made up: {error}") from error
 
 
 def _seed(text: str) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import openvino
 
-from diptych.engines import Engine, Run
+from diptych.engines import Engine, Run, choose
 
 __all__ = ["OpenVinoEngine"]
 
@@ -33,6 +33,11 @@ class OpenVinoEngine(Engine):
     """OpenVINO on the CPU, computing in the types of the model, for latency."""
 
     name = "openvino"
+    takes: Mapping[str, str] = {"precision": "f32 (default), f16, bf16, or dynamic: as the plugin likes"}
+
+    def __init__(self, threads: int = 1, options: Mapping[str, str] | None = None) -> None:
+        super().__init__(threads, options)
+        self.precision = choose(self, "precision", {name: name for name in ("f32", "f16", "bf16", "dynamic")}, "f32")
 
     @property
     def version(self) -> str:
@@ -42,7 +47,7 @@ class OpenVinoEngine(Engine):
     def prepare(self, model: bytes | Path) -> Run:
         """Load a model. Inputs that OpenVINO's reader drops are not fed."""
         config = {
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": self.precision,
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": "1",
             "INFERENCE_NUM_THREADS": str(self.threads),
