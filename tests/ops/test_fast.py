@@ -145,11 +145,11 @@ def test_the_faster_program_is_taken_in_fast_mode_alone(channels: int) -> None:
     assert compare(diptych.run_operator("Conv", [x, w], {"pads": [1] * 4})[0], run(proto, x)).equal
     exact, fast = run(proto, x), run(proto, x, math="fast")
     assert not compare(exact, fast).equal
-    # An error of the size that the points promise: with 0, ±1, ±2 it would be more than twice as great.
+    # An error of the size that the points promise, 1.8 times that of exact mode: with 0, ±1, ±2 it would be 4 times.
     of_exact, of_fast = (
         np.sqrt(np.mean((y - conv_bound(x, w, None, {"pads": [1] * 4})[0]) ** 2)) for y in (exact, fast)
     )
-    assert of_fast < 6 * of_exact
+    assert of_fast < 2.5 * of_exact
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -168,12 +168,13 @@ def test_a_row_does_not_depend_on_its_batch_and_passes_change_no_bit(batch: int,
     assert compare(whole, seeded).equal
 
 
-KEEP = {
+KEEP: dict[str, tuple[dict[str, Any], tuple[int, ...], Any]] = {
     "strides": ({"strides": [2, 2]}, (40, 20, 3, 3), np.float32),
     "dilations": ({"dilations": [2, 1]}, (40, 20, 3, 3), np.float32),
     "groups": ({"group": 2}, (40, 10, 3, 3), np.float32),
     "kernel": ({}, (40, 20, 5, 5), np.float32),
-    "few channels": ({}, (40, 20, 3, 3), np.float16),
+    "half": ({}, (40, 20, 3, 3), np.float16),
+    "few channels": ({}, (40, 20, 3, 3), np.float32),
     "double": ({}, (40, 20, 3, 3), np.float64),
     "bfloat16": ({}, (40, 20, 3, 3), ml_dtypes.bfloat16),
 }
@@ -187,7 +188,7 @@ def test_what_has_no_faster_program_keeps_its_bits(name: str) -> None:
     proto = model(x, w, None, attributes)
     assert algorithms(proto, x, "fast") == [""]
     assert compare(run(proto, x), run(proto, x, math="fast")).equal
-    assert not has_fast_program("Conv", "", attributes, [x, w])
+    assert has_fast_program("Conv", "", attributes, [x, w]) == (name == "few channels")
 
 
 def test_weights_that_are_no_constants_keep_their_bits() -> None:

@@ -225,7 +225,7 @@ impl Session {
             entry.set_item("node", event.node)?;
             entry.set_item("name", &node.name)?;
             entry.set_item("op_type", &node.op_type)?;
-            entry.set_item("algorithm", event.algorithm)?;
+            entry.set_item("algorithm", event.algorithm.name())?;
             entry.set_item("start_us", event.start.as_secs_f64() * 1e6)?;
             entry.set_item("duration_us", event.duration.as_secs_f64() * 1e6)?;
             entry.set_item("bytes", event.bytes)?;

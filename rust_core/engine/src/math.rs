@@ -23,3 +23,23 @@ impl Math {
         }
     }
 }
+
+/// Which of an operator's programs a step runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Algorithm {
+    /// That of exact mode.
+    #[default]
+    Exact,
+    /// Convolution by Winograd's F(4x4, 3x3).
+    Winograd,
+}
+
+impl Algorithm {
+    /// As profiles show it: nothing for the usual one.
+    pub fn name(self) -> &'static str {
+        match self {
+            Algorithm::Exact => "",
+            Algorithm::Winograd => "winograd",
+        }
+    }
+}

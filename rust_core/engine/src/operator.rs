@@ -16,7 +16,7 @@ use crate::custom;
 use crate::dtype::{DType, Element};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::graph::{Attribute, Graph, Node};
-use crate::math::Math;
+use crate::math::{Algorithm, Math};
 use crate::packed::PackedWeights;
 use crate::private;
 use crate::run::{Executable, KernelCx, ValueCx};
@@ -218,8 +218,8 @@ pub struct KernelStep {
     pub epilogue: Option<Box<Epilogue>>,
     /// Whether the kernel applies [`KernelCx::epilogue`] to output 0.
     pub takes_epilogue: bool,
-    /// Which of the operator's ways this is, for profiles; "" where there is one.
-    pub algorithm: &'static str,
+    /// For profiles.
+    pub algorithm: Algorithm,
 }
 
 impl KernelStep {
@@ -248,7 +248,7 @@ impl KernelStep {
             cost: elements as u64 / 4 + 100,
             epilogue: None,
             takes_epilogue: false,
-            algorithm: "",
+            algorithm: Algorithm::Exact,
         }
     }
 
@@ -282,8 +282,8 @@ impl KernelStep {
         self
     }
 
-    pub fn algorithm(mut self, name: &'static str) -> KernelStep {
-        self.algorithm = name;
+    pub fn algorithm(mut self, algorithm: Algorithm) -> KernelStep {
+        self.algorithm = algorithm;
         self
     }
 

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::graph::Graph;
+use crate::math::Algorithm;
 
 /// Most events that are kept; later ones are only counted, so that a forgotten profile cannot fill the memory.
 const KEPT: usize = 1 << 20;
@@ -13,8 +14,7 @@ pub struct Event {
     /// The graph or subgraph of the node, and the node's index in it.
     pub graph: Arc<Graph>,
     pub node: usize,
-    /// Which of an operator's ways it took; "" where there is one.
-    pub algorithm: &'static str,
+    pub algorithm: Algorithm,
     /// From the profile's beginning.
     pub start: Duration,
     pub duration: Duration,
@@ -39,7 +39,7 @@ impl Profile {
     pub fn time<T>(
         &self,
         graph: &Arc<Graph>,
-        (node, algorithm): (usize, &'static str),
+        (node, algorithm): (usize, Algorithm),
         bytes: usize,
         body: impl FnOnce() -> T,
     ) -> T {

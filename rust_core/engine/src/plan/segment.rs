@@ -10,6 +10,7 @@ use super::memory::{self, Use};
 use super::{Arrival, Successors};
 use crate::error::{Context, Error, Result};
 use crate::graph::{Graph, ValueId};
+use crate::math::Algorithm;
 use crate::operator::{InputInfo, KernelStep, OutputType, PlanCx, RunKernel, RunValues, Step, Stop};
 use crate::pool::Team;
 use crate::run::{Executable, evaluate_step};
@@ -22,7 +23,7 @@ const FOLD_ELEMENTS: usize = 1024;
 pub struct Task {
     pub node: usize,
     pub run: RunKernel,
-    pub algorithm: &'static str,
+    pub algorithm: Algorithm,
     /// What follows the node inside its kernel.
     pub epilogue: Option<Epilogue>,
     /// Inputs the kernel reads; absent and packed ones are `None`.

@@ -7,7 +7,7 @@ use diptych_kernels::Isa;
 
 use crate::error::{Context, Error, Result};
 use crate::graph::{Graph, ValueId};
-use crate::math::Math;
+use crate::math::{Algorithm, Math};
 use crate::memory::MemoryBudget;
 use crate::operator::{InputInfo, KernelStep, Operator, Registry};
 use crate::packed::PackedWeights;
@@ -105,7 +105,7 @@ impl Executable {
     }
 
     /// Runs `body`, the work of a node by an algorithm, and records its time if the session is profiled.
-    fn timed<T>(&self, node: (usize, &'static str), bytes: impl FnOnce() -> usize, body: impl FnOnce() -> T) -> T {
+    fn timed<T>(&self, node: (usize, Algorithm), bytes: impl FnOnce() -> usize, body: impl FnOnce() -> T) -> T {
         match &self.options.profile {
             None => body(),
             Some(profile) => profile.time(&self.graph, node, bytes(), body),

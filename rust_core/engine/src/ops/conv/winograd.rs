@@ -9,6 +9,7 @@ use diptych_kernels::epilogue::Epilogue;
 use super::Geometry;
 use crate::dtype::DType;
 use crate::error::Result;
+use crate::math::Algorithm;
 use crate::operator::{KernelStep, PlanCx};
 use crate::ops::elements::{buffer_bytes, elements, elements_mut};
 use crate::run::{KernelCx, RawSlot};
@@ -48,7 +49,7 @@ pub(super) fn step(cx: &PlanCx<'_>, geometry: &Geometry) -> Result<Option<Kernel
     });
     let step = if by_block { step.scratch(planes + scratch) } else { step.workspace(planes).scratch(scratch) };
     let cost = image.saturating_mul(geometry.batch as u64).saturating_add(200);
-    Ok(Some(step.packed(&[1]).takes_epilogue(true).algorithm("winograd").cost(cost)))
+    Ok(Some(step.packed(&[1]).takes_epilogue(true).algorithm(Algorithm::Winograd).cost(cost)))
 }
 
 /// W transformed and packed, if it is constant.

@@ -50,6 +50,7 @@ impl Forward {
     /// # Safety
     /// As the type says, for the tile at `x` and its row at `to`.
     #[inline(always)]
+    #[allow(clippy::needless_range_loop, reason = "register tiles are indexed")]
     unsafe fn tile<A: Arch, const L: usize>(&self, x: *const f32, to: *mut f32) {
         let mut half = [[Simd::<f32, L>::splat(0.0); REACH]; REACH];
         for j in 0..REACH {
@@ -120,6 +121,7 @@ impl Backward<'_> {
     /// # Safety
     /// As the type says.
     #[inline(always)]
+    #[allow(clippy::needless_range_loop, reason = "register tiles are indexed")]
     unsafe fn tile<A: Arch, const L: usize>(
         &self,
         tile: usize,
@@ -164,9 +166,11 @@ impl Backward<'_> {
                 let strip = self.strip.wrapping_add((i * self.tiles[1] * TILE + j) * L);
                 let n = L.min(self.pixels[1] - j);
                 let zero = Simd::<f32, L>::splat(0.0);
-                // SAFETY: the strip holds n more pixels.
-                let pixels =
-                    std::array::from_fn(|k| if k < n { unsafe { load(strip.wrapping_add(k * L)) } } else { zero });
+                let pixel = |k: usize| {
+                    // SAFETY: the strip holds n more pixels.
+                    if k < n { unsafe { load(strip.wrapping_add(k * L)) } } else { zero }
+                };
+                let pixels = std::array::from_fn(pixel);
                 for (k, v) in turned::<f32, L>(pixels).into_iter().enumerate().take(self.channels - c) {
                     // SAFETY: n pixels of an existing channel's row.
                     unsafe { store_upto(y.wrapping_add(k * self.y_plane + j), v, n) }
