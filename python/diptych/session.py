@@ -87,6 +87,9 @@ class InferenceSession:
         self._outputs = [NodeArg(*value) for value in self._core.outputs]
         self._feedable = {value.name: value for value in (*self._inputs, *self._overridable)}
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.isa}, {self.threads} threads, math {self.math!r}>"
+
     def run(
         self,
         output_names: Sequence[str] | None,
@@ -175,6 +178,17 @@ class InferenceSession:
         """Bytes held, by kind of memory; `contexts` and `plans` count those kept for later runs."""
         return self._core.memory()
 
+    def plan(self) -> list[dict[str, Any]]:
+        """Return the segments of the plan that the latest run followed, in order; none before the first run.
+
+        A segment has `arena_bytes`, `scratch_bytes` (of a thread) and `output_bytes`; `tasks` in the plan's order, each
+        with `node` (index in `graph()`), `inputs` and `outputs` by name, `workspace_offset` and `workspace_bytes`;
+        `dynamic`, the nodes that run after the tasks; and `values`, each with `name` and `kind`: "arena" (at `offset`
+        of the temporary arena, `bytes` long), "view" (the bytes of the value `of`), "output" (a buffer of its own that
+        outlives the segment), "known" (computed when the plan was made) or "constant".
+        """
+        return self._core.plan()
+
     def shrink(self) -> None:
         """Give back the memory that idle runs keep for the next one."""
         self._core.shrink()
@@ -182,7 +196,8 @@ class InferenceSession:
     def take_events(self) -> list[dict[str, Any]]:
         """Return what the session recorded of its nodes since the last call, if it was made with `enable_profiling`.
 
-        An event has `graph`, `node` (index in it), `name`, `op_type`, `start_us` and `duration_us` (microseconds), and
+        An event has `graph`, `node` (index in it), `name`, `op_type`, `algorithm` ("winograd" where fast mode took it,
+        else ""), `start_us` and `duration_us` (microseconds), and
         `bytes`, those of the tensors that the kernel reads and writes (0 where shapes show only at run time). A node
         that runs inside another's kernel has no event.
         """
@@ -226,6 +241,11 @@ class InferenceSession:
     def isa(self) -> str:
         """Instruction set of the session's kernels."""
         return self._core.isa
+
+    @property
+    def math(self) -> str:
+        """Whether results are those of the rounding programs ("exact"), or within bounds of them ("fast")."""
+        return self._core.math
 
     @property
     def threads(self) -> int:

@@ -98,7 +98,11 @@ def run_batch(batch: Batch, campaign: Campaign) -> None:
 
 def _drive(look: _Look, strategy: Any, seed: int, examples: int) -> tuple[bool, bool]:
     """Let Hypothesis run. Returns whether the engine repeated itself, and whether the campaign's budget is used up."""
-    test = given(strategy)(lambda subject: look(subject))
+
+    def examine(subject: Any) -> None:
+        look(subject)
+
+    test: Any = given(strategy)(examine)  # type: ignore[no-untyped-call]  # what Hypothesis makes of a strategy of anything
     test = hypothesis.settings(
         max_examples=examples,
         database=None,

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import onnx
 
+from diptych.bundle import write_bundle
 from diptych.errors import Error
-from diptych.reducer.bundle import write_bundle
 from diptych.reducer.reduction import Reduction
 from diptych.reducer.repro_text import repro_text
 from diptych.reducer.rightness import rightness

@@ -9,15 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx.printer
 
+from diptych import bundle
 from diptych.engines import parse_spec
-from diptych.reducer import bundle, standalone
+from diptych.reducer import standalone
+from diptych.reducer.literals import literal
 from diptych.reducer.reduction import Reduction
 from diptych.reducer.rightness import Rightness
 
 __all__ = ["repro_text"]
 
+FEW = 8  # elements of an input that are shown there too
 LINES = 40  # of a model's text in the docstring
 RUNNERS = {
     "onnxruntime": standalone.run_onnxruntime,
@@ -167,6 +171,7 @@ def _head(reduction: Reduction) -> Iterator[str]:
     shown += [f"... {len(lines) - LINES} more lines"] if len(lines) > LINES else []
     failure = textwrap.shorten(str(reduction.failure), 400, placeholder=" ...")
     about = textwrap.fill(f"{who}: {failure}", 110, break_long_words=False, break_on_hyphens=False)
+    shown += [f"{name} = {literal(value)}" for name, value in reduction.feeds.items() if np.size(value) <= FEW]
     body = "\n".join(f"    {line}" for line in shown)
     text = f"{about}\n\n{body}\n\nMade by `diptych reduce`. It fails while the failure is there."
     escaped = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')

@@ -30,7 +30,7 @@ __all__ = ["EngineTrial", "Look", "Trial", "call_of", "chain", "is_plain_node"]
 
 MEMORY_LIMIT = 2 << 30  # bytes of one value of a candidate on the reference
 PATIENCE = 3  # times as long as a run may take before it counts as hung, for the first ones
-MAX_STEPS = 100_000  # evaluations of subgraphs of a candidate on the reference
+MAX_STEPS = 2_000  # evaluations of subgraphs of a candidate on the reference
 
 
 @dataclass(frozen=True)

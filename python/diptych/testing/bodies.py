@@ -28,8 +28,8 @@ NEWEST = onnx.defs.onnx_opset_version()
 
 def has_body(row: Row) -> bool:
     """Whether ONNX has a function for the operator that computes the same (Bernoulli's draws other numbers)."""
-    schema = row.schema
-    return (schema.has_function or schema.has_context_dependent_function) and row.op_type != "Bernoulli"
+    schema: Any = row.schema  # onnx's stubs do not know its functions
+    return bool(schema.has_function or schema.has_context_dependent_function) and row.op_type != "Bernoulli"
 
 
 def comparable(case: Case) -> bool:
@@ -43,7 +43,7 @@ def comparable(case: Case) -> bool:
     if case.op_type == "Clip":  # whose body compares, which loses NaN
         return not any(np.isnan(wide(value)).any() for value in case.inputs if value is not None)
     if case.op_type == "Celu":
-        return case.attributes.get("alpha", 1.0) > 0  # with a negative one the text says something else
+        return bool(case.attributes.get("alpha", 1.0) > 0)  # with a negative one the text says something else
     mask = case.inputs[3] if case.op_type == "Attention" and len(case.inputs) > 3 else None
     if mask is not None and mask.dtype.kind in "iu":
         return False  # the body puts -infinity into the mask's own type, which loses it
@@ -61,10 +61,10 @@ def comparable(case: Case) -> bool:
     if case.op_type == "Attention" and case.inputs[0].ndim == 4:
         return "q_num_heads" not in case.attributes  # the body then takes the input for one of rank 3
     if case.op_type.endswith("Window"):
-        return case.attributes.get("output_datatype", 1) in (1, 11)  # integers are cut off just below 1
+        return bool(case.attributes.get("output_datatype", 1) in (1, 11))  # integers are cut off just below 1
     if any(isinstance(value, list) and not value for value in case.inputs):
         return False  # bodies are made for the type of a sequence's items
-    return case.attributes.get("stash_type", 1) == 1  # in 16 bits a body rounds at every step
+    return bool(case.attributes.get("stash_type", 1) == 1)  # in 16 bits a body rounds at every step
 
 
 def type_proto(value: Any) -> onnx.TypeProto:
@@ -78,7 +78,7 @@ def type_proto(value: Any) -> onnx.TypeProto:
 
 def body(row: Row, case: Case, node: NodeProto) -> FunctionProto | None:
     """The function that ONNX expands this node to, None if it has none for these inputs."""
-    schema = row.schema
+    schema: Any = row.schema
     content: bytes = b""
     if schema.has_context_dependent_function:
         versions = [v for v in schema.context_dependent_function_opset_versions if v <= row.since] or [row.since]

@@ -98,7 +98,8 @@ def cast(case: Case) -> bool:
 def target(case: Case) -> np.dtype[Any]:
     """The type that Cast and CastLike cast to."""
     if case.op_type == "CastLike":
-        return np.dtype(case.inputs[1].dtype)
+        like: np.dtype[Any] = case.inputs[1].dtype
+        return like
     to = case.attributes["to"]
     kind = TensorProto.DataType.Value(to) if isinstance(to, str) else to
     found: np.dtype[Any] = np.dtype(object) if kind == TensorProto.STRING else helper.tensor_dtype_to_np_dtype(kind)

@@ -11,9 +11,11 @@ use diptych_kernels::Isa;
 use crate::error::{Context, Error, Result};
 use crate::graph::{Graph, Model, Type, ValueId};
 use crate::lower::{self, Lowered, Quantized};
+use crate::math::Math;
 use crate::memory::MemoryBudget;
 use crate::packed::PackedWeights;
 use crate::passes::{self, PassCx};
+use crate::plan::Segment;
 use crate::pool::{CancelToken, FloatEnvironment, Pool, Team, usable_cpus};
 use crate::profile::{Event, Profile};
 use crate::run::{CompileOptions, Executable, RunPlace};
@@ -34,6 +36,8 @@ pub struct SessionOptions {
     pub memory_limit: Option<usize>,
     /// Evaluations of subgraphs (iterations of loops, branches of If) that one run may make. `None`: any number.
     pub max_steps: Option<u64>,
+    /// Whether operators may have another, faster program with a bounded error.
+    pub math: Math,
     /// What Q/DQ around a product means.
     pub quantized: Quantized,
     /// Names of passes not to run.
@@ -53,6 +57,7 @@ impl Default for SessionOptions {
             threads: 0,
             memory_limit: None,
             max_steps: Some(MAX_STEPS),
+            math: Math::default(),
             quantized: Quantized::default(),
             disabled_passes: Vec::new(),
             schedule_seed: None,
@@ -145,6 +150,7 @@ impl Session {
             let fuse = !options.disabled_passes.iter().any(|name| name == passes::EPILOGUE_FUSION);
             let options = CompileOptions {
                 isa: options.isa,
+                math: options.math,
                 budget: budget.clone(),
                 schedule_seed: options.schedule_seed,
                 fuse,
@@ -241,6 +247,11 @@ impl Session {
             }
             _ => value,
         }
+    }
+
+    /// The segments of the plan that the latest run followed; none before the first run.
+    pub fn plan(&self) -> Vec<Arc<Segment>> {
+        self.executable.latest_plan()
     }
 
     pub fn memory(&self) -> MemoryStatistics {

@@ -7,25 +7,36 @@
 //! knows no AVX-512.
 
 use diptych_kernels::Isa;
+use diptych_kernels::conv::winograd::{self, Winograd};
 use diptych_kernels::conv::{Conv, ConvShape, Operands, OutputLayout};
 use diptych_kernels::functions::{Unary, unary};
 use diptych_kernels::gemm::{Gemm, MatMut, MatRef, Right, gemm, pack_b, packed_b_len, scratch_len};
+use diptych_kernels::norm::{LayerNorm, layer_norm};
 use diptych_kernels::recurrent::{Activation, Gates, Lstm};
 use diptych_kernels::reduce::Extent;
 use diptych_kernels::softmax::softmax;
+use diptych_kernels::transpose::transpose;
 use std::hint::black_box;
 use std::io::Error;
 
 /// A kernel's name and one run of it.
 type Counted = (&'static str, fn(Isa));
 
-const KERNELS: [Counted; 6] = [
+const KERNELS: [Counted; 14] = [
     ("conv_1x1", |isa| convolve(isa, 64, 64, 1)),
     ("conv_3x3", |isa| convolve(isa, 32, 32, 3)),
-    ("exp", exponential),
+    ("conv_3x3_winograd", |isa| convolve_fast(isa, 32, 32)),
+    ("erf", |isa| evaluate(isa, Unary::Erf)),
+    ("exp", |isa| evaluate(isa, Unary::Exp)),
+    ("gelu", |isa| evaluate(isa, Unary::Gelu)),
+    ("layer_norm", normalise_rows),
     ("lstm_cell", lstm_cell),
     ("matmul", multiply),
+    ("sigmoid", |isa| evaluate(isa, Unary::Sigmoid)),
+    ("sin", |isa| evaluate(isa, Unary::Sin)),
     ("softmax", softmax_rows),
+    ("tanh", |isa| evaluate(isa, Unary::Tanh)),
+    ("transpose", turn),
 ];
 
 fn main() -> Result<(), Error> {
@@ -68,10 +79,10 @@ fn multiply(isa: Isa) {
     black_box(c);
 }
 
-/// A layer on a 28 x 28 plane, laying out included.
-fn convolve(isa: Isa, in_channels: usize, out_channels: usize, kernel: usize) {
+/// A layer on a 28 x 28 plane.
+fn layer(in_channels: usize, out_channels: usize, kernel: usize) -> ConvShape {
     let (side, pad) = (28, kernel / 2);
-    let shape = ConvShape {
+    ConvShape {
         groups: 1,
         in_channels,
         out_channels,
@@ -81,7 +92,39 @@ fn convolve(isa: Isa, in_channels: usize, out_channels: usize, kernel: usize) {
         dilations: [1; 3],
         pads_begin: [0, pad, pad],
         output: [1, side, side],
-    };
+    }
+}
+
+/// A layer by Winograd's algorithm.
+fn convolve_fast(isa: Isa, in_channels: usize, out_channels: usize) {
+    let shape = layer(in_channels, out_channels, 3);
+    let plan = Winograd::new(isa, shape).expect("a 3x3 layer");
+    let (x, bias) = (numbers(in_channels * shape.in_plane()), numbers(out_channels));
+    let mut weights = vec![0.0; plan.packed_len()];
+    plan.pack(&numbers(in_channels * out_channels * shape.taps()), &mut weights);
+    let (mut planes, mut scratch) = (vec![0f32; plan.planes_len()], vec![0f32; plan.scratch_len()]);
+    let mut y = vec![0f32; out_channels * shape.out_plane()];
+    measured(|| {
+        for block in 0..plan.blocks() {
+            // SAFETY: the planes are as long as the plan says, and there is one thread.
+            unsafe { plan.forward(&x, block, 0..plan.in_blocks(), planes.as_mut_ptr(), &mut scratch) };
+            let operands = winograd::Operands {
+                planes: &planes,
+                weights: &weights,
+                bias: &bias,
+                epilogue: None,
+                y: y.as_mut_ptr(),
+            };
+            // SAFETY: y is the whole output.
+            unsafe { plan.multiply(&operands, block, 0..plan.out_blocks(), &mut scratch) };
+        }
+    });
+    black_box(y);
+}
+
+/// A layer, laying out included.
+fn convolve(isa: Isa, in_channels: usize, out_channels: usize, kernel: usize) {
+    let shape = layer(in_channels, out_channels, kernel);
     let plan = Conv::<f32>::new(isa, shape).expect("a sound shape");
     let (x, bias) = (numbers(in_channels * shape.in_plane()), numbers(out_channels));
     let mut weights = vec![0.0; plan.packed_len()];
@@ -106,12 +149,38 @@ fn convolve(isa: Isa, in_channels: usize, out_channels: usize, kernel: usize) {
     black_box(y);
 }
 
-/// 4096 elements.
-fn exponential(isa: Isa) {
+/// An elementary function or activation of 4096 elements.
+fn evaluate(isa: Isa, function: Unary) {
     let mut x = numbers(4096);
     // SAFETY: x holds 4096 elements; a function may write where it reads.
-    measured(|| unsafe { unary(isa, Unary::Exp, x.as_ptr(), x.as_mut_ptr(), x.len()) });
+    measured(|| unsafe { unary(isa, function, x.as_ptr(), x.as_mut_ptr(), x.len()) });
     black_box(x);
+}
+
+/// LayerNormalization of 16 rows of 768.
+fn normalise_rows(isa: Isa) {
+    let (rows, n) = (16, 768);
+    let (mut x, scale, bias) = (numbers(rows * n), numbers(n), numbers(n));
+    let operands = LayerNorm::<f32, f32> {
+        n,
+        centered: true,
+        scale: Some(&scale),
+        bias: Some(&bias),
+        epsilon: 1e-5,
+        mean: None,
+        inverse: None,
+    };
+    // SAFETY: x holds the rows, and may be written where it is read.
+    measured(|| unsafe { layer_norm(isa, &operands, x.as_ptr(), x.as_mut_ptr(), 0..rows) });
+    black_box(x);
+}
+
+/// A matrix of 128 x 128.
+fn turn(isa: Isa) {
+    let side = 128;
+    let (x, mut y) = (numbers(side * side), vec![0f32; side * side]);
+    measured(|| transpose(isa, &x, side, &mut y, side));
+    black_box(y);
 }
 
 /// 16 rows of 128.

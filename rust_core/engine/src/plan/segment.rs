@@ -22,6 +22,7 @@ const FOLD_ELEMENTS: usize = 1024;
 pub struct Task {
     pub node: usize,
     pub run: RunKernel,
+    pub algorithm: &'static str,
     /// What follows the node inside its kernel.
     pub epilogue: Option<Epilogue>,
     /// Inputs the kernel reads; absent and packed ones are `None`.
@@ -191,6 +192,7 @@ impl<'a> Planner<'a> {
                 inputs: &inputs,
                 wanted: &wanted,
                 isa: self.executable.isa(),
+                math: self.executable.math(),
                 threads: self.threads,
                 packed: self.executable.packed(),
             };
@@ -494,6 +496,7 @@ impl<'a> Planner<'a> {
                 inputs: node.inputs.iter().enumerate().map(read).collect(),
                 outputs: planned.outputs.clone(),
                 epilogue: planned.epilogue.take(),
+                algorithm: step.algorithm,
                 workspace: (workspace, step.workspace),
                 cost: step.cost,
                 priority,

@@ -19,6 +19,7 @@ mod shape;
 mod tests;
 mod transposed;
 mod weights;
+pub mod winograd;
 
 pub use direct::OutputLayout;
 pub use element::{Element, Sink, Source};
@@ -286,6 +287,7 @@ struct ByChannels<'p, 'a, O: Sink, const Q: usize, const PIXEL: usize>(Part<'p, 
 
 impl<O: Sink, const Q: usize, const PIXEL: usize> Kernel for ByChannels<'_, '_, O, Q, PIXEL> {
     type Output = ();
+    const DOTS: bool = O::Element::DOTS;
 
     #[inline(always)]
     fn run<A: Arch, const L: usize>(self) {
@@ -334,6 +336,7 @@ struct ByColumns<'p, 'a, O: Sink> {
 
 impl<O: Sink> Kernel for ByColumns<'_, '_, O> {
     type Output = ();
+    const DOTS: bool = O::Element::DOTS;
 
     #[inline(always)]
     fn run<A: Arch, const L: usize>(self) {

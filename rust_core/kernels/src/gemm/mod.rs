@@ -16,6 +16,7 @@ pub(crate) mod tile;
 #[cfg(test)]
 pub(crate) use matrix::extent;
 pub use matrix::{MatMut, MatRef};
+pub(crate) use pack::packed_place;
 pub use pack::{PackedB, pack_b, packed_b_len, panel_width};
 pub use tile::Scalar;
 pub(crate) use tile::{first, load, load_first, store, store_first, store_upto};
@@ -27,12 +28,14 @@ use pack::{Same, Source, pack_panel};
 use std::ops::Range;
 use tile::{Finish, TileArgs, TileFn, TileSet};
 
+// [panel: block sizes]
 /// Rows whose part of A is swept by one panel after another: with `DEPTH_BYTES` of k they fill half an L2 cache.
 const ROW_BLOCK: usize = 192;
 /// Bytes of one column's k block.
 const DEPTH_BYTES: usize = 4096;
 /// k block where a strided B is rearranged: a panel then stays in L1.
 const SHALLOW: usize = 96;
+// [/panel]
 
 /// The right operand.
 #[derive(Clone, Copy, Debug)]

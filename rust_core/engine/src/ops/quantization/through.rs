@@ -149,7 +149,7 @@ impl Operator for Through {
             };
             infos.push(Some(InputInfo { ty: ValueType::Tensor(DType::F32), shape, value: None, weight: None }));
         }
-        let inner = PlanCx { inputs: &infos, wanted: &[true], isa: cx.isa, threads: cx.threads, packed: cx.packed };
+        let inner = PlanCx { inputs: &infos, wanted: &[true], ..*cx };
         let inner = match self.operator.plan(&inner)? {
             Step::Kernel(step) => step,
             Step::View { input, shape } => copied(input, shape),
@@ -263,6 +263,9 @@ struct Plan {
     table: bool,
 }
 
+// [panel: com.microsoft.QLinearAdd com.microsoft.QLinearMul com.microsoft.QLinearSigmoid]
+// [panel: com.microsoft.QLinearLeakyRelu com.microsoft.QLinearGlobalAveragePool]
+// [panel: com.microsoft.QLinearAveragePool com.microsoft.QLinearSoftmax]
 impl Plan {
     fn step<T: Element + Integer>(self, inner: KernelStep, shape: Shape) -> Planned<Step> {
         let KernelStep { run, scratch, workspace: own, cost, .. } = inner;
@@ -367,6 +370,9 @@ impl Plan {
         })
     }
 }
+// [/panel]
+// [/panel]
+// [/panel]
 
 /// A row of com.microsoft.
 macro_rules! row {
