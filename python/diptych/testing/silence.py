@@ -102,7 +102,8 @@ def target(case: Case) -> np.dtype[Any]:
         return like
     to = case.attributes["to"]
     kind = TensorProto.DataType.Value(to) if isinstance(to, str) else to
-    return np.dtype(object) if kind == TensorProto.STRING else np.dtype(helper.tensor_dtype_to_np_dtype(kind))
+    found: np.dtype[Any] = np.dtype(object) if kind == TensorProto.STRING else helper.tensor_dtype_to_np_dtype(kind)
+    return found
 
 
 @open_question("division of integers by 0 and of the least one by -1: the text is silent", "Div", "Mod")
