@@ -121,7 +121,14 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     model, feeds = chain(5, 4)
     onnx.save(model, tmp_path / "model.onnx")
     np.savez(tmp_path / "inputs.npz", **feeds)
-    given = ["reduce", str(tmp_path / "model.onnx"), "--input", str(tmp_path / "inputs.npz"), "--out", str(tmp_path)]
+    given = [
+        "reduce",
+        str(tmp_path / "model.onnx"),
+        "--input",
+        str(tmp_path / "inputs.npz"),
+        "--out",
+        str(tmp_path / "repro"),
+    ]
     engine = ["--against", "tests.lab.planted_reduce:WrongRelu[bug=dropped_tail]", "--time", "0"]
     assert main([*given, *engine, "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
