@@ -58,7 +58,7 @@ def test_the_test_stands_alone(bug: str, tmp_path: Path, monkeypatch: pytest.Mon
     shutil.copy(PLANTED, tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     engine = f"planted_reduce:WrongRelu[bug={bug}]"
-    reduction = reduce_failure(*chain(6, 4), engine, limits=Limits(None, 14))
+    reduction = reduce_failure(*chain(6, 4), engine, limits=Limits(None, 8))  # crashes are slow
     repro = write_repro(reduction, tmp_path)
     assert repro.fails
     assert repro.files == ("model.onnx", "inputs.npz", "test_repro.py")
