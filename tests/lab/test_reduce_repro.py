@@ -58,7 +58,7 @@ def test_the_test_stands_alone(bug: str, tmp_path: Path, monkeypatch: pytest.Mon
     shutil.copy(PLANTED, tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     engine = f"planted_reduce:WrongRelu[bug={bug}]"
-    reduction = reduce_failure(*chain(6, 4), engine, limits=Limits(None, 14))
+    reduction = reduce_failure(*chain(6, 4), engine, limits=Limits(None, 8))  # crashes are slow
     repro = write_repro(reduction, tmp_path)
     assert repro.fails
     assert repro.files == ("model.onnx", "inputs.npz", "test_repro.py")
@@ -121,7 +121,14 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     model, feeds = chain(5, 4)
     onnx.save(model, tmp_path / "model.onnx")
     np.savez(tmp_path / "inputs.npz", **feeds)
-    given = ["reduce", str(tmp_path / "model.onnx"), "--input", str(tmp_path / "inputs.npz"), "--out", str(tmp_path)]
+    given = [
+        "reduce",
+        str(tmp_path / "model.onnx"),
+        "--input",
+        str(tmp_path / "inputs.npz"),
+        "--out",
+        str(tmp_path / "repro"),
+    ]
     engine = ["--against", "tests.lab.planted_reduce:WrongRelu[bug=dropped_tail]", "--time", "0"]
     assert main([*given, *engine, "--json"]) == 0
     said = json.loads(capsys.readouterr().out)

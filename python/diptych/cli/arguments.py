@@ -106,9 +106,10 @@ def _read(given: str) -> dict[str, Any]:
 def _arrays(given: str, name: str, path: Path) -> dict[str, Any]:
     """Arrays of one file by name."""
     if path.suffix == ".npz" and not name:
-        from diptych.bundle import read_bundle
+        from diptych.bundle import unpack
 
-        return read_bundle(path)
+        with np.load(path) as arrays:
+            return unpack(dict(arrays))
     if not name:
         raise InvalidInputError(f"--input {given!r}: expected NAME=FILE, or a .npz file")
     if path.suffix == ".npy":

@@ -88,5 +88,5 @@ def _fails(reduction: Reduction, folder: Path, hang_after: float) -> tuple[bool,
     said = lines[-1] if lines else ""
     kind = reduction.failure.kind
     must = reduction.failure.detail.partition(":")[0] if kind in ("error", "refused") else "AssertionError"
-    raised = any(line.partition(":")[0].rpartition(".")[2] == must for line in lines[-40:])
+    raised = any(line.partition(":")[0].rpartition(".")[2] == must for line in lines)
     return done.returncode != 0 and raised, said

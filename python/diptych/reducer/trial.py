@@ -158,7 +158,7 @@ class EngineTrial:
 
     def chained(self, candidate: Candidate) -> tuple[Any, ...] | None:
         """Outputs of the engine that runs the nodes one at a time; None where it does not run one of them."""
-        source = Source(replace(candidate, path=None))
+        source = Source(candidate, candidate.path.parent if candidate.path else None)
         try:
             recording = chain(source, self.worker)
             if recording is None:
