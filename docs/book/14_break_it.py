@@ -175,8 +175,8 @@ assert smallest.size % LANES
 assert np.count_nonzero(smallest) == 1
 
 # %% [markdown]
-# Read it aloud: *the first number of the tail is lost*. A bug report could not be better, and no human had to stare
-# at a tensor of ninety numbers to write it.
+# Read it aloud: *of a single number, nothing is left*. A single number is all tail, and with the kernel beside it,
+# four lines long, there is not much left to search. No human had to stare at the tensor that was found first.
 #
 # ## A diff
 #
