@@ -95,11 +95,13 @@ fn allocations_of_a_run(session: &Session, shape: &[usize]) -> usize {
     counted
 }
 
+/// A session of so many layers and threads.
+type Make = fn(usize, usize) -> Session;
+
 #[test]
 fn a_run_at_a_cached_shape_allocates_its_outputs_only() {
     for threads in [1, 2] {
-        let cases: [(fn(usize, usize) -> Session, &[usize]); 2] =
-            [(session, &[300, 2]), (convolutions, &[1, 32, 40, 40])];
+        let cases: [(Make, &[usize]); 2] = [(session, &[300, 2]), (convolutions, &[1, 32, 40, 40])];
         for (make, shape) in cases {
             let [short, long] = [1, 10].map(|layers| allocations_of_a_run(&make(layers, threads), shape));
             assert_eq!(short, long, "allocations grow with the number of nodes, {threads} threads");
