@@ -53,7 +53,10 @@ fn run(plan: &Winograd, x: &[f32], w: &[f32], bias: &[f32], epilogue: Option<&Ep
     plan.pack(w, &mut weights);
     let (mut planes, mut scratch) = (vec![f32::NAN; plan.planes_len()], vec![f32::NAN; plan.scratch_len()]);
     let mut y = vec![f32::NAN; plan.shape.out_channels * plan.shape.out_plane()];
-    let pieces = |n: usize| if in_pieces { (0..n).rev().map(|i| i..i + 1).collect() } else { vec![0..n] };
+    let pieces = |n: usize| -> Vec<Range<usize>> {
+        let step = if in_pieces { 1 } else { n.max(1) };
+        (0..n).step_by(step).rev().map(|i| i..i + step).collect()
+    };
     for block in 0..plan.blocks() {
         for channels in pieces(plan.in_blocks()) {
             // SAFETY: the planes are as long as the plan says.
@@ -98,7 +101,7 @@ fn backward(m: [f32; 6]) -> [f32; 4] {
         (m[0] + e) + f,
         f32::mul_add(1.5, p, 0.625 * o),
         f32::mul_add(2.25, f, 0.390625 * e),
-        f32::mul_add(3.375, p, f32::mul_add(0.244140625, o, m[5])),
+        f32::mul_add(3.375, p, f32::mul_add(125.0 / 512.0, o, m[5])),
     ]
 }
 
