@@ -20,10 +20,13 @@ PYTEST_ARGS ?=
 BENCH_ARGS  ?= examples/digits/digits.onnx --against onnxruntime
 
 ASV         := $(BIN)/asv --config asv_bench/asv.conf.json
-BENCH_CHECK ?= ^(?!.*full)
+BENCH_CHECK ?= ^(?!.*(full|Peers)|(operators|models|package).*nstructions)(operators.Run.*engine|operators.*(Conv: small|Softmax: sc)|[imp])
+BENCH       ?= .
+FACTOR      ?= 1.1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python test-mutants test-sanitized lint format quick bench bench-check wheel sdist clean
+.PHONY: help demo test test-rust test-python test-mutants test-sanitized test-site lint format quick bench bench-check \
+        bench-compare bench-site docs wheel sdist clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,12 +43,15 @@ test-python: $(STAMP)-engine $(STAMP)-test
 	$(PY) -m pytest -n $(WORKERS) $(PYTEST_ARGS)
 
 test-mutants: $(STAMP)-engine $(STAMP)-test ## Build the engine with planted bugs and see each of them caught
-	env -u CARGO_TARGET_DIR $(PY) -m pytest -m mutants tests/differential/test_mutants.py
+	env -u CARGO_TARGET_DIR CARGO_PROFILE_RELEASE_OPT_LEVEL=1 $(PY) -m pytest -m mutants tests/differential/test_mutants.py
 
 test-sanitized: ## Run the kernels' tests under AddressSanitizer, on every instruction set
 	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=$(CURDIR)/target/sanitized \
 	    CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=256 CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true \
 	    cargo test --release --target $$(rustc -vV | sed -n 's/host: //p') -p diptych-kernels
+
+test-site: docs $(STAMP)-site ## Open the site in Chromium: on a phone and a desktop, dark and light, the network off
+	$(PY) -m pytest -m site tests/docs/test_site.py
 
 lint: $(STAMP)-engine $(STAMP)-lint $(STAMP)-test ## Check style, types, import contracts and Rust lints
 	$(BIN)/ruff check .
@@ -70,11 +76,24 @@ quick: $(STAMP)-reference ## Build the engine for AVX-512 alone, hardly optimise
 bench: $(STAMP)-engine $(STAMP)-bench ## Time the engine beside its peers (BENCH_ARGS="model.onnx --against onnxruntime,openvino")
 	$(PY) -m diptych bench $(BENCH_ARGS)
 
-bench-check: $(STAMP)-engine $(STAMP)-asv ## Check that the benchmarks of asv_bench are sound: each once, big models left out
+bench-compare: $(STAMP)-asv ## Measure two commits in turns; 1 after a regression (A=main B=HEAD BENCH=regex FACTOR=1.1)
+	@test -n "$(A)" && test -n "$(B)" || { echo 'say which commits: make bench-compare A=main B=HEAD' >&2; exit 2; }
+	$(ASV) machine --yes >/dev/null
+	$(ASV) continuous --interleave-rounds --factor $(FACTOR) --bench '$(BENCH)' $(A) $(B)
+
+bench-site: $(STAMP)-engine $(STAMP)-asv $(STAMP)-test ## Write pages of what asv measured, one an operator, into .build/speed
+	$(PY) -m tools.speed site
+
+bench-check: $(STAMP)-engine $(STAMP)-asv $(STAMP)-test ## Check that the benchmarks of asv_bench are sound: a choice of them, each once
 	$(ASV) machine --yes >/dev/null
 	$(ASV) check --environment existing:$(PY)
 	$(ASV) run --environment existing:$(PY) --quick --show-stderr --bench '$(BENCH_CHECK)' \
 	    --set-commit-hash $$(git rev-parse HEAD)
+
+docs: $(STAMP)-engine $(STAMP)-test $(STAMP)-docs ## Build the site into docs/_build/html, with the network off if need be
+	if test -d tools/pages; then $(PY) -m tools.pages; fi
+	$(PY) -m sphinx -W --keep-going --quiet -b html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
 
 wheel: $(STAMP)-venv ## Build the wheels of both distributions into dist/
 	$(BIN)/maturin build --release --out dist
@@ -102,7 +121,7 @@ $(STAMP)-engine: $(STAMP)-reference pyproject.toml $(RUST)
 	@touch $@
 
 # The tools of one activity, at the versions that pyproject.toml's extra of the same name allows.
-$(STAMP)-test $(STAMP)-lint $(STAMP)-bench $(STAMP)-asv: $(STAMP)-%: $(STAMP)-reference pyproject.toml
+$(STAMP)-test $(STAMP)-lint $(STAMP)-bench $(STAMP)-asv $(STAMP)-docs $(STAMP)-site: $(STAMP)-%: $(STAMP)-reference pyproject.toml
 	$(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["$*"], sep="\n")' \
 	    > $(VENV)/requirements-$*.txt
 	$(PIP) --requirement $(VENV)/requirements-$*.txt

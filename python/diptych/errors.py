@@ -12,6 +12,7 @@ Error
 ├── CancelledError                                   the run was cancelled by its owner
 ├── CustomOperatorError       (RuntimeError)         an operator of register_operator raised, see __cause__
 ├── DeadlineExceededError     (TimeoutError)         the run passed its deadline
+├── MissingSourceError        (LookupError)          source code that was to be shown is not there
 └── InternalError             (RuntimeError)         a fault of the engine: please report it
 """
 
@@ -40,6 +41,7 @@ __all__ = [
     "InvalidModelError",
     "InvalidTypeError",
     "MissingInputError",
+    "MissingSourceError",
     "ModelFileError",
     "ResourceLimitError",
     "ShapeError",
@@ -49,3 +51,7 @@ __all__ = [
 
 class MissingInputError(InvalidInputError):
     """A required input of the model was not fed."""
+
+
+class MissingSourceError(Error, LookupError):
+    """Source code that was to be shown is not there: `diptych.sources`."""

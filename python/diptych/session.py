@@ -175,6 +175,17 @@ class InferenceSession:
         """Bytes held, by kind of memory; `contexts` and `plans` count those kept for later runs."""
         return self._core.memory()
 
+    def plan(self) -> list[dict[str, Any]]:
+        """Return the segments of the plan that the latest run followed, in order; none before the first run.
+
+        A segment has `arena_bytes`, `scratch_bytes` (of a thread) and `output_bytes`; `tasks` in the plan's order, each
+        with `node` (index in `graph()`), `inputs` and `outputs` by name, `workspace_offset` and `workspace_bytes`;
+        `dynamic`, the nodes that run after the tasks; and `values`, each with `name` and `kind`: "arena" (at `offset`
+        of the temporary arena, `bytes` long), "view" (the bytes of the value `of`), "output" (a buffer of its own that
+        outlives the segment), "known" (computed when the plan was made) or "constant".
+        """
+        return self._core.plan()
+
     def shrink(self) -> None:
         """Give back the memory that idle runs keep for the next one."""
         self._core.shrink()

@@ -6,15 +6,23 @@ import re
 import runpy
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 
 DOCS = Path(__file__).parents[2] / "docs"
 CHAPTERS = sorted((DOCS / "book").glob("*.py"))
 
 
+@pytest.mark.filterwarnings("ignore:FigureCanvasAgg is non-interactive")
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
 def test_chapter(chapter: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    runpy.run_path(str(chapter), run_name="__main__")
+    plt.switch_backend("agg")
+    try:
+        runpy.run_path(str(chapter), run_name="__main__")
+    except SystemExit as error:  # a chapter says which machine it needs
+        pytest.skip(str(error))
+    finally:
+        plt.close("all")
     assert capsys.readouterr().out
 
 

@@ -13,7 +13,7 @@ import diptych
 
 __all__ = ["main"]
 
-COMMANDS = ("run", "inspect", "lower", "diff", "reduce", "bench", "profile", "ops")
+COMMANDS = ("run", "inspect", "explain", "lower", "diff", "reduce", "bench", "profile", "ops")
 EPILOG = """\
 examples:
   diptych run model.onnx --input image=photo.npy
@@ -21,7 +21,9 @@ examples:
   diptych lower model.onnx -o lowered.onnx
   diptych diff model.onnx --all
   diptych reduce model.onnx --against onnxruntime --out repro
+  diptych diff model.onnx --against onnxruntime,openvino --html report.html
   diptych bench model.onnx --against onnxruntime,openvino --threads 1
+  diptych explain Conv
   diptych ops Conv
 
 Every subcommand takes --json for output that programs read. `diptych SUBCOMMAND --help` says more.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 __all__ = ["Drawing", "Placed", "draw"]
 
-WIDTH, HEIGHT = 148, 46  # of a node
+WIDTH, HEIGHT = 164, 46  # of a node
 GAP, LAYER = 26, 40  # between nodes of a layer, between layers
 DUMMY = 10  # width that an edge takes in a layer that it passes
 SWEEPS = 6

@@ -51,7 +51,7 @@ class TractEngine(Engine):
                 made[key] = self._make(model, facts)
             names, runnable = made[key]
             outputs = runnable.run([tract.Tensor.from_numpy(feeds[name]) for name in names])
-            return [output.to_numpy() for output in outputs]
+            return [_array(output) for output in outputs]
 
         return run
 
@@ -80,6 +80,14 @@ class TractEngine(Engine):
             return names, read.into_model().into_runnable()
         except tract.TractError as error:
             raise NotImplementedError(str(error)) from error
+
+
+def _array(tensor: Any) -> Any:
+    """The array of a tensor; dimensions, which tract keeps as expressions, are int64."""
+    try:
+        return tensor.to_numpy()
+    except tract.TractError:
+        return tensor.convert_to(tract.DatumType.I64).to_numpy()
 
 
 def _fact(value: Any) -> str:

@@ -5,6 +5,7 @@ mod custom;
 mod errors;
 #[cfg(feature = "mutants")]
 mod mutants;
+mod plan;
 mod session;
 mod value;
 

@@ -16,6 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::errors::raise;
+use crate::plan::segment_of;
 use crate::value::{from_python, to_python};
 
 /// Cancels the runs it was given to.
@@ -188,6 +189,15 @@ impl Session {
             result.set_item(name, bytes)?;
         }
         Ok(result)
+    }
+
+    /// The segments of the latest run's plan: see `diptych.InferenceSession.plan`.
+    fn plan<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let list = PyList::empty(py);
+        for segment in self.0.plan() {
+            list.append(segment_of(py, self.0.graph(), &segment)?)?;
+        }
+        Ok(list)
     }
 
     /// `(events, lost)`: see `diptych.InferenceSession.take_events`.

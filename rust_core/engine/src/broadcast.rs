@@ -102,6 +102,7 @@ impl<const N: usize> Walk<N> {
             axes.push(Axis { len: 0, strides: [0; N] });
             return Walk { axes, base, len: 0 };
         }
+        // [panel: merge axes]
         for (index, &len) in shape.iter().enumerate().filter(|&(_, &len)| len != 1) {
             let axis = Axis { len, strides: strides.map(|of| of[index]) };
             match axes.last_mut() {
@@ -111,6 +112,7 @@ impl<const N: usize> Walk<N> {
                 _ => axes.push(axis),
             }
         }
+        // [/panel]
         if axes.is_empty() {
             axes.push(Axis { len: 1, strides: [0; N] });
         }

@@ -14,6 +14,7 @@ use crate::lower::{self, Lowered, Quantized};
 use crate::memory::MemoryBudget;
 use crate::packed::PackedWeights;
 use crate::passes::{self, PassCx};
+use crate::plan::Segment;
 use crate::pool::{CancelToken, FloatEnvironment, Pool, Team, usable_cpus};
 use crate::profile::{Event, Profile};
 use crate::run::{CompileOptions, Executable, RunPlace};
@@ -241,6 +242,11 @@ impl Session {
             }
             _ => value,
         }
+    }
+
+    /// The segments of the plan that the latest run followed; none before the first run.
+    pub fn plan(&self) -> Vec<Arc<Segment>> {
+        self.executable.latest_plan()
     }
 
     pub fn memory(&self) -> MemoryStatistics {

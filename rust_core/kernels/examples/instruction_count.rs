@@ -10,22 +10,31 @@ use diptych_kernels::Isa;
 use diptych_kernels::conv::{Conv, ConvShape, Operands, OutputLayout};
 use diptych_kernels::functions::{Unary, unary};
 use diptych_kernels::gemm::{Gemm, MatMut, MatRef, Right, gemm, pack_b, packed_b_len, scratch_len};
+use diptych_kernels::norm::{LayerNorm, layer_norm};
 use diptych_kernels::recurrent::{Activation, Gates, Lstm};
 use diptych_kernels::reduce::Extent;
 use diptych_kernels::softmax::softmax;
+use diptych_kernels::transpose::transpose;
 use std::hint::black_box;
 use std::io::Error;
 
 /// A kernel's name and one run of it.
 type Counted = (&'static str, fn(Isa));
 
-const KERNELS: [Counted; 6] = [
+const KERNELS: [Counted; 13] = [
     ("conv_1x1", |isa| convolve(isa, 64, 64, 1)),
     ("conv_3x3", |isa| convolve(isa, 32, 32, 3)),
-    ("exp", exponential),
+    ("erf", |isa| evaluate(isa, Unary::Erf)),
+    ("exp", |isa| evaluate(isa, Unary::Exp)),
+    ("gelu", |isa| evaluate(isa, Unary::Gelu)),
+    ("layer_norm", normalise_rows),
     ("lstm_cell", lstm_cell),
     ("matmul", multiply),
+    ("sigmoid", |isa| evaluate(isa, Unary::Sigmoid)),
+    ("sin", |isa| evaluate(isa, Unary::Sin)),
     ("softmax", softmax_rows),
+    ("tanh", |isa| evaluate(isa, Unary::Tanh)),
+    ("transpose", turn),
 ];
 
 fn main() -> Result<(), Error> {
@@ -106,12 +115,38 @@ fn convolve(isa: Isa, in_channels: usize, out_channels: usize, kernel: usize) {
     black_box(y);
 }
 
-/// 4096 elements.
-fn exponential(isa: Isa) {
+/// An elementary function or activation of 4096 elements.
+fn evaluate(isa: Isa, function: Unary) {
     let mut x = numbers(4096);
     // SAFETY: x holds 4096 elements; a function may write where it reads.
-    measured(|| unsafe { unary(isa, Unary::Exp, x.as_ptr(), x.as_mut_ptr(), x.len()) });
+    measured(|| unsafe { unary(isa, function, x.as_ptr(), x.as_mut_ptr(), x.len()) });
     black_box(x);
+}
+
+/// LayerNormalization of 16 rows of 768.
+fn normalise_rows(isa: Isa) {
+    let (rows, n) = (16, 768);
+    let (mut x, scale, bias) = (numbers(rows * n), numbers(n), numbers(n));
+    let operands = LayerNorm::<f32, f32> {
+        n,
+        centered: true,
+        scale: Some(&scale),
+        bias: Some(&bias),
+        epsilon: 1e-5,
+        mean: None,
+        inverse: None,
+    };
+    // SAFETY: x holds the rows, and may be written where it is read.
+    measured(|| unsafe { layer_norm(isa, &operands, x.as_ptr(), x.as_mut_ptr(), 0..rows) });
+    black_box(x);
+}
+
+/// A matrix of 128 x 128.
+fn turn(isa: Isa) {
+    let side = 128;
+    let (x, mut y) = (numbers(side * side), vec![0f32; side * side]);
+    measured(|| transpose(isa, &x, side, &mut y, side));
+    black_box(y);
 }
 
 /// 16 rows of 128.

@@ -20,6 +20,7 @@ struct AffineRow<'a, T: Float> {
     y: &'a mut [T],
 }
 
+// [panel: AffineGrid]
 impl<T: Float> Kernel for AffineRow<'_, T> {
     type Output = ();
 
@@ -44,6 +45,7 @@ impl<T: Float> Kernel for AffineRow<'_, T> {
         }
     }
 }
+// [/panel]
 
 #[cfg(test)]
 mod tests {

@@ -161,6 +161,8 @@ struct Softmax<'a, W> {
     sink: Option<W>,
 }
 
+// [panel: Attention ai.onnx.preview.FlexAttention com.microsoft.Attention softmax]
+// [panel: com.microsoft.MultiHeadAttention com.microsoft.GroupQueryAttention softmax]
 impl<W: Computed> Kernel for Softmax<'_, W> {
     type Output = ();
     #[inline(always)]
@@ -184,6 +186,8 @@ impl<W: Computed> Kernel for Softmax<'_, W> {
         }
     }
 }
+// [/panel]
+// [/panel]
 
 /// The greater number, NaN if one is. Which zero it is makes no difference to differences' exponentials.
 #[inline(always)]
@@ -281,6 +285,8 @@ struct Accumulate<'a, W> {
     acc: &'a mut [W],
 }
 
+// [panel: Attention ai.onnx.preview.FlexAttention com.microsoft.Attention values]
+// [panel: com.microsoft.MultiHeadAttention com.microsoft.GroupQueryAttention values]
 impl<W: Computed> Kernel for Accumulate<'_, W> {
     type Output = ();
     #[inline(always)]
@@ -300,6 +306,8 @@ impl<W: Computed> Kernel for Accumulate<'_, W> {
         }
     }
 }
+// [/panel]
+// [/panel]
 
 /// `dst[i] = rn(src[i] + addend[i])`, in what `T` computes in, rounded to it.
 ///

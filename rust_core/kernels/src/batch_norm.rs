@@ -5,11 +5,13 @@ use crate::lanes::*;
 use crate::reduce::{Itself, LANES, SquaredDistance, Sum, reduce_row};
 use std::ops::Range;
 
+// [panel: BatchNormalization factors]
 /// (s, t) of a channel: `scale / sqrt(variance + epsilon)` and `bias - mean * s`, each operation rounded in binary64.
 pub fn factors(scale: f64, bias: f64, mean: f64, variance: f64, epsilon: f32) -> (f64, f64) {
     let s = scale / Arithmetic::sqrt(variance + f64::from(epsilon));
     (s, bias - mean * s)
 }
+// [/panel]
 
 /// `dst = fma(src, s, t)`, rounded once to T, over rows of `inner` elements; row r belongs to channel r modulo `s.len()`. For double:
 /// multiplied, then added.
@@ -74,6 +76,7 @@ impl<T: Float> Kernel for ScaleAndShift<'_, T> {
     }
 }
 
+// [panel: BatchNormalization]
 /// # Safety
 /// `src` is valid for reading and `dst` for writing `count` elements.
 #[inline(always)]
@@ -94,6 +97,7 @@ unsafe fn step<A: Arch, T: Float, const L: usize>(
         }
     }
 }
+// [/panel]
 
 /// Mean and population variance, two passes of lane sums in the type that T computes in, then widened. Of nothing: NaN.
 pub fn statistics<T: Float>(isa: Isa, x: &[T]) -> (f64, f64) {

@@ -122,6 +122,7 @@ wide!(i64, u64);
 
 struct Cast<'a, S, D>(&'a [S], &'a mut [D]);
 
+// [panel: Cast CastLike]
 impl<S: Source, D: Target<S::Wide>> Kernel for Cast<'_, S, D> {
     type Output = ();
     #[inline(always)]
@@ -138,6 +139,7 @@ impl<S: Source, D: Target<S::Wide>> Kernel for Cast<'_, S, D> {
         rest_to.copy_from_slice(&converted[..rest_to.len()]);
     }
 }
+// [/panel]
 
 /// Converts each element of `from` into `to`, which is as long.
 pub fn cast<S: Source, D: Target<S::Wide>>(isa: Isa, from: &[S], to: &mut [D]) {

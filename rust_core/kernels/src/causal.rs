@@ -20,6 +20,7 @@ struct Causal<'a, T: Float> {
     y: &'a mut [T],
 }
 
+// [panel: CausalConvWithState]
 impl<T: Float> Kernel for Causal<'_, T> {
     type Output = ();
 
@@ -45,6 +46,7 @@ impl<T: Float> Kernel for Causal<'_, T> {
         }
     }
 }
+// [/panel]
 
 #[cfg(test)]
 mod tests {

@@ -43,6 +43,7 @@ struct MaxRoiPool<'a, T> {
     y: &'a mut [T],
 }
 
+// [panel: MaxRoiPool]
 impl<T: MaxElement + Default> Kernel for MaxRoiPool<'_, T> {
     type Output = ();
 
@@ -68,6 +69,7 @@ impl<T: MaxElement + Default> Kernel for MaxRoiPool<'_, T> {
         }
     }
 }
+// [/panel]
 
 /// A region to be sampled: along y and x the size of the map, where it starts, the size of a bin, bins, samples of a bin.
 #[derive(Clone, Copy, Debug)]
@@ -124,6 +126,7 @@ struct RoiAlign<'a, T> {
     y: &'a mut [T],
 }
 
+// [panel: RoiAlign]
 impl<T: Float> Kernel for RoiAlign<'_, T> {
     type Output = ();
 
@@ -168,6 +171,7 @@ impl<T: Float> Kernel for RoiAlign<'_, T> {
         }
     }
 }
+// [/panel]
 
 /// Boxes as (low, low, high, high) and their areas, each number in a list of its own.
 #[derive(Clone, Debug, Default)]
@@ -230,6 +234,7 @@ struct Overlaps<'a> {
     threshold: f32,
 }
 
+// [panel: NonMaxSuppression]
 impl Kernel for Overlaps<'_> {
     type Output = bool;
 
@@ -261,6 +266,7 @@ impl Kernel for Overlaps<'_> {
         false
     }
 }
+// [/panel]
 
 #[cfg(test)]
 mod tests {

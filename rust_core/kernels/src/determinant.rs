@@ -15,6 +15,7 @@ struct Determinant<'a> {
     size: usize,
 }
 
+// [panel: Det]
 impl Kernel for Determinant<'_> {
     type Output = f64;
     #[inline(always)]
@@ -37,6 +38,7 @@ impl Kernel for Determinant<'_> {
         result + 0.0
     }
 }
+// [/panel]
 
 /// The first row from `j` on that is greatest in column `j`; NaN is above all.
 #[inline(always)]
@@ -52,6 +54,7 @@ fn pivot_row(a: &[f64], size: usize, j: usize) -> usize {
     place
 }
 
+// [panel: Det eliminate]
 /// Subtracts row `j` from those below it, so that their column `j` would be zero.
 #[inline(always)]
 fn eliminate(a: &mut [f64], size: usize, j: usize, pivot: f64) {
@@ -65,6 +68,7 @@ fn eliminate(a: &mut [f64], size: usize, j: usize, pivot: f64) {
         }
     }
 }
+// [/panel]
 
 #[cfg(test)]
 mod tests {

@@ -48,6 +48,7 @@ macro_rules! compute {
     };
 }
 
+// [panel: Add Sub Mul Div Max Min Sum Mean PRelu Clip operations]
 macro_rules! compute_floats {
     ($($type:ty),*) => {$(compute!($type {
         add => |a, b| a + b;
@@ -68,6 +69,7 @@ macro_rules! compute_floats {
         prelu => |a, b| a.simd_lt(Simd::splat(0.0)).select(b * a, a);
     });)*};
 }
+// [/panel]
 compute_floats!(f32, f64);
 
 macro_rules! compute_integers {
@@ -216,6 +218,7 @@ impl<T: Number> Kernel for BinaryRow<T> {
     }
 }
 
+// [panel: Add Sub Mul Div PRelu rows]
 impl<T: Number> BinaryRow<T> {
     #[inline(always)]
     fn row(self, f: impl Fn(Simd<T::Wide, N>, Simd<T::Wide, N>) -> Simd<T::Wide, N>) {
@@ -258,6 +261,7 @@ impl<T: Number> BinaryRow<T> {
         }
     }
 }
+// [/panel]
 
 /// `sums[i] = sums[i] op x[i]`, or with `op` of `None`: `sums[i] = x[i]`. What is in `sums` is not rounded to `T`.
 ///
@@ -291,6 +295,7 @@ impl<T: Number> Kernel for Accumulate<'_, T> {
     }
 }
 
+// [panel: Sum Max Min Mean]
 impl<T: Number> Accumulate<'_, T> {
     #[inline(always)]
     fn sweep(self, f: impl Fn(Simd<T::Wide, N>, Simd<T::Wide, N>) -> Simd<T::Wide, N>) {
@@ -303,6 +308,7 @@ impl<T: Number> Accumulate<'_, T> {
         }
     }
 }
+// [/panel]
 
 /// `out[i] = sums[i]`, rounded once to `T`.
 pub fn round<T: Number>(isa: Isa, sums: &[T::Wide], out: &mut [T]) {

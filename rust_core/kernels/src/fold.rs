@@ -153,6 +153,7 @@ struct Fold<'a, T: Summand> {
     image: &'a mut [T],
 }
 
+// [panel: Col2Im]
 impl<T: Summand> Kernel for Fold<'_, T> {
     type Output = ();
 
@@ -174,6 +175,7 @@ impl<T: Summand> Kernel for Fold<'_, T> {
         image.iter_mut().zip(sums).for_each(|(y, &mut sum)| *y = T::finish(sum));
     }
 }
+// [/panel]
 
 #[cfg(test)]
 mod tests {

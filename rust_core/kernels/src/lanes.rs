@@ -22,8 +22,10 @@ pub enum Isa {
     Neon,
     /// x86-64 AVX2, FMA and F16C.
     Avx2,
-    /// x86-64 AVX-512 F, BW, DQ, VL and VNNI.
+    /// x86-64 AVX-512 F, BW, DQ and VL.
     Avx512,
+    /// The same with VNNI: products of integers that add four bytes or two words in one instruction.
+    Avx512Vnni,
 }
 
 impl Isa {
@@ -44,16 +46,18 @@ impl Isa {
                         && is_x86_feature_detected!("avx512bw")
                         && is_x86_feature_detected!("avx512dq")
                         && is_x86_feature_detected!("avx512vl")
-                        && is_x86_feature_detected!("avx512vnni")
                     {
                         found.push(Isa::Avx512);
+                        if is_x86_feature_detected!("avx512vnni") {
+                            found.push(Isa::Avx512Vnni);
+                        }
                     }
                 }
             }
             #[cfg(target_arch = "aarch64")]
             found.push(Isa::Neon);
             #[cfg(diptych_one_isa)]
-            found.drain(..found.len() - 1);
+            found.retain(|isa| *isa >= Isa::Avx512);
             found
         })
     }
@@ -70,12 +74,13 @@ impl Isa {
             Isa::Neon => "neon",
             Isa::Avx2 => "avx2",
             Isa::Avx512 => "avx512",
+            Isa::Avx512Vnni => "avx512vnni",
         }
     }
 
     /// The set of that name, whether or not this CPU has it.
     pub fn from_name(name: &str) -> Option<Isa> {
-        [Isa::Baseline, Isa::Neon, Isa::Avx2, Isa::Avx512].into_iter().find(|isa| isa.name() == name)
+        [Isa::Baseline, Isa::Neon, Isa::Avx2, Isa::Avx512, Isa::Avx512Vnni].into_iter().find(|isa| isa.name() == name)
     }
 
     /// Native number of f32 lanes: the width that packed layouts are built for.
@@ -83,7 +88,7 @@ impl Isa {
         match self {
             Isa::Baseline | Isa::Neon => 4,
             Isa::Avx2 => 8,
-            Isa::Avx512 => 16,
+            Isa::Avx512 | Isa::Avx512Vnni => 16,
         }
     }
 }
@@ -104,6 +109,8 @@ pub struct Neon;
 pub struct Avx2;
 #[derive(Clone, Copy)]
 pub struct Avx512;
+#[derive(Clone, Copy)]
+pub struct Avx512Vnni;
 
 macro_rules! hardware_fma {
     ($($arch:ident),*) => {$(
@@ -116,11 +123,12 @@ macro_rules! hardware_fma {
         }
     )*};
 }
-hardware_fma!(Neon, Avx2, Avx512);
+hardware_fma!(Neon, Avx2, Avx512, Avx512Vnni);
 
 impl Arch for Baseline {
     const ISA: Isa = Isa::Baseline;
 
+    // [panel: fma without the instruction]
     /// The product of two f32 is exact in f64. The sum `s` of product and addend is rounded to odd there (TwoSum gives the
     /// error `e`; where it is not zero and the last bit of `s` is even, `s` moves one unit towards `e`), so that
     /// the second rounding, to f32, is that of the exact value: Boldo and Melquiond, "Emulation of a FMA and
@@ -140,11 +148,15 @@ impl Arch for Baseline {
         let odd = inexact.select((bits - towards_zero) | Simd::splat(1), bits);
         Simd::<f64, N>::from_bits(odd).cast()
     }
+    // [/panel]
 }
 
 /// A piece of arithmetic that runs on any instruction set. The fields of the struct are its arguments.
 pub trait Kernel {
     type Output;
+    /// Whether it multiplies integers by instructions that one set has and another, otherwise the same, has not
+    /// ([`Isa::Avx512Vnni`]). It is then compiled for both; other kernels run as for [`Isa::Avx512`] on either.
+    const DOTS: bool = false;
     /// `L` is the native number of f32 lanes of `A`. Implementations are `#[inline(always)]`.
     fn run<A: Arch, const L: usize>(self) -> Self::Output;
 }
@@ -169,10 +181,15 @@ pub fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
             unsafe { run_avx2(kernel) }
         }
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => {
+        Isa::Avx512 | Isa::Avx512Vnni => {
             debug_assert!(Isa::available().contains(&isa));
-            // SAFETY: as above.
-            unsafe { run_avx512(kernel) }
+            if const { K::DOTS } && isa == Isa::Avx512Vnni {
+                // SAFETY: as above.
+                unsafe { run_avx512vnni(kernel) }
+            } else {
+                // SAFETY: as above; who has VNNI has the rest of AVX-512 that this asks for.
+                unsafe { run_avx512(kernel) }
+            }
         }
         #[allow(unreachable_patterns)]
         other => panic!("instruction set {} does not exist on this architecture", other.name()),
@@ -186,9 +203,16 @@ fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt")]
 fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
     kernel.run::<Avx512, 16>()
+}
+
+/// For kernels with [`Kernel::DOTS`].
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt")]
+fn run_avx512vnni<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run::<Avx512Vnni, 16>()
 }
 
 #[cfg(test)]

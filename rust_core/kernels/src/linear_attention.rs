@@ -31,6 +31,7 @@ impl Step<'_> {
     }
 }
 
+// [panel: LinearAttention]
 impl Kernel for Step<'_> {
     type Output = ();
     #[inline(always)]
@@ -61,6 +62,7 @@ impl Kernel for Step<'_> {
         }
     }
 }
+// [/panel]
 
 /// `out[m] = rn(scale * o_m)`, o the chains of `x_d S_dm` over d.
 ///
@@ -91,6 +93,7 @@ impl Kernel for Read<'_> {
     }
 }
 
+// [panel: LinearAttention chain]
 /// The chains of `x_d S_dm` over d from +0, for `count` columns from m on.
 #[inline(always)]
 fn chain<A: Arch, const L: usize>(x: &[f32], state: &[f32], columns: usize, m: usize, count: usize) -> Simd<f32, L> {
@@ -100,6 +103,7 @@ fn chain<A: Arch, const L: usize>(x: &[f32], state: &[f32], columns: usize, m: u
     }
     acc
 }
+// [/panel]
 
 /// Up to L numbers, zeros in the other lanes.
 #[inline(always)]

@@ -69,6 +69,7 @@ pub struct Loss<'a, T: Float> {
     pub inner: usize,
 }
 
+// [panel: NegativeLogLikelihoodLoss SoftmaxCrossEntropyLoss]
 impl<T: Float> Loss<'_, T> {
     /// Loss and weight of target `i`.
     #[inline]
@@ -106,3 +107,4 @@ impl<T: Float> Loss<'_, T> {
         }
     }
 }
+// [/panel]

@@ -27,6 +27,7 @@ struct Terms<'a, T: Float> {
     terms: &'a mut [T::Wide],
 }
 
+// [panel: LpPool GlobalLpPool terms]
 impl<T: Float> Kernel for Terms<'_, T> {
     type Output = ();
 
@@ -47,6 +48,7 @@ impl<T: Float> Kernel for Terms<'_, T> {
         }
     }
 }
+// [/panel]
 
 struct Roots<'a, T: Float> {
     p: f64,
@@ -54,6 +56,7 @@ struct Roots<'a, T: Float> {
     y: &'a mut [T],
 }
 
+// [panel: LpPool GlobalLpPool]
 impl<T: Float> Kernel for Roots<'_, T> {
     type Output = ();
 
@@ -75,6 +78,7 @@ impl<T: Float> Kernel for Roots<'_, T> {
         }
     }
 }
+// [/panel]
 
 #[cfg(test)]
 mod tests {

@@ -50,6 +50,7 @@ struct Lrn<T> {
     rows: Range<usize>,
 }
 
+// [panel: LRN]
 impl<T: Float> Kernel for Lrn<T> {
     type Output = ();
 
@@ -79,3 +80,4 @@ impl<T: Float> Kernel for Lrn<T> {
         }
     }
 }
+// [/panel]

@@ -89,12 +89,15 @@ unsafe fn statistics<A: Arch, T: Float, S: Stash>(src: *const T, n: usize, cente
     (mean, S::from_f32(1.0) / (variance + S::from_f32(epsilon)).sqrt())
 }
 
+// [panel: LayerNormalization com.microsoft.SkipLayerNormalization moments]
+// [panel: com.microsoft.EmbedLayerNormalization moments]
 /// (mean, population variance) of a row; not `centered`: (0, mean square).
 ///
 /// # Safety
 /// `src` is valid for reading `n` elements.
 #[inline(always)]
 unsafe fn moments<A: Arch, T: Float, S: Stash>(src: *const T, n: usize, centered: bool) -> (S, S) {
+    // [panel: moments]
     let count = S::from_count(n);
     // SAFETY: n elements.
     unsafe {
@@ -102,8 +105,14 @@ unsafe fn moments<A: Arch, T: Float, S: Stash>(src: *const T, n: usize, centered
         let squared = SquaredDistance(S::Lanes::<LANES>::splat(mean));
         (mean, reduce_row::<A, T, S, Sum, _>(src, n, squared) / count)
     }
+    // [/panel]
 }
+// [/panel]
+// [/panel]
 
+// [panel: LayerNormalization RMSNormalization SimplifiedLayerNormalization]
+// [panel: com.microsoft.SkipLayerNormalization com.microsoft.SkipSimplifiedLayerNormalization]
+// [panel: com.microsoft.EmbedLayerNormalization]
 /// The second pass over a row.
 ///
 /// # Safety
@@ -144,6 +153,9 @@ unsafe fn normalize<A: Arch, T: Float, S: Stash>(
         }
     }
 }
+// [/panel]
+// [/panel]
+// [/panel]
 
 /// The operands of a GroupNormalization or InstanceNormalization of `[instances, groups, channels, inner]` in T.
 pub struct GroupNorm<'a, T> {
@@ -213,6 +225,7 @@ impl<T: Float, S: Stash> Kernel for Groups<'_, '_, T, S> {
     }
 }
 
+// [panel: GroupNormalization InstanceNormalization]
 /// `(x - mean) * inverse * scale + bias`, in S and rounded once, or (`rounded`) in T from the normalised number on.
 ///
 /// # Safety
@@ -248,6 +261,7 @@ unsafe fn scale_row<T: Float, S: Stash>(
         }
     }
 }
+// [/panel]
 
 /// (mean, `rn(sqrt(var) + epsilon)`) of some elements, in the type that T computes in.
 pub fn mean_and_deviation<T: Float>(isa: Isa, x: &[T], epsilon: f32) -> (T::Wide, T::Wide) {
@@ -311,6 +325,7 @@ struct Center<T: Float> {
     n: usize,
 }
 
+// [panel: MeanVarianceNormalization]
 impl<T: Float> Kernel for Center<T> {
     type Output = ();
     #[inline(always)]
@@ -337,6 +352,7 @@ impl<T: Float> Kernel for Center<T> {
         }
     }
 }
+// [/panel]
 
 /// LpNormalization along `n`: `rn(x / norm)`, +0 where the norm is 0, for the outer and inner positions in `rows` and `columns`. The
 /// norm is `sqrt(lanesum(rn(x*x)))`, or (`absolute`) `lanesum(abs(x))`.
@@ -365,6 +381,7 @@ struct LpNorm<T> {
     columns: Range<usize>,
 }
 
+// [panel: LpNormalization]
 impl<T: Float> Kernel for LpNorm<T> {
     type Output = ();
     #[inline(always)]
@@ -401,6 +418,7 @@ impl<T: Float> Kernel for LpNorm<T> {
         }
     }
 }
+// [/panel]
 
 /// `x / norm` of a norm, which is +0, positive or NaN: +0 where it is 0.
 #[inline(always)]

@@ -71,6 +71,7 @@ pub fn extreme_index<T: Ordered>(what: Extreme, data: &[T], out: &mut [i64], ext
     }
 }
 
+// [panel: ArgMax ArgMin]
 #[inline(always)]
 fn search<T: Ordered>(
     data: &[T],
@@ -104,7 +105,9 @@ fn search<T: Ordered>(
         }
     }
 }
+// [/panel]
 
+// [panel: Hardmax]
 /// In each `[n, inner]` of `data`, for each column: `one` at the first greatest element, as [`extreme_index`] finds it, else zero.
 ///
 /// # Panics
@@ -135,6 +138,7 @@ pub fn hardmax<T: Ordered + Default>(data: &[T], out: &mut [T], n: usize, inner:
         }
     }
 }
+// [/panel]
 
 /// Which elements to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +147,7 @@ pub struct Top {
     pub largest: bool,
 }
 
+// [panel: TopK]
 /// The places of the `top.k` greatest (or least) of the `n` elements of `column` (`stride` apart), best first: `order[..k]`.
 /// `order` is scratch of n entries.
 ///
@@ -159,6 +164,7 @@ pub fn top<T: Ordered>(top: Top, column: &[T], stride: usize, order: &mut [(T::K
         select(order, top.k, |&(key, index)| (key, index));
     }
 }
+// [/panel]
 
 /// Brings the k least by `by` to the front, in order. No two are equal, so that unstable sorts have one answer.
 fn select<E, B: Ord>(order: &mut [E], k: usize, by: impl Fn(&E) -> B) {

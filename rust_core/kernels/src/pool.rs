@@ -220,6 +220,7 @@ struct MaxPool<'a, T> {
     y: &'a mut [T],
 }
 
+// [panel: MaxPool]
 impl<T: MaxElement> Kernel for MaxPool<'_, T> {
     type Output = ();
 
@@ -240,6 +241,7 @@ impl<T: MaxElement> Kernel for MaxPool<'_, T> {
         });
     }
 }
+// [/panel]
 
 struct MaxPoolIndices<'a, T> {
     shape: &'a PoolShape,
@@ -248,6 +250,7 @@ struct MaxPoolIndices<'a, T> {
     indices: Indices<'a>,
 }
 
+// [panel: MaxPool indices]
 impl<T: MaxElement> Kernel for MaxPoolIndices<'_, T> {
     type Output = ();
 
@@ -278,6 +281,7 @@ impl<T: MaxElement> Kernel for MaxPoolIndices<'_, T> {
         });
     }
 }
+// [/panel]
 
 /// A type with an average: sums and quotients are of type `Sum`, the quotient is rounded once.
 pub trait AverageElement: Copy + Send + Sync + 'static {
@@ -329,6 +333,7 @@ struct AveragePool<'a, T> {
     y: &'a mut [T],
 }
 
+// [panel: AveragePool com.microsoft.QLinearAveragePool]
 impl<T: AverageElement> Kernel for AveragePool<'_, T> {
     type Output = ();
 
@@ -353,6 +358,7 @@ impl<T: AverageElement> Kernel for AveragePool<'_, T> {
         });
     }
 }
+// [/panel]
 
 /// Sums of the windows of whole planes, of terms that are never -0. A window without any input position gives +0.
 ///

@@ -8,7 +8,7 @@
 
 use crate::gemm::tile::{Step, TileSet, tile, tile_set};
 use crate::gemm::{Block, Gemm, MatMut, MatRef, PackedB, Right, k_block, load, load_first, store_first};
-use crate::lanes::{Arch, Avx2, Avx512, Baseline, Isa, Kernel, Neon, Simd, SimdInt, SimdUint, dispatch};
+use crate::lanes::{Arch, Avx2, Avx512, Avx512Vnni, Baseline, Isa, Kernel, Neon, Simd, SimdInt, SimdUint, dispatch};
 use std::ops::Range;
 
 /// Rows of A that are rearranged at a time.
@@ -89,13 +89,15 @@ struct Dot4;
 #[derive(Debug)]
 struct Dot2;
 
+// [panel: MatMulInteger QLinearMatMul com.microsoft.MatMulIntegerToFloat dot]
+// [panel: com.microsoft.DynamicQuantizeMatMul dot]
 impl Step<i32> for Dot4 {
     #[inline(always)]
     fn step<A: Arch, const W: usize>(a: Simd<i32, W>, b: Simd<i32, W>, c: Simd<i32, W>) -> Simd<i32, W> {
         #[cfg(target_arch = "x86_64")]
-        if const { A::ISA as u8 == Isa::Avx512 as u8 && W == 16 } {
+        if const { A::ISA as u8 == Isa::Avx512Vnni as u8 && W == 16 } {
             let (a, b, c) = (a.resize::<16>(0), b.resize::<16>(0), c.resize::<16>(0));
-            // SAFETY: code for `Avx512` runs where VNNI is.
+            // SAFETY: code for `Avx512Vnni` runs where VNNI is.
             let sum = unsafe { std::arch::x86_64::_mm512_dpbusd_epi32(c.into(), a.into(), b.into()) };
             return Simd::<i32, 16>::from(sum).resize::<W>(0);
         }
@@ -104,10 +106,19 @@ impl Step<i32> for Dot4 {
         [0, 8, 16, 24].iter().fold(c, |c, &shift| c + low_unsigned(a, shift) * low_signed(b, shift))
     }
 }
+// [/panel]
+// [/panel]
 
 impl Step<i32> for Dot2 {
     #[inline(always)]
     fn step<A: Arch, const W: usize>(a: Simd<i32, W>, b: Simd<i32, W>, c: Simd<i32, W>) -> Simd<i32, W> {
+        #[cfg(target_arch = "x86_64")]
+        if const { A::ISA as u8 == Isa::Avx512 as u8 && W == 16 } {
+            // SAFETY: code for `Avx512` runs where AVX-512 BW is.
+            let pairs =
+                unsafe { std::arch::x86_64::_mm512_madd_epi16(a.resize::<16>(0).into(), b.resize::<16>(0).into()) };
+            return c + Simd::<i32, 16>::from(pairs).resize::<W>(0);
+        }
         #[cfg(target_arch = "x86_64")]
         if const { A::ISA as u8 == Isa::Avx2 as u8 && W == 8 } {
             // SAFETY: code for `Avx2` runs where AVX2 is.
@@ -129,7 +140,7 @@ impl Step<i32> for Dot2 {
 
 /// Values of k in a group on `isa`: the layout is little-endian, like every architecture of [`Isa`].
 fn group(isa: Isa) -> usize {
-    if isa == Isa::Avx512 { 4 } else { 2 }
+    if isa == Isa::Avx512Vnni { 4 } else { 2 }
 }
 
 fn tiles(isa: Isa) -> &'static TileSet<i32> {
@@ -137,7 +148,9 @@ fn tiles(isa: Isa) -> &'static TileSet<i32> {
         Isa::Baseline => tile_set!(i32, Dot2, Baseline, 4; 1: [1 2 3 4]; 2: [1 2 3 4]),
         Isa::Neon => tile_set!(i32, Dot2, Neon, 4; 1: [1 2 3 4]; 2: [1 2 3 4]; 3: [1 2 3 4]; 4: [1 2 3 4]),
         Isa::Avx2 => tile_set!(i32, Dot2, Avx2, 8; 1: [1 2 3 4 5 6]; 2: [1 2 3 4 5]),
-        Isa::Avx512 => tile_set!(i32, Dot4, Avx512, 16; 1: [1 2 3 4 5 6 7 8 9 10 11 12];
+        Isa::Avx512 => tile_set!(i32, Dot2, Avx512, 16; 1: [1 2 3 4 5 6 7 8 9 10 11 12];
+            2: [1 2 3 4 5 6 7 8 9 10 11 12]; 3: [1 2 3 4 5 6 7 8]; 4: [1 2 3 4 5]),
+        Isa::Avx512Vnni => tile_set!(i32, Dot4, Avx512Vnni, 16; 1: [1 2 3 4 5 6 7 8 9 10 11 12];
             2: [1 2 3 4 5 6 7 8 9 10 11 12]; 3: [1 2 3 4 5 6 7 8]; 4: [1 2 3 4 5 6]),
     }
 }
@@ -241,6 +254,7 @@ struct PackPanel<'a> {
 
 impl Kernel for PackPanel<'_> {
     type Output = ();
+    const DOTS: bool = true;
     #[inline(always)]
     fn run<A: Arch, const L: usize>(self) {
         let group = group(A::ISA);
@@ -288,6 +302,7 @@ struct PackRows<'a> {
 
 impl Kernel for PackRows<'_> {
     type Output = ();
+    const DOTS: bool = true;
     #[inline(always)]
     fn run<A: Arch, const L: usize>(self) {
         let groups = self.a.values.cols().div_ceil(group(A::ISA));
@@ -426,6 +441,7 @@ struct Correct<'a> {
     c: MatMut<'a, i32>,
 }
 
+// [panel: MatMulInteger QLinearMatMul com.microsoft.MatMulIntegerToFloat com.microsoft.DynamicQuantizeMatMul]
 impl Kernel for Correct<'_> {
     type Output = ();
     #[inline(always)]
@@ -453,6 +469,7 @@ impl Kernel for Correct<'_> {
         }
     }
 }
+// [/panel]
 
 /// B's zero points for `n` columns from `col`, as flipped to signed.
 #[inline(always)]

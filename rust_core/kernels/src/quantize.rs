@@ -170,6 +170,7 @@ struct ToIntegers<'a, 'b, D> {
     out: &'b mut [D],
 }
 
+// [panel: QuantizeLinear DynamicQuantizeLinear]
 impl<'a, D: Integer> ToIntegers<'a, '_, D> {
     /// The elements, the scale and the zero point of a row of binary32 that shares one of each.
     #[inline(always)]
@@ -193,7 +194,10 @@ impl<'a, D: Integer> ToIntegers<'a, '_, D> {
         D::narrowed(sum.simd_clamp(Simd::splat(low), Simd::splat(high))).to_array()
     }
 }
+// [/panel]
 
+// [panel: QuantizeLinear DynamicQuantizeLinear com.microsoft.QLinearAdd com.microsoft.QLinearMul integers]
+// [panel: com.microsoft.QLinearSoftmax com.microsoft.QLinearConcat integers]
 impl<D: Integer> Kernel for ToIntegers<'_, '_, D> {
     type Output = ();
     #[inline(always)]
@@ -215,6 +219,8 @@ impl<D: Integer> Kernel for ToIntegers<'_, '_, D> {
         }
     }
 }
+// [/panel]
+// [/panel]
 
 /// `clamp(rint(x / scale) + zero_point, ends)` of the row that starts at element `start`.
 pub fn quantize<D: Integer>(
@@ -261,6 +267,7 @@ struct ToFloats<'a, 'b, D> {
     out: &'b mut [D],
 }
 
+// [panel: DequantizeLinear com.microsoft.QLinearAdd com.microsoft.QLinearMul com.microsoft.QLinearWhere]
 impl<D: Target<f32>> Kernel for ToFloats<'_, '_, D> {
     type Output = ();
     #[inline(always)]
@@ -286,6 +293,7 @@ impl<D: Target<f32>> Kernel for ToFloats<'_, '_, D> {
         }
     }
 }
+// [/panel]
 
 /// `rn(rn(x - zero_point) * scale)` of the row that starts at element `start`.
 pub fn dequantize<D: Target<f32>>(isa: Isa, operands: &Dequantization<'_>, start: usize, scales: Place, out: &mut [D]) {
@@ -323,6 +331,7 @@ pub fn range_with_zero(isa: Isa, x: &[f32]) -> (f32, f32) {
     dispatch(isa, Ends(x))
 }
 
+// [panel: DynamicQuantizeLinear parameters]
 /// Scale and zero point of DynamicQuantizeLinear for numbers in that range.
 pub fn dynamic_parameters((low, high): (f32, f32)) -> (f32, u8) {
     let width = (high - low) / 255.0;
@@ -330,6 +339,7 @@ pub fn dynamic_parameters((low, high): (f32, f32)) -> (f32, u8) {
     let centre = (0.0 - low / scale).clamp(0.0, 255.0);
     (scale, rint(Simd::splat(centre)).cast::<u8>()[0])
 }
+// [/panel]
 
 #[cfg(test)]
 mod tests {

@@ -7,11 +7,14 @@ use crate::mt19937::Mt19937;
 /// Numbers made at a time: what stays in the first-level cache. Even, since normal numbers come in pairs.
 pub const BLOCK: usize = 512;
 
+// [panel: RandomUniform RandomUniformLike Bernoulli Multinomial uniforms]
 /// The next numbers of the stream.
 pub fn uniforms(generator: &mut Mt19937, out: &mut [f64]) {
     out.fill_with(|| generator.uniform());
 }
+// [/panel]
 
+// [panel: RandomNormal RandomNormalLike]
 /// The next normal numbers, by Marsaglia's polar method. They come in pairs: a stream that is read in pieces has pieces of
 /// even length, but for the last.
 pub fn normals(isa: Isa, generator: &mut Mt19937, out: &mut [f64]) {
@@ -30,6 +33,7 @@ pub fn normals(isa: Isa, generator: &mut Mt19937, out: &mut [f64]) {
         }
     }
 }
+// [/panel]
 
 /// The next point inside the unit circle, but not at its centre, and the square of its distance from there.
 fn inside(generator: &mut Mt19937) -> ([f64; 2], f64) {

@@ -88,6 +88,7 @@ pub struct Row<'a> {
     pub multipliers: Multipliers<'a>,
 }
 
+// [panel: QLinearMatMul QLinearConv requantize]
 impl Row<'_> {
     fn check(&self, len: usize) {
         let sums = match self.sums {
@@ -111,6 +112,7 @@ impl Row<'_> {
         sums * m
     }
 }
+// [/panel]
 
 /// Requantizes a row to bytes of either kind.
 ///

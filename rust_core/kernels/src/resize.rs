@@ -51,6 +51,7 @@ struct ResizeAxis<'a, E> {
 /// Inner values that stay in the first cache over all taps.
 const CHUNK: usize = 1024;
 
+// [panel: Resize Upsample]
 impl<E: Copy + Add<Output = E> + Mul<Output = E>> Kernel for ResizeAxis<'_, E> {
     type Output = ();
 
@@ -82,6 +83,7 @@ impl<E: Copy + Add<Output = E> + Mul<Output = E>> Kernel for ResizeAxis<'_, E> {
         }
     }
 }
+// [/panel]
 
 /// One line along its own axis: vectors along the outputs, inputs gathered.
 #[inline(always)]

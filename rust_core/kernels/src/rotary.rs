@@ -28,6 +28,7 @@ struct Rotate<T> {
     dst: *mut T,
 }
 
+// [panel: RotaryEmbedding com.microsoft.RotaryEmbedding]
 impl<T: Float> Kernel for Rotate<T> {
     type Output = ();
     #[inline(always)]
@@ -61,3 +62,4 @@ impl<T: Float> Kernel for Rotate<T> {
         }
     }
 }
+// [/panel]

@@ -40,6 +40,7 @@ struct WeightedSums<'a, T: Float> {
     y: &'a mut [T::Wide],
 }
 
+// [panel: GridSample]
 impl<T: Float> Kernel for WeightedSums<'_, T> {
     type Output = ();
 
@@ -73,6 +74,7 @@ impl<T: Float> Kernel for WeightedSums<'_, T> {
         }
     }
 }
+// [/panel]
 
 /// Folds `values`, `steps` of them along each axis (innermost last) for each of `places` places, to the first `places` of them: along
 /// the innermost axis `acc = rn(w_0*x_0)`, `acc = rn(acc + rn(w_k*x_k))`, then along the next one.

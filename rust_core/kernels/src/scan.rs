@@ -18,6 +18,7 @@ pub struct Scan {
 /// Columns whose results are kept unrounded at a time.
 const BLOCK: usize = 256;
 
+// [panel: CumSum CumProd]
 /// The running results of one outer position: `src` and `out` are `[n, inner]`.
 ///
 /// # Panics
@@ -45,3 +46,4 @@ pub fn scan<T: Number>(isa: Isa, how: Scan, src: &[T], out: &mut [T], extent: Ex
         }
     }
 }
+// [/panel]

@@ -79,6 +79,7 @@ pub enum Reduction {
     Min,
 }
 
+// [panel: ScatterElements ScatterND]
 /// `target[i] = reduce(target[i], updates[i])`
 #[inline]
 pub fn combine<T: Reducible>(reduction: Reduction, target: &mut [T], updates: &[T]) {
@@ -90,6 +91,7 @@ pub fn combine<T: Reducible>(reduction: Reduction, target: &mut [T], updates: &[
         Reduction::Min => pairs.for_each(|(t, &u)| *t = t.min(u)),
     }
 }
+// [/panel]
 
 #[cfg(test)]
 mod tests {

@@ -63,12 +63,14 @@ impl<T: Float> Kernel for Softmax<T> {
     }
 }
 
+// [panel: Softmax LogSoftmax com.microsoft.QLinearSoftmax]
 /// One contiguous row, n > 0.
 ///
 /// # Safety
 /// `src` is valid for reading and `dst` for writing `n` elements.
 #[inline(always)]
 unsafe fn softmax_row<A: Arch, T: Float>(log: bool, src: *const T, dst: *mut T, n: usize) {
+    // [panel: softmax row]
     // The exponentials are kept in dst where it can hold them exactly.
     let keep = !T::NARROW && !log;
     // SAFETY: n elements throughout.
@@ -89,8 +91,11 @@ unsafe fn softmax_row<A: Arch, T: Float>(log: bool, src: *const T, dst: *mut T, 
             map_row::<T>(src, dst, n, |x| (x - m).exp::<A>() * r);
         }
     }
+    // [/panel]
 }
+// [/panel]
 
+// [panel: Softmax LogSoftmax sum]
 /// The lane sum of `exp(x - m)`; the terms are also stored where `keep` points. Term `first` of a longer row is the first; those
 /// before it are +0. It is a multiple of the lanes.
 ///
@@ -143,6 +148,7 @@ pub(crate) unsafe fn sum_of_exponentials<A: Arch, T: Float>(
     }
     chunks.finish::<Sum>()
 }
+// [/panel]
 
 /// `dst[i] = f(src[i])`.
 ///

@@ -15,6 +15,7 @@ pub struct Adagrad {
     pub epsilon: f64,
 }
 
+// [panel: ai.onnx.preview.training.Adagrad]
 impl Optimizer<3, 2> for Adagrad {
     #[inline(always)]
     fn step<V: Real>(self, [x, g, h]: [V; 3]) -> [V; 2] {
@@ -23,6 +24,7 @@ impl Optimizer<3, 2> for Adagrad {
         [x - V::from_f64(self.rate) * g / (Arithmetic::sqrt(h) + V::from_f64(self.epsilon)), h]
     }
 }
+// [/panel]
 
 #[derive(Clone, Copy, Debug)]
 pub struct Adam {
@@ -35,6 +37,7 @@ pub struct Adam {
     pub epsilon: f64,
 }
 
+// [panel: ai.onnx.preview.training.Adam]
 impl Optimizer<4, 3> for Adam {
     #[inline(always)]
     fn step<V: Real>(self, [x, g, v, h]: [V; 4]) -> [V; 3] {
@@ -45,6 +48,7 @@ impl Optimizer<4, 3> for Adam {
         [V::from_f64(1.0 - self.norm_post) * x, v, h]
     }
 }
+// [/panel]
 
 #[derive(Clone, Copy, Debug)]
 pub struct Momentum {
@@ -55,6 +59,7 @@ pub struct Momentum {
     pub nesterov: bool,
 }
 
+// [panel: ai.onnx.preview.training.Momentum]
 impl Optimizer<3, 2> for Momentum {
     #[inline(always)]
     fn step<V: Real>(self, [x, g, v]: [V; 3]) -> [V; 2] {
@@ -65,6 +70,7 @@ impl Optimizer<3, 2> for Momentum {
         [x - V::from_f64(self.rate) * direction, v]
     }
 }
+// [/panel]
 
 /// `base ^ exponent` in binary64.
 pub fn power(base: f64, exponent: f64) -> f64 {

@@ -37,6 +37,7 @@ impl<T: SimdElement + Default> Kernel for Transpose<'_, T> {
     }
 }
 
+// [panel: Transpose blocks]
 impl<T: SimdElement + Default> Transpose<'_, T> {
     /// Blocks of `B` by `B`; what is left over at the ends goes element by element.
     #[inline(always)]
@@ -76,6 +77,7 @@ impl<T: SimdElement + Default> Transpose<'_, T> {
         }
     }
 }
+// [/panel]
 
 /// `log2(B)` rounds of interleaving lines half the block apart: the perfect shuffle of the index bits, once a bit.
 #[inline(always)]

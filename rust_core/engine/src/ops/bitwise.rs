@@ -58,6 +58,7 @@ enum Connective {
 
 struct Bitwise(Connective);
 
+// [panel: BitwiseAnd BitwiseOr BitwiseXor]
 impl Operator for Bitwise {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
         let dtype = cx.dtype(0)?;
@@ -68,9 +69,11 @@ impl Operator for Bitwise {
         })
     }
 }
+// [/panel]
 
 struct Not;
 
+// [panel: BitwiseNot]
 impl Operator for Not {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
         let (dtype, shape) = (cx.dtype(0)?, cx.shape(0)?);
@@ -79,6 +82,7 @@ impl Operator for Not {
         }))
     }
 }
+// [/panel]
 
 struct Shift {
     left: bool,
@@ -92,6 +96,7 @@ fn build_shift(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
     }
 }
 
+// [panel: BitShift]
 impl Operator for Shift {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
         let dtype = cx.dtype(0)?;
@@ -112,11 +117,13 @@ impl Operator for Shift {
         }), else Err(Error::unsupported(format!("BitShift of {dtype}")).into()))
     }
 }
+// [/panel]
 
 struct BitCast {
     to: DType,
 }
 
+// [panel: BitCast]
 impl Operator for BitCast {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
         let (from, to, shape) = (cx.dtype(0)?, self.to, cx.shape(0)?);
@@ -139,6 +146,7 @@ impl Operator for BitCast {
         .into()
     }
 }
+// [/panel]
 
 fn build_cast(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
     Ok(Box::new(BitCast { to: cx.required("to", cx.dtype("to")?)? }))

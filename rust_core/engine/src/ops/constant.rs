@@ -17,12 +17,14 @@ use crate::with_dtype;
 
 struct Constant(Value);
 
+// [panel: Constant]
 impl Operator for Constant {
     fn plan(&self, _: &PlanCx<'_>) -> Planned<Step> {
         let value = self.0.clone();
         Step::values(move |_| Ok(vec![value.clone()]))
     }
 }
+// [/panel]
 
 /// The value of a Constant node's one attribute.
 fn attribute_value(attribute: &Attribute) -> Result<Value> {
@@ -61,11 +63,13 @@ struct ConstantOfShape {
 /// One element everywhere.
 struct Fill(u64);
 
+// [panel: ConstantOfShape]
 impl Mover for Fill {
     fn run<W: Word>(&self, _: Span<usize>, _: Inputs<'_>, out: &mut [W]) {
         out.fill(W::from_bits(self.0));
     }
 }
+// [/panel]
 
 impl Operator for ConstantOfShape {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
@@ -108,6 +112,7 @@ struct Diagonal {
     k: i64,
 }
 
+// [panel: EyeLike]
 impl Mover for Diagonal {
     fn run<W: Word>(&self, range: Span<usize>, _: Inputs<'_>, out: &mut [W]) {
         out.fill(W::default());
@@ -122,6 +127,7 @@ impl Mover for Diagonal {
         }
     }
 }
+// [/panel]
 
 impl Operator for EyeLike {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
@@ -219,6 +225,7 @@ fn count_floats(start: f64, limit: f64, delta: f64) -> Result<u128> {
     Ok(steps.max(0.0) as u128)
 }
 
+// [panel: Range]
 fn progression<T: Countable>(cx: &PlanCx<'_>) -> Planned<Step> {
     let (start, limit, delta) = (cx.scalar::<T>(0)?, cx.scalar::<T>(1)?, cx.scalar::<T>(2)?);
     let count = T::count(start, limit, delta)?;
@@ -231,6 +238,7 @@ fn progression<T: Countable>(cx: &PlanCx<'_>) -> Planned<Step> {
     })
     .into()
 }
+// [/panel]
 
 impl Operator for Range {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {

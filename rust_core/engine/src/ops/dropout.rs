@@ -145,6 +145,7 @@ impl Mark for Bool {
     const ZERO: Self = Bool(0);
 }
 
+// [panel: Dropout]
 /// The training form. One thread: the numbers are one stream.
 fn drop<T: Scaled, M: Mark>(x: &[T], y: &mut [T], mut mask: Option<&mut [M]>, ratio: f64, seed: u32) {
     let mut generator = Mt19937::new(seed);
@@ -156,6 +157,7 @@ fn drop<T: Scaled, M: Mark>(x: &[T], y: &mut [T], mut mask: Option<&mut [M]>, ra
         }
     }
 }
+// [/panel]
 
 fn build(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
     Ok(Box::new(Dropout {

@@ -74,6 +74,7 @@ fn step<T: Element>(
     .into()
 }
 
+// [panel: Equal Greater GreaterOrEqual Less LessOrEqual]
 fn compare<T: Element + PartialOrd>(
     relation: Relation,
     walk: &Walk<2>,
@@ -89,7 +90,9 @@ fn compare<T: Element + PartialOrd>(
         _ => binary_rows(walk, range, operands, out, |a, b| Bool(u8::from(a == b))),
     }
 }
+// [/panel]
 
+// [panel: And Or Xor]
 /// Connectives. A byte that is not 0 is true, whatever it is.
 fn connect(relation: Relation, walk: &Walk<2>, range: Range<usize>, operands: (&[Bool], &[Bool]), out: &mut [Bool]) {
     let truth = |b: Bool| b.0 != 0;
@@ -100,6 +103,7 @@ fn connect(relation: Relation, walk: &Walk<2>, range: Range<usize>, operands: (&
         _ => binary_rows(walk, range, operands, out, |a, b| Bool(u8::from(truth(a) == truth(b)))),
     }
 }
+// [/panel]
 
 fn equal_strings(walk: Walk<2>, shape: Shape) -> Planned<Step> {
     Step::values(move |cx| {
@@ -120,6 +124,7 @@ fn equal_strings(walk: Walk<2>, shape: Shape) -> Planned<Step> {
 
 struct Not;
 
+// [panel: Not]
 impl Operator for Not {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
         KernelStep::new(DType::Bool, cx.shape(0)?, |cx| {
@@ -131,6 +136,7 @@ impl Operator for Not {
         .into()
     }
 }
+// [/panel]
 
 /// Bit patterns that a test of numbers looks for: `bits & mask` in `least ..= greatest`.
 #[derive(Clone, Copy)]
@@ -193,6 +199,7 @@ fn classify(cx: &PlanCx<'_>, class: impl Fn(DType) -> Option<Class>) -> Planned<
     }
 }
 
+// [panel: IsNaN IsInf]
 fn classes<W: Element + Into<u64>>(shape: &[usize], Class { mask, least, greatest }: Class) -> Planned<Step> {
     KernelStep::new(DType::Bool, shape, move |cx| {
         let x = cx.input::<W>(0);
@@ -205,6 +212,7 @@ fn classes<W: Element + Into<u64>>(shape: &[usize], Class { mask, least, greates
     })
     .into()
 }
+// [/panel]
 
 struct IsNan;
 
@@ -256,6 +264,7 @@ impl Mover for Select {
     }
 }
 
+// [panel: Where com.microsoft.QLinearWhere]
 /// One loop for each kind of row, so that each can be vectorised.
 fn select<W: Word>(truth: &[u8], x: Operand<'_, W>, y: Operand<'_, W>, out: &mut [W]) {
     let each = out.iter_mut().zip(truth);
@@ -272,6 +281,7 @@ fn select<W: Word>(truth: &[u8], x: Operand<'_, W>, y: Operand<'_, W>, out: &mut
         (Operand::Scalar(x), Operand::Scalar(y)) => each.for_each(|(o, &t)| *o = if t != 0 { x } else { y }),
     }
 }
+// [/panel]
 
 impl Operator for Where {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {

@@ -98,6 +98,7 @@ impl Operator for Random {
     }
 }
 
+// [panel: RandomUniform RandomUniformLike RandomNormal RandomNormalLike drawn]
 fn drawn<T: Element + Target<f64>>(shape: Shape, seed: Seed, distribution: Distribution) -> KernelStep {
     let cost = shape.iter().product::<usize>() as u64 * 10;
     KernelStep::new(T::DTYPE, shape, move |cx| {
@@ -114,6 +115,7 @@ fn drawn<T: Element + Target<f64>>(shape: Shape, seed: Seed, distribution: Distr
     .packed(&[0])
     .cost(cost)
 }
+// [/panel]
 
 struct Bernoulli {
     dtype: Option<DType>,
@@ -146,6 +148,7 @@ impl Operator for Bernoulli {
     }
 }
 
+// [panel: Bernoulli]
 /// `one` where the next number is below the probability, else 0.
 fn toss<W: Word + Element>(cx: &KernelCx<'_>, given: DType, generator: &mut Mt19937, one: u64) -> Result<()> {
     let (mut numbers, mut probabilities) = ([0.0; BLOCK], [0.0; BLOCK]);
@@ -159,6 +162,7 @@ fn toss<W: Word + Element>(cx: &KernelCx<'_>, given: DType, generator: &mut Mt19
     }
     Ok(())
 }
+// [/panel]
 
 /// Elements of input 0 from `first` on, in binary64.
 fn widen(cx: &KernelCx<'_>, dtype: DType, first: usize, out: &mut [f64]) -> Result<()> {
@@ -205,6 +209,7 @@ impl Operator for Multinomial {
     }
 }
 
+// [panel: Multinomial]
 /// Draws classes; `weights` has room for those of a row.
 fn sample<T: Element + Target<u64>>(
     cx: &KernelCx<'_>,
@@ -230,6 +235,7 @@ fn sample<T: Element + Target<u64>>(
     }
     Ok(())
 }
+// [/panel]
 
 fn random(cx: &BuildCx<'_>, default: Option<DType>, shape: Option<Shape>, normal: bool) -> Result<Box<dyn Operator>> {
     let float = |name: &str, default| Ok::<f64, Error>(cx.float(name, default)?.into());

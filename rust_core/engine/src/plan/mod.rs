@@ -61,6 +61,11 @@ impl Successors {
         Some(plans[0].clone())
     }
 
+    /// The plan that was found or made last.
+    pub fn latest(&self) -> Option<Arc<Segment>> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).first().cloned()
+    }
+
     pub fn insert(&self, plan: Arc<Segment>) {
         let mut plans = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         plans.insert(0, plan);

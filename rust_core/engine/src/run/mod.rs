@@ -93,6 +93,11 @@ impl Executable {
         self.options.fuse
     }
 
+    /// The segments of the latest run's plan, in order; none before the first run.
+    pub fn latest_plan(&self) -> Vec<Arc<Segment>> {
+        std::iter::successors(self.root.latest(), |segment| segment.next.latest()).collect()
+    }
+
     /// Runs `body`, the work of a node, and records its time if the session is profiled.
     fn timed<T>(&self, node: usize, bytes: impl FnOnce() -> usize, body: impl FnOnce() -> T) -> T {
         match &self.options.profile {

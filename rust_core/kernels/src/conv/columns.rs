@@ -38,7 +38,7 @@ impl<O: Sink> Rectangle<'_, '_, O> {
     /// As the type says.
     #[inline(always)]
     pub(super) unsafe fn run<A: Arch, const L: usize>(&self) {
-        let wide = matches!(A::ISA, Isa::Avx512 | Isa::Neon) && O::Element::VECTORS == 2;
+        let wide = matches!(A::ISA, Isa::Avx512 | Isa::Avx512Vnni | Isa::Neon) && O::Element::VECTORS == 2;
         let mut column = 0;
         while column < self.columns {
             let left = (self.columns - column).div_ceil(L);

@@ -103,12 +103,13 @@ pub(super) struct Run<'r, 'a, O: Sink, const Q: usize, const PIXEL: usize> {
 /// Pixels of a full tile: with two vectors of channels each, their accumulators, two weights and an input fill the registers.
 const fn tile_pixels(isa: Isa) -> usize {
     match isa {
-        Isa::Avx512 | Isa::Neon => 14,
+        Isa::Avx512 | Isa::Avx512Vnni | Isa::Neon => 14,
         Isa::Avx2 => 6,
         Isa::Baseline => 2,
     }
 }
 
+// [panel: Conv ConvInteger QLinearConv ConvTranspose]
 impl<O: Sink, const Q: usize, const PIXEL: usize> Run<'_, '_, O, Q, PIXEL> {
     /// Nearly equal tiles over the run's pixels.
     ///
@@ -144,6 +145,7 @@ impl<O: Sink, const Q: usize, const PIXEL: usize> Run<'_, '_, O, Q, PIXEL> {
         let channel = if PIXEL == 1 { self.channel } else { 1 };
         let mut x_block = x;
         let mut w_block = self.w;
+        // [panel: conv tile]
         let mut left = self.elements;
         while left > 0 {
             let n = left.min(CHANNEL_BLOCK);
@@ -170,6 +172,7 @@ impl<O: Sink, const Q: usize, const PIXEL: usize> Run<'_, '_, O, Q, PIXEL> {
             w_block = w_block.wrapping_add(self.kernel_taps * n * (Q * L));
             left -= n;
         }
+        // [/panel]
         // A copy, so that the accumulators are never addressed and stay in registers.
         let sums: [[Simd<O::Element, L>; Q]; P] = if self.bias.is_empty() {
             std::array::from_fn(|p| std::array::from_fn(|q| acc[p][q]))
@@ -229,3 +232,4 @@ impl<O: Sink, const Q: usize, const PIXEL: usize> Run<'_, '_, O, Q, PIXEL> {
         }
     }
 }
+// [/panel]

@@ -12,6 +12,8 @@ pub trait Element: SimdElement + Default + Send + Sync + 'static {
     const CHANNELS: usize;
     /// Vectors of output channels in a tile of the channel path.
     const VECTORS: usize;
+    /// [`Kernel::DOTS`] of what computes in it.
+    const DOTS: bool = false;
 
     /// The next term of the chain: `fma(x, w, acc)`; f64: `rn(rn(x*w) + acc)`; i32: `x.0*w.0 + x.1*w.1 + acc`, wrapping.
     fn mac<A: Arch, const N: usize>(x: Simd<Self, N>, w: Simd<Self, N>, acc: Simd<Self, N>) -> Simd<Self, N>;
@@ -53,6 +55,7 @@ impl Element for f64 {
 impl Element for i32 {
     const CHANNELS: usize = 2;
     const VECTORS: usize = 2;
+    const DOTS: bool = true;
 
     #[inline(always)]
     fn mac<A: Arch, const N: usize>(x: Simd<i32, N>, w: Simd<i32, N>, acc: Simd<i32, N>) -> Simd<i32, N> {
@@ -61,12 +64,18 @@ impl Element for i32 {
             use core::arch::x86_64::*;
             use core::mem::transmute_copy;
             match (A::ISA, N) {
-                (Isa::Avx512, 16) => {
+                (Isa::Avx512Vnni, 16) => {
                     // SAFETY: N is 16, so the vectors are 512 bits; code below `dispatch` runs on a CPU with A::ISA's features.
                     let r =
                         unsafe { _mm512_dpwssd_epi32(transmute_copy(&acc), transmute_copy(&x), transmute_copy(&w)) };
                     // SAFETY: as above.
                     return unsafe { transmute_copy(&r) };
+                }
+                (Isa::Avx512, 16) => {
+                    // SAFETY: as above.
+                    let r: Simd<i32, N> =
+                        unsafe { transmute_copy(&_mm512_madd_epi16(transmute_copy(&x), transmute_copy(&w))) };
+                    return acc + r;
                 }
                 (Isa::Avx2, 8) => {
                     // SAFETY: N is 8, so the vectors are 256 bits; code below `dispatch` runs on a CPU with A::ISA's features.

@@ -286,6 +286,7 @@ struct ByChannels<'p, 'a, O: Sink, const Q: usize, const PIXEL: usize>(Part<'p, 
 
 impl<O: Sink, const Q: usize, const PIXEL: usize> Kernel for ByChannels<'_, '_, O, Q, PIXEL> {
     type Output = ();
+    const DOTS: bool = O::Element::DOTS;
 
     #[inline(always)]
     fn run<A: Arch, const L: usize>(self) {
@@ -334,6 +335,7 @@ struct ByColumns<'p, 'a, O: Sink> {
 
 impl<O: Sink> Kernel for ByColumns<'_, '_, O> {
     type Output = ();
+    const DOTS: bool = O::Element::DOTS;
 
     #[inline(always)]
     fn run<A: Arch, const L: usize>(self) {

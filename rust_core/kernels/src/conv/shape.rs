@@ -197,6 +197,7 @@ impl InputLayout {
 /// Elements after the last line that a vector load may touch.
 pub(super) const SLACK: usize = 64;
 
+// [panel: conv path]
 /// Which axis the vectors run along.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Path {
@@ -218,3 +219,4 @@ impl Path {
         }
     }
 }
+// [/panel]

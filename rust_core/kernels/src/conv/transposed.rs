@@ -175,8 +175,10 @@ struct Part<'p, 'a, O: Sink> {
 
 struct Gather<'p, 'a, O: Sink, const Q: usize, const PIXEL: usize>(Part<'p, 'a, O>);
 
+// [panel: ConvTranspose]
 impl<O: Sink, const Q: usize, const PIXEL: usize> Kernel for Gather<'_, '_, O, Q, PIXEL> {
     type Output = ();
+    const DOTS: bool = O::Element::DOTS;
 
     #[inline(always)]
     fn run<A: Arch, const L: usize>(self) {
@@ -207,6 +209,7 @@ impl<O: Sink, const Q: usize, const PIXEL: usize> Kernel for Gather<'_, '_, O, Q
         }
     }
 }
+// [/panel]
 
 impl<O: Sink> Part<'_, '_, O> {
     /// `pixels` outputs of `row`, a stride apart from `column` on, that hit the same kernel positions.

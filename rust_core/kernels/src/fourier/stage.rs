@@ -92,6 +92,7 @@ pub(super) fn stages(transform: &Transform<'_>, a: [&mut [f64]; 2], b: [&mut [f6
     at == 1
 }
 
+// [panel: DFT STFT]
 impl Stage<'_> {
     /// Runs the stage; `R` is its radix or, for those without an instance of their own, the greatest.
     ///
@@ -243,3 +244,4 @@ impl Stage<'_> {
         }
     }
 }
+// [/panel]

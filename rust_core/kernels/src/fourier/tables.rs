@@ -93,6 +93,7 @@ struct Circle {
     n: u64,
 }
 
+// [panel: HannWindow HammingWindow BlackmanWindow circle]
 impl Kernel for Circle {
     type Output = ([f64; LINES], [f64; LINES]);
     #[inline(always)]
@@ -126,6 +127,7 @@ impl Kernel for Circle {
         (cos, sin)
     }
 }
+// [/panel]
 
 /// The convolution's length for a transform of length `n`; `None` if it does not fit.
 pub fn convolution_len(n: usize) -> Option<usize> {

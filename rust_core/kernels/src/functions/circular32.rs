@@ -25,6 +25,7 @@ fn odd<const N: usize, const K: usize>(coefficients: &[f64; K], a: F64<N>) -> F6
     a + a * (z * horner(coefficients, z))
 }
 
+// [panel: Tan]
 /// Tangent of x radians; NaN for infinities.
 #[inline(always)]
 pub fn tan<const N: usize>(x: F32<N>) -> F32<N> {
@@ -34,7 +35,9 @@ pub fn tan<const N: usize>(x: F32<N>) -> F32<N> {
     let y: F32<N> = (turned.select(-cosine, sine) / turned.select(sine, cosine)).cast();
     F32::from_bits(y.to_bits() ^ (x.to_bits() & Simd::splat(0x8000_0000)))
 }
+// [/panel]
 
+// [panel: Asin]
 /// Arc sine; NaN outside [-1, 1].
 #[inline(always)]
 pub fn asin<const N: usize>(x: F32<N>) -> F32<N> {
@@ -43,7 +46,9 @@ pub fn asin<const N: usize>(x: F32<N>) -> F32<N> {
     let y = a.simd_le(F64::splat(0.5)).select(odd(&c::ASIN_F32, a), far);
     with_sign(y.cast(), x)
 }
+// [/panel]
 
+// [panel: Acos]
 /// Arc cosine; NaN outside [-1, 1].
 #[inline(always)]
 pub fn acos<const N: usize>(x: F32<N>) -> F32<N> {
@@ -53,6 +58,7 @@ pub fn acos<const N: usize>(x: F32<N>) -> F32<N> {
     let far = wide.simd_lt(F64::splat(0.0)).select(F64::splat(2.0 * HALF_PI) - far, far);
     a.simd_le(F64::splat(0.5)).select(F64::splat(HALF_PI) - odd(&c::ASIN_F32, wide), far).cast()
 }
+// [/panel]
 
 /// asin(sqrt((1 - a) / 2)) for 1/2 <= a <= 1; NaN above.
 #[inline(always)]
@@ -60,6 +66,7 @@ fn half_angle<const N: usize>(a: F64<N>) -> F64<N> {
     odd(&c::ASIN_F32, StdFloat::sqrt((F64::splat(1.0) - a) * F64::splat(0.5)))
 }
 
+// [panel: Atan]
 /// Arc tangent.
 #[inline(always)]
 pub fn atan<const N: usize>(x: F32<N>) -> F32<N> {
@@ -72,6 +79,7 @@ pub fn atan<const N: usize>(x: F32<N>) -> F32<N> {
     let y = start + odd(&c::ATAN_F32, numerator / divisor);
     with_sign(y.cast(), x)
 }
+// [/panel]
 
 /// e^a for 0 <= a; from 100 on it is e^100.
 #[inline(always)]
@@ -80,6 +88,7 @@ fn exponential<const N: usize>(a: F64<N>) -> F64<N> {
     exp2_f64(a.simd_gt(bound).select(bound, a) * F64::splat(c::LOG2_E_F64))
 }
 
+// [panel: Sinh]
 /// Hyperbolic sine.
 #[inline(always)]
 pub fn sinh<const N: usize>(x: F32<N>) -> F32<N> {
@@ -89,13 +98,16 @@ pub fn sinh<const N: usize>(x: F32<N>) -> F32<N> {
     let y = a.simd_lt(one).select(odd(&c::SINH_F32, a), F64::splat(0.5) * (e - one / e));
     with_sign(y.cast(), x)
 }
+// [/panel]
 
+// [panel: Cosh]
 /// Hyperbolic cosine.
 #[inline(always)]
 pub fn cosh<const N: usize>(x: F32<N>) -> F32<N> {
     let e = exponential(wide(x).abs());
     (F64::splat(0.5) * (e + F64::splat(1.0) / e)).cast()
 }
+// [/panel]
 
 /// log(a) for a > 0, infinity for infinity.
 #[inline(always)]
@@ -103,6 +115,7 @@ fn logarithm<const N: usize>(a: F64<N>) -> F64<N> {
     a.simd_lt(F64::splat(f64::INFINITY)).select(log2_f64(a) * F64::splat(c::LN2_ROUNDED), a)
 }
 
+// [panel: Asinh]
 /// Inverse hyperbolic sine.
 #[inline(always)]
 pub fn asinh<const N: usize>(x: F32<N>) -> F32<N> {
@@ -111,7 +124,9 @@ pub fn asinh<const N: usize>(x: F32<N>) -> F32<N> {
     let y = a.simd_lt(F64::splat(0.5)).select(odd(&c::ASINH_F32, a), far);
     with_sign(y.cast(), x)
 }
+// [/panel]
 
+// [panel: Acosh]
 /// Inverse hyperbolic cosine; NaN below 1.
 #[inline(always)]
 pub fn acosh<const N: usize>(x: F32<N>) -> F32<N> {
@@ -120,7 +135,9 @@ pub fn acosh<const N: usize>(x: F32<N>) -> F32<N> {
     let y = logarithm(wide + StdFloat::sqrt((wide - one) * (wide + one)));
     wide.simd_ge(one).select(y, F64::splat(f64::NAN)).cast()
 }
+// [/panel]
 
+// [panel: Atanh]
 /// Inverse hyperbolic tangent; NaN beyond +-1.
 #[inline(always)]
 pub fn atanh<const N: usize>(x: F32<N>) -> F32<N> {
@@ -129,3 +146,4 @@ pub fn atanh<const N: usize>(x: F32<N>) -> F32<N> {
     let far = a.simd_le(one).select(half * logarithm((one + a) / (one - a)), F64::splat(f64::NAN));
     with_sign(a.simd_lt(half).select(odd(&c::ATANH_F32, a), far).cast(), x)
 }
+// [/panel]

@@ -37,6 +37,7 @@ pub(super) fn with_sign<const N: usize>(magnitude: F32<N>, sign: F32<N>) -> F32<
     F32::from_bits(bits | (sign.to_bits() & Simd::splat(SIGN)))
 }
 
+// [panel: Exp]
 /// e^x for any x.
 #[inline(always)]
 pub fn exp<A: Arch, const N: usize>(x: F32<N>) -> F32<N> {
@@ -47,6 +48,7 @@ pub fn exp<A: Arch, const N: usize>(x: F32<N>) -> F32<N> {
     let half = n >> Simd::splat(1); // 2^n itself may be no binary32: two steps, of which the first is exact
     (p * power_of_two(half)) * power_of_two(n - half)
 }
+// [/panel]
 
 /// The same bits as [`exp`] for -87 <= x <= 88 and NaN, where one step of scaling is exact.
 #[inline(always)]
@@ -77,6 +79,7 @@ fn log_reduced<A: Arch, const N: usize>(f: F32<N>, e: F32<N>) -> F32<N> {
     A::fma(e, F32::splat(c::LN2[0]), y)
 }
 
+// [panel: Log]
 /// Natural logarithm: log(+-0) = -inf, NaN below 0.
 #[inline(always)]
 pub fn log<A: Arch, const N: usize>(x: F32<N>) -> F32<N> {
@@ -91,7 +94,9 @@ pub fn log<A: Arch, const N: usize>(x: F32<N>) -> F32<N> {
     let y = x.simd_eq(zero).select(F32::splat(f32::NEG_INFINITY), y);
     x.simd_ge(zero).select(y, F32::splat(f32::NAN))
 }
+// [/panel]
 
+// [panel: Erf]
 /// Error function.
 #[inline(always)]
 pub fn erf<A: Arch, const N: usize>(x: F32<N>) -> F32<N> {
@@ -102,7 +107,9 @@ pub fn erf<A: Arch, const N: usize>(x: F32<N>) -> F32<N> {
     let large = F32::splat(1.0) - exp_bounded::<A, N>(horner::<A, N, 7>(&c::ERF_LARGE, t));
     with_sign(a.simd_lt(F32::splat(0.875)).select(small, large), x)
 }
+// [/panel]
 
+// [panel: Tanh]
 /// Hyperbolic tangent.
 #[inline(always)]
 pub fn tanh<A: Arch, const N: usize>(x: F32<N>) -> F32<N> {
@@ -115,7 +122,9 @@ pub fn tanh<A: Arch, const N: usize>(x: F32<N>) -> F32<N> {
     let large = one - F32::splat(2.0) / (exp_bounded::<A, N>(t + t) + one);
     with_sign(a.simd_lt(F32::splat(0.625)).select(small, large), x)
 }
+// [/panel]
 
+// [panel: Sigmoid com.microsoft.QLinearSigmoid]
 /// 1 / (1 + e^-x).
 #[inline(always)]
 pub fn sigmoid<A: Arch, const N: usize>(x: F32<N>) -> F32<N> {
@@ -129,7 +138,9 @@ pub fn sigmoid<A: Arch, const N: usize>(x: F32<N>) -> F32<N> {
     let remainder = A::fma(-quotient, low, A::fma(-quotient, t, numerator));
     A::fma(remainder, reciprocal, quotient)
 }
+// [/panel]
 
+// [panel: Softplus]
 /// log(1 + e^x).
 #[inline(always)]
 pub fn softplus<A: Arch, const N: usize>(x: F32<N>) -> F32<N> {
@@ -140,7 +151,9 @@ pub fn softplus<A: Arch, const N: usize>(x: F32<N>) -> F32<N> {
     let e = above.select(F32::splat(1.0), zero);
     x.simd_gt(zero).select(x, zero) + log_reduced::<A, N>(f, e)
 }
+// [/panel]
 
+// [panel: Sin]
 /// Sine of x radians; NaN for infinities.
 #[inline(always)]
 pub fn sin<const N: usize>(x: F32<N>) -> F32<N> {
@@ -151,7 +164,9 @@ pub fn sin<const N: usize>(x: F32<N>) -> F32<N> {
     let y: F32<N> = F64::from_bits(y.to_bits() ^ negative).cast();
     F32::from_bits(y.to_bits() ^ (x.to_bits() & Simd::splat(SIGN)))
 }
+// [/panel]
 
+// [panel: Cos]
 /// Cosine of x radians; NaN for infinities.
 #[inline(always)]
 pub fn cos<const N: usize>(x: F32<N>) -> F32<N> {
@@ -161,6 +176,7 @@ pub fn cos<const N: usize>(x: F32<N>) -> F32<N> {
     let negative: Simd<u64, N> = (((quadrant + one) >> one) << Simd::splat(63)).cast();
     F64::from_bits(y.to_bits() ^ negative).cast()
 }
+// [/panel]
 
 #[inline(always)]
 pub(super) fn sin_f64<const N: usize>(r: F64<N>) -> F64<N> {
@@ -233,6 +249,7 @@ pub(super) fn exp2_f64<const N: usize>(t: F64<N>) -> F64<N> {
     (F64::splat(1.0) + r * horner_f64(&c::EXP2_F32, r)) * scale
 }
 
+// [panel: Pow binary32]
 /// x^y for binary32 x and binary64 y, special cases as C's pow; x * x where y is 2.
 #[inline(always)]
 pub fn power<const N: usize>(x: F32<N>, y: F64<N>) -> F32<N> {
@@ -250,7 +267,9 @@ pub fn power<const N: usize>(x: F32<N>, y: F64<N>) -> F32<N> {
     let settled: F32<N> = power_special_cases(wide, y, value.cast()).cast();
     y.simd_eq(F64::splat(2.0)).cast::<i32>().select(x * x, settled)
 }
+// [/panel]
 
+// [panel: Round]
 /// Rounded to integral, ties to even; the sign is kept. No instruction of SSE2 does it: below 2^23 the sum with 2^23 does.
 #[inline(always)]
 pub fn rint<const N: usize>(x: F32<N>) -> F32<N> {
@@ -260,7 +279,9 @@ pub fn rint<const N: usize>(x: F32<N>) -> F32<N> {
     // from integer lanes (a masked vpternlogd with two operands exchanged).
     with_sign(a.simd_lt(limit).select((a + limit) - limit, a), x)
 }
+// [/panel]
 
+// [panel: Floor]
 /// The greatest integral number not above x; the sign is kept.
 #[inline(always)]
 pub fn floor<const N: usize>(x: F32<N>) -> F32<N> {
@@ -268,7 +289,9 @@ pub fn floor<const N: usize>(x: F32<N>) -> F32<N> {
     let down = t - t.simd_gt(x).select(F32::splat(1.0), F32::splat(0.0));
     F32::from_bits(down.to_bits() | (x.to_bits() & Simd::splat(SIGN)))
 }
+// [/panel]
 
+// [panel: Ceil]
 /// The least integral number not below x; the sign is kept, so ceil(-0.5) is -0.
 #[inline(always)]
 pub fn ceil<const N: usize>(x: F32<N>) -> F32<N> {
@@ -276,3 +299,4 @@ pub fn ceil<const N: usize>(x: F32<N>) -> F32<N> {
     let up = t + t.simd_lt(x).select(F32::splat(1.0), F32::splat(0.0));
     F32::from_bits(up.to_bits() | (x.to_bits() & Simd::splat(SIGN)))
 }
+// [/panel]

@@ -237,12 +237,14 @@ macro_rules! vector {
             fn select_greater(self, bound: Self, above: Self, otherwise: Self) -> Self {
                 self.simd_gt(bound).select(above, otherwise)
             }
+            // [panel: relu]
             #[inline(always)]
             fn relu(self) -> Self {
                 let zero = Self::from_f32(0.0);
                 let below = if mutant::on(Mutant::LostPositiveZero) { self.simd_lt(zero) } else { self.simd_le(zero) };
                 below.select(zero, self)
             }
+            // [/panel]
             #[inline(always)]
             fn clamp_unit(self) -> Self {
                 let (zero, one) = (Self::from_f32(0.0), Self::from_f32(1.0));

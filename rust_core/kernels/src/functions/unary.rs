@@ -184,6 +184,10 @@ fn cubic<A: Arch, V: Real>(x: V) -> V {
     V::from_f64(SQRT_TWO_OVER_PI) * (x * factor)
 }
 
+// [panel: Abs Acos Acosh Asin Asinh Atan Atanh Ceil Celu Cos Cosh Elu Erf Exp Floor Gelu HardSigmoid HardSwish]
+// [panel: LeakyRelu Log Mish Neg Reciprocal Relu Round Selu Shrink Sigmoid Sign Sin Sinh Softplus Softsign]
+// [panel: Sqrt Swish Tan Tanh ThresholdedRelu com.microsoft.Gelu com.microsoft.BiasGelu com.microsoft.FastGelu]
+// [panel: com.microsoft.QuickGelu com.microsoft.QLinearSigmoid com.microsoft.QLinearLeakyRelu]
 functions! {
     Abs: |x| x.abs();
     Acos: |x| x.acos();
@@ -231,6 +235,10 @@ functions! {
     Tanh: |x| x.tanh::<A>();
     ThresholdedRelu(alpha): |x| x.select_greater(alpha, x, V::from_f32(0.0));
 }
+// [/panel]
+// [/panel]
+// [/panel]
+// [/panel]
 
 struct Map<F, T> {
     function: F,
@@ -239,6 +247,12 @@ struct Map<F, T> {
     n: usize,
 }
 
+// [panel: unary loop]
+// [panel: Abs Acos Acosh Asin Asinh Atan Atanh Ceil Celu Cos Cosh Elu Erf Exp Floor Gelu HardSigmoid loop]
+// [panel: HardSwish LeakyRelu Log Mish Neg Reciprocal Relu Round Selu Shrink Sigmoid Sign Sin Sinh loop]
+// [panel: Softplus Softsign Sqrt Swish Tan Tanh ThresholdedRelu com.microsoft.Gelu com.microsoft.BiasGelu loop]
+// [panel: com.microsoft.FastGelu com.microsoft.QuickGelu com.microsoft.QLinearSigmoid loop]
+// [panel: com.microsoft.QLinearLeakyRelu loop]
 impl<F: Function, T: Float> Kernel for Map<F, T> {
     type Output = ();
     #[inline(always)]
@@ -258,6 +272,12 @@ impl<F: Function, T: Float> Kernel for Map<F, T> {
         }
     }
 }
+// [/panel]
+// [/panel]
+// [/panel]
+// [/panel]
+// [/panel]
+// [/panel]
 
 /// SwiGLU: `dst[i] = rn(rn(a[i] * sigmoid(rn(alpha * a[i]))) * b[i])` for i < n, rounded once to T. `dst` may be `a` or `b`.
 ///
@@ -275,6 +295,7 @@ struct SwiGlu<T> {
     n: usize,
 }
 
+// [panel: SwiGLU]
 impl<T: Float> Kernel for SwiGlu<T> {
     type Output = ();
     #[inline(always)]
@@ -290,6 +311,7 @@ impl<T: Float> Kernel for SwiGlu<T> {
         }
     }
 }
+// [/panel]
 
 /// `dst[i] = base[i] ^ exponent[i]` for i < n, the exponents in binary64. `dst` may be `base`.
 ///
@@ -306,6 +328,7 @@ struct Power<T> {
     n: usize,
 }
 
+// [panel: Pow]
 impl<T: Float> Kernel for Power<T> {
     type Output = ();
     #[inline(always)]
@@ -321,3 +344,4 @@ impl<T: Float> Kernel for Power<T> {
         }
     }
 }
+// [/panel]

@@ -27,12 +27,14 @@ use pack::{Same, Source, pack_panel};
 use std::ops::Range;
 use tile::{Finish, TileArgs, TileFn, TileSet};
 
+// [panel: block sizes]
 /// Rows whose part of A is swept by one panel after another: with `DEPTH_BYTES` of k they fill half an L2 cache.
 const ROW_BLOCK: usize = 192;
 /// Bytes of one column's k block.
 const DEPTH_BYTES: usize = 4096;
 /// k block where a strided B is rearranged: a panel then stays in L1.
 const SHALLOW: usize = 96;
+// [/panel]
 
 /// The right operand.
 #[derive(Clone, Copy, Debug)]

@@ -153,6 +153,7 @@ impl<Want: Arch, S: Step<T>, T: Scalar, const W: usize, const MR: usize, const N
     for Tile<'_, Want, S, T, W, MR, NV>
 {
     type Output = ();
+    const DOTS: bool = Want::ISA as u8 == Isa::Avx512Vnni as u8;
     #[inline(always)]
     fn run<A: Arch, const L: usize>(self) {
         // The table names the set: no other body is compiled.
@@ -171,6 +172,7 @@ pub(crate) unsafe fn tile<Want: Arch, S: Step<T>, T: Scalar, const W: usize, con
     dispatch(Want::ISA, Tile::<Want, S, T, W, MR, NV>(args, PhantomData));
 }
 
+// [panel: MatMul Gemm com.microsoft.FusedMatMul Conv Einsum chains]
 /// # Safety
 /// As [`TileFn`].
 #[inline(always)]
@@ -183,6 +185,7 @@ unsafe fn chains<A: Arch, S: Step<T>, T: Scalar, const W: usize, const MR: usize
             unsafe { load_row(args.c.wrapping_add(i * args.c_row), tail, row) };
         }
     }
+    // [panel: register tile]
     let rows: [*const T; MR] = std::array::from_fn(|i| args.a.wrapping_add(i * args.a_row));
     let mut b = args.b;
     let mut at = 0;
@@ -199,9 +202,11 @@ unsafe fn chains<A: Arch, S: Step<T>, T: Scalar, const W: usize, const MR: usize
         b = b.wrapping_add(args.b_k);
         at = at.wrapping_add(args.a_k);
     }
+    // [/panel]
     // SAFETY: C's tile is writable, the addend's readable.
     unsafe { finish::<A, T, W, MR, NV>(args, tail, &mut acc) };
 }
+// [/panel]
 
 /// # Safety
 /// `(NV - 1) * W + tail` elements at `p` are readable.
@@ -214,6 +219,7 @@ unsafe fn load_row<T: Scalar, const W: usize, const NV: usize>(p: *const T, tail
     }
 }
 
+// [panel: MatMul Gemm com.microsoft.FusedMatMul]
 /// # Safety
 /// C's tile is writable and the addend's readable.
 #[inline(always)]
@@ -257,6 +263,7 @@ unsafe fn finish<A: Arch, T: Scalar, const W: usize, const MR: usize, const NV: 
         }
     }
 }
+// [/panel]
 
 /// `tile_set!(T, Step, Arch, lanes; vectors: heights; …)`: a [`TileSet`].
 macro_rules! tile_set {
@@ -291,6 +298,7 @@ impl Scalar for f32 {
     fn follow<A: Arch, const W: usize>(epilogue: &Epilogue, x: Simd<f32, W>, factors: Factors<W>) -> Simd<f32, W> {
         epilogue.apply::<A, W>(x, factors)
     }
+    // [panel: tile sizes]
     fn tiles(isa: Isa) -> &'static TileSet<f32> {
         match isa {
             Isa::Baseline => tile_set!(f32, Baseline, 4; 1: [1 2 3 4]; 2: [1 2 3 4]),
@@ -298,10 +306,11 @@ impl Scalar for f32 {
                 tile_set!(f32, Neon, 4; 1: [1 2 3 4 5 6]; 2: [1 2 3 4 5 6]; 3: [1 2 3 4 5 6]; 4: [1 2 3 4 5 6])
             }
             Isa::Avx2 => tile_set!(f32, Avx2, 8; 1: [1 2 3 4 5 6 7 8 9 10]; 2: [1 2 3 4 5 6]),
-            Isa::Avx512 => tile_set!(f32, Avx512, 16; 1: [1 2 3 4 5 6 7 8 9 10 11 12];
+            Isa::Avx512 | Isa::Avx512Vnni => tile_set!(f32, Avx512, 16; 1: [1 2 3 4 5 6 7 8 9 10 11 12];
                 2: [1 2 3 4 5 6 7 8 9 10 11 12]; 3: [1 2 3 4 5 6 7 8]; 4: [1 2 3 4 5 6]),
         }
     }
+    // [/panel]
 }
 
 impl Scalar for f64 {
@@ -325,7 +334,7 @@ impl Scalar for f64 {
                 tile_set!(f64, Neon, 2; 1: [1 2 3 4 5 6]; 2: [1 2 3 4 5 6]; 3: [1 2 3 4 5 6]; 4: [1 2 3 4 5 6])
             }
             Isa::Avx2 => tile_set!(f64, Avx2, 4; 1: [1 2 3 4 5 6]; 2: [1 2 3 4 5 6]),
-            Isa::Avx512 => tile_set!(f64, Avx512, 8; 1: [1 2 3 4 5 6]; 2: [1 2 3 4 5 6];
+            Isa::Avx512 | Isa::Avx512Vnni => tile_set!(f64, Avx512, 8; 1: [1 2 3 4 5 6]; 2: [1 2 3 4 5 6];
                 3: [1 2 3 4 5 6]; 4: [1 2 3 4 5 6]),
         }
     }
@@ -352,7 +361,7 @@ macro_rules! wrapping_scalar {
                     Isa::Baseline => tile_set!($t, Baseline, $narrow; 1: [1 2 3 4]; 2: [1 2 3 4]),
                     Isa::Neon => tile_set!($t, Neon, $narrow; 1: [1 2 3 4]; 2: [1 2 3 4]),
                     Isa::Avx2 => tile_set!($t, Avx2, $avx2; 1: [1 2 3 4]; 2: [1 2 3 4]),
-                    Isa::Avx512 => tile_set!($t, Avx512, $avx512; 1: [1 2 3 4]; 2: [1 2 3 4]),
+                    Isa::Avx512 | Isa::Avx512Vnni => tile_set!($t, Avx512, $avx512; 1: [1 2 3 4]; 2: [1 2 3 4]),
                 }
             }
         }

@@ -102,6 +102,7 @@ impl<T: Score> Kernel for Probit<'_, T> {
     }
 }
 
+// [panel: ai.onnx.ml.LinearClassifier ai.onnx.ml.LinearRegressor probit]
 /// Winitzki's formula. The difference `sqrt(v^2 + d) - v` is a quotient where v > 0, so that nothing cancels.
 #[inline(always)]
 fn probit<A: Arch, T: Score, V: Real<Scalar = T>>(p: V) -> V {
@@ -115,6 +116,7 @@ fn probit<A: Arch, T: Score, V: Real<Scalar = T>>(p: V) -> V {
     let y = Arithmetic::abs(Arithmetic::sqrt(square + square));
     x.select_negative(-y, y)
 }
+// [/panel]
 
 /// `x = f(x)` for each number.
 #[inline(always)]

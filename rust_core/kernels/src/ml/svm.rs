@@ -64,6 +64,7 @@ impl<T: Float> Kernel for Distances<'_, T> {
     }
 }
 
+// [panel: ai.onnx.ml.SVMClassifier ai.onnx.ml.SVMRegressor distances]
 impl<T: Float> Distances<'_, T> {
     /// `R` rows and `P` panels, from those on.
     #[inline(always)]
@@ -95,6 +96,7 @@ impl<T: Float> Distances<'_, T> {
         }
     }
 }
+// [/panel]
 
 /// Kernels of neighbouring support vectors, from `first` on, with their coefficients.
 #[derive(Clone, Copy)]
@@ -150,6 +152,7 @@ impl<T: Float> Kernel for Sums<'_, T> {
     }
 }
 
+// [panel: ai.onnx.ml.SVMClassifier ai.onnx.ml.SVMRegressor]
 impl<T: Float> Sums<'_, T> {
     /// `N` rows from `row` on.
     #[inline(always)]
@@ -168,3 +171,4 @@ impl<T: Float> Sums<'_, T> {
         }
     }
 }
+// [/panel]

@@ -191,6 +191,7 @@ unsafe fn each_leaf_of<T: Number, const PLAIN: bool>(
     }
 }
 
+// [panel: ai.onnx.ml.TreeEnsemble ai.onnx.ml.TreeEnsembleClassifier ai.onnx.ml.TreeEnsembleRegressor]
 /// Moves each of `at`, places of nodes, down to its leaf.
 ///
 /// # Safety
@@ -227,6 +228,7 @@ unsafe fn walk<T: Number, const PLAIN: bool, const N: usize>(
         }
     }
 }
+// [/panel]
 
 /// Whether a node's test holds for a number.
 #[inline(always)]

@@ -70,6 +70,7 @@ impl<const BITS: usize> Kernel for Row<'_, BITS> {
     }
 }
 
+// [panel: com.microsoft.MatMulNBits]
 impl<const BITS: usize> Row<'_, BITS> {
     /// Computes `NV` vectors of columns from `at` of the panel at column `j`; returns NV.
     #[inline(always)]
@@ -149,6 +150,7 @@ impl<const BITS: usize> Row<'_, BITS> {
         acc
     }
 }
+// [/panel]
 
 /// `bias + A W` for rows `rows` and columns `cols` into `c`, which is that block of the product. `a` is [M, K], row-major.
 ///

@@ -207,6 +207,7 @@ struct Dots<'a, const BITS: usize>(&'a [[i32; 3]], &'a mut [i32]);
 
 impl<const BITS: usize> Kernel for Dots<'_, BITS> {
     type Output = ();
+    const DOTS: bool = true;
     #[inline(always)]
     fn run<A: Arch, const L: usize>(self) {
         for (args, out) in self.0.iter().zip(self.1) {

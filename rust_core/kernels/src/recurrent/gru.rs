@@ -70,6 +70,7 @@ struct Reset<'a, E> {
     reset: &'a mut [E],
 }
 
+// [panel: GRU reset]
 impl<E: Element> Kernel for Reset<'_, E> {
     type Output = ();
 
@@ -89,6 +90,7 @@ impl<E: Element> Kernel for Reset<'_, E> {
         }
     }
 }
+// [/panel]
 
 struct Update<'a, E> {
     cell: &'a Gru<'a, E>,
@@ -97,6 +99,7 @@ struct Update<'a, E> {
     h: &'a mut [E],
 }
 
+// [panel: GRU]
 impl<E: Element> Kernel for Update<'_, E> {
     type Output = ();
 
@@ -123,6 +126,7 @@ impl<E: Element> Kernel for Update<'_, E> {
         }
     }
 }
+// [/panel]
 
 impl<E: Element> LinearGate<'_, E> {
     /// `rn(rn(x + rn(r * rn(u + Rb))) + Wb)`, x being the chain over the inputs and u that over the hidden values, in the row at `row`.

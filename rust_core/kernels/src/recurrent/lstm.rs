@@ -63,6 +63,7 @@ struct Step<'a, E> {
     h: &'a mut [E],
 }
 
+// [panel: LSTM com.microsoft.DynamicQuantizeLSTM]
 impl<E: Element> Kernel for Step<'_, E> {
     type Output = ();
 
@@ -77,3 +78,4 @@ impl<E: Element> Kernel for Step<'_, E> {
         }
     }
 }
+// [/panel]

@@ -77,6 +77,7 @@ pub struct Gates<'a, E> {
     pub hidden: usize,
 }
 
+// [panel: LSTM GRU RNN gates]
 impl<E: Element> Gates<'_, E> {
     /// Whether `chains` are whole rows of `count` gates for `state`, whole rows of hidden values, and the bias is one of these gates.
     fn fit(&self, count: usize, chains: &[E], state: &[E]) -> bool {
@@ -100,6 +101,7 @@ impl<E: Element> Gates<'_, E> {
         function.apply::<A, V>(self.clip.map_or(a, clipped))
     }
 }
+// [/panel]
 
 /// `n <= N` numbers of `from`, zeros after them.
 #[inline(always)]

@@ -21,6 +21,7 @@ struct Scale<'a> {
     out: &'a mut [f32],
 }
 
+// [panel: com.microsoft.DynamicQuantizeLSTM]
 impl Kernel for Scale<'_> {
     type Output = ();
 
@@ -43,6 +44,7 @@ impl Kernel for Scale<'_> {
         }
     }
 }
+// [/panel]
 
 #[cfg(test)]
 mod tests {

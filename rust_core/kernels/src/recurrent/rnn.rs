@@ -29,6 +29,7 @@ struct Step<'a, E> {
     h: &'a mut [E],
 }
 
+// [panel: RNN]
 impl<E: Element> Kernel for Step<'_, E> {
     type Output = ();
 
@@ -44,3 +45,4 @@ impl<E: Element> Kernel for Step<'_, E> {
         }
     }
 }
+// [/panel]

@@ -20,6 +20,7 @@ fn shift<V: Real>(maximum: V) -> V {
     V::from_f32(f32::INFINITY).select_greater(maximum.abs(), maximum, V::from_f32(0.0))
 }
 
+// [panel: ReduceLogSumExp]
 impl<T: Float> Kernel for LogSumExp<T> {
     type Output = ();
 
@@ -52,3 +53,4 @@ impl<T: Float> Kernel for LogSumExp<T> {
         }
     }
 }
+// [/panel]

@@ -56,6 +56,8 @@ pub struct Extent {
     pub inner: usize,
 }
 
+// [panel: ReduceL1 ReduceL2 ReduceLogSum ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare]
+// [panel: GlobalAveragePool GlobalMaxPool]
 /// Reduces `src` over `n` into `dst` `[outer, inner]`, for the outer and inner positions in `rows` and `columns`, rounded once to T.
 ///
 /// float16 and bfloat16 compute in binary32. Calls with disjoint ranges may run at the same time.
@@ -103,6 +105,8 @@ pub unsafe fn reduce<T: Float>(
         Reduction::SumSquare => run!(Sum, Square, Plain),
     }
 }
+// [/panel]
+// [/panel]
 
 /// How two partial results become one.
 pub(crate) trait Fold: Copy {
@@ -184,6 +188,7 @@ impl<V: Real> Term<V> for Exponential<V> {
     }
 }
 
+// [panel: ReduceSum ReduceMean tree]
 /// Sixteen lanes to one, `l_i + l_{i+8}` first.
 #[inline(always)]
 pub(crate) fn tree<F: Fold, V: Arithmetic>(mut lanes: [V; LANES]) -> V {
@@ -199,6 +204,7 @@ pub(crate) fn tree<F: Fold, V: Arithmetic>(mut lanes: [V; LANES]) -> V {
     }
     lanes[0]
 }
+// [/panel]
 
 /// The lane reduction of chunks' results, fed one after the other: chunks of chunks, to any depth.
 pub(crate) struct Chunks<V> {
@@ -269,6 +275,8 @@ pub(crate) unsafe fn reduce_row<A: Arch, T: Float, S: Stash, F: Fold, M: Term<S:
     chunks.finish::<F>()
 }
 
+// [panel: ReduceL1 ReduceL2 ReduceLogSum ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum chunk]
+// [panel: ReduceSumSquare GlobalAveragePool GlobalMaxPool chunk]
 /// The reduction of 1 to 4096 contiguous elements.
 ///
 /// # Safety
@@ -279,6 +287,7 @@ unsafe fn reduce_chunk<A: Arch, T: Float, S: Stash, F: Fold, M: Term<S::Lanes<LA
     n: usize,
     term: M,
 ) -> S {
+    // [panel: lane sum]
     let mut lanes = S::Lanes::<LANES>::from_f32(F::IDENTITY);
     let whole = n - n % LANES;
     for i in (0..whole).step_by(LANES) {
@@ -296,7 +305,10 @@ unsafe fn reduce_chunk<A: Arch, T: Float, S: Stash, F: Fold, M: Term<S::Lanes<LA
         }
     }
     tree::<F, S>(lanes)
+    // [/panel]
 }
+// [/panel]
+// [/panel]
 
 /// The reduction of `n` vectors of `count <= N` neighbouring elements, `stride` elements apart: each lane for itself.
 ///

@@ -34,6 +34,7 @@ fn build_if(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
     Ok(Box::new(If { then_branch: branch("then_branch")?, else_branch: branch("else_branch")? }))
 }
 
+// [panel: If]
 impl Operator for If {
     fn plan(&self, _: &PlanCx<'_>) -> Planned<Step> {
         let (then_branch, else_branch) = (self.then_branch.clone(), self.else_branch.clone());
@@ -47,6 +48,7 @@ impl Operator for If {
         })
     }
 }
+// [/panel]
 
 struct Loop {
     body: Arc<Executable>,
@@ -76,6 +78,7 @@ impl Operator for Loop {
     }
 }
 
+// [panel: Loop]
 fn run_loop(cx: &mut ValueCx<'_>, body: &Arc<Executable>, states: usize) -> Result<Vec<Value>> {
     let trips = cx.opt_input(0).map(|value| scalar_i64(value, "M")).transpose()?;
     let mut proceed = cx.opt_input(1).map(|value| truth(value, "cond")).transpose()?.unwrap_or(true);
@@ -105,6 +108,7 @@ fn run_loop(cx: &mut ValueCx<'_>, body: &Arc<Executable>, states: usize) -> Resu
     }
     Ok(state)
 }
+// [/panel]
 
 /// Scan values along a new first axis; without any, the declared type and shape.
 fn stacked(values: &[Value], declared: Option<&Type>) -> Result<Value> {

@@ -98,6 +98,7 @@ impl Output {
     }
 }
 
+// [panel: Scan]
 impl Scan {
     fn outputs(&self, len: usize) -> Vec<Output> {
         self.output_axes.iter().map(|&axis| Output { axis, len, joined: None }).collect()
@@ -211,6 +212,7 @@ impl Scan {
         all_equal(&lens)
     }
 }
+// [/panel]
 
 fn type_and_shape(value: &Value) -> (ValueType, Option<Shape>) {
     (value.value_type(), value.shape().map(Shape::from_slice))

@@ -34,6 +34,7 @@ impl Operator for SequenceMap {
     }
 }
 
+// [panel: SequenceMap]
 fn run(cx: &ValueCx<'_>, body: &Arc<Executable>) -> Result<Vec<Value>> {
     let len = as_sequence(cx.input(0)?, "input_sequence")?.len();
     for (position, input) in cx.inputs.iter().flatten().enumerate() {
@@ -66,6 +67,7 @@ fn run(cx: &ValueCx<'_>, body: &Arc<Executable>) -> Result<Vec<Value>> {
     let declared = body.graph().outputs.iter().map(|&id| body.graph().values[id].declared.as_ref());
     collected.into_iter().zip(declared).map(|(items, declared)| sequence_of(items, declared)).collect()
 }
+// [/panel]
 
 /// The items as a sequence; without any, of the declared element type.
 fn sequence_of(items: Vec<Value>, declared: Option<&Type>) -> Result<Value> {

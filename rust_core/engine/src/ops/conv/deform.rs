@@ -222,6 +222,7 @@ struct Run<'a, T: Float> {
     k: usize,
 }
 
+// [panel: DeformConv]
 impl<T> Run<'_, T>
 where
     T: Float + Element,
@@ -282,6 +283,7 @@ where
         }
     }
 }
+// [/panel]
 
 /// Aligned bytes as offsets.
 fn as_offsets(bytes: &mut [u8]) -> &mut [usize] {

@@ -88,6 +88,7 @@ fn optional(cx: &ValueCx<'_>, input: usize) -> Result<Option<Tensor>> {
     cx.inputs.get(input).and_then(Option::as_ref).map(dense).transpose()
 }
 
+// [panel: NonMaxSuppression choice]
 impl Job<'_> {
     /// Selects in each class of each image, `lists` of them.
     fn run(&self, cx: &ValueCx<'_>, lists: usize) -> Result<Tensor> {
@@ -132,6 +133,7 @@ impl Job<'_> {
         chosen
     }
 }
+// [/panel]
 
 fn build(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
     match cx.int("center_point_box", 0)? {

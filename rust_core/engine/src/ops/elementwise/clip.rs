@@ -80,6 +80,7 @@ fn known_bounds(cx: &PlanCx<'_>) -> Result<Option<[Option<f32>; 2]>> {
     Ok(Some(bounds))
 }
 
+// [panel: Clip]
 /// The step, with its bounds (least, greatest) as they are when it runs.
 fn kernel<T: Element + Number>(
     shape: Shape,
@@ -105,6 +106,7 @@ fn kernel<T: Element + Number>(
     })
     .in_place(&[(0, 0)])
 }
+// [/panel]
 
 pub(super) fn rows() -> impl Iterator<Item = Row> {
     operator::rows("Clip", &[1, 6, 11, 12, 13], build)

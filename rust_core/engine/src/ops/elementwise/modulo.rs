@@ -27,6 +27,7 @@ fn build(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
     Ok(Box::new(Mod { since: cx.since, truncates }))
 }
 
+// [panel: Mod]
 impl Operator for Mod {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
         let dtype = cx.dtype(0)?;
@@ -50,6 +51,7 @@ impl Operator for Mod {
         )
     }
 }
+// [/panel]
 
 fn kernel<T: Element>(walk: Walk<2>, shape: Shape, rest: fn(T, T) -> T) -> KernelStep {
     let cost = walk.len() as u64 * 5 + 100;

@@ -80,6 +80,7 @@ where
     }
 }
 
+// [panel: Sum Max Min Mean walk]
 /// The step that takes the operands one after the other by `op` and then calls `finish` on a block, before it is rounded.
 fn kernel<T: Element + Number>(
     op: Binary,
@@ -117,6 +118,7 @@ fn kernel<T: Element + Number>(
     });
     Ok(step.cost(cost))
 }
+// [/panel]
 
 pub(super) fn rows() -> impl Iterator<Item = Row> {
     operator::rows("Sum", &[1, 6, 8, 13], |cx| build(cx, Binary::Add))

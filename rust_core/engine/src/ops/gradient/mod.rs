@@ -92,6 +92,7 @@ fn forward(tape: &mut Tape<'_, '_>, node: &Node, known: &mut HashMap<ValueId, us
     Ok(())
 }
 
+// [panel: ai.onnx.preview.training.Gradient]
 /// Gradients of the sum of `target` with respect to the values `wanted`; zeros where it does not depend on one.
 fn backward(tape: &mut Tape<'_, '_>, target: usize, wanted: &[usize]) -> Result<Vec<usize>> {
     let active = tape.depending_on(wanted);
@@ -123,6 +124,7 @@ fn backward(tape: &mut Tape<'_, '_>, target: usize, wanted: &[usize]) -> Result<
     }
     wanted.iter().map(|place| found.get(place).map_or_else(|| tape.filled(0.0, *place), |&found| Ok(found))).collect()
 }
+// [/panel]
 
 pub fn rows() -> impl Iterator<Item = Row> {
     operator::rows_of("ai.onnx.preview.training", "Gradient", &[1], build)

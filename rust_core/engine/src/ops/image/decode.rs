@@ -47,6 +47,7 @@ impl Operator for ImageDecoder {
     }
 }
 
+// [panel: ImageDecoder]
 /// The image in `stream` as [height, width, channels]; [0, 0, channels] if it holds none.
 fn decode(cx: &ValueCx<'_>, stream: &[u8], pixel: Pixel) -> Result<Tensor> {
     let channels = if pixel == Pixel::Gray { 1 } else { 3 };
@@ -90,6 +91,7 @@ fn decode(cx: &ValueCx<'_>, stream: &[u8], pixel: Pixel) -> Result<Tensor> {
     }
     Ok(tensor)
 }
+// [/panel]
 
 fn upper(x: u16) -> u8 {
     (x >> 8) as u8

@@ -31,6 +31,7 @@ impl Chosen {
     }
 }
 
+// [panel: Compress]
 impl Mover for Chosen {
     fn run<W: Word>(&self, range: Range<usize>, inputs: Inputs<'_>, out: &mut [W]) {
         let data = inputs.words::<W>(0);
@@ -46,6 +47,7 @@ impl Mover for Chosen {
         }
     }
 }
+// [/panel]
 
 struct Compress {
     axis: Option<i64>,

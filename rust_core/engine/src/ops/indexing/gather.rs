@@ -26,6 +26,7 @@ struct Slices {
     inner: usize,
 }
 
+// [panel: Gather]
 impl Mover for Slices {
     fn check(&self, inputs: Inputs<'_>) -> Result<()> {
         inputs.indices(1, self.index_dtype).check(self.length)
@@ -50,6 +51,7 @@ impl Mover for Slices {
         }
     }
 }
+// [/panel]
 
 impl Operator for Gather {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
@@ -81,6 +83,7 @@ struct Elements {
     walk: Walk<1>,
 }
 
+// [panel: GatherElements]
 impl Mover for Elements {
     fn check(&self, inputs: Inputs<'_>) -> Result<()> {
         inputs.indices(1, self.index_dtype).check(self.length)
@@ -98,6 +101,7 @@ impl Mover for Elements {
         });
     }
 }
+// [/panel]
 
 impl Operator for GatherElements {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
@@ -130,6 +134,7 @@ struct Coordinates {
     inner: usize,
 }
 
+// [panel: GatherND]
 impl Mover for Coordinates {
     fn check(&self, inputs: Inputs<'_>) -> Result<()> {
         inputs.indices(1, DType::I64).check_each(&self.lengths)
@@ -149,6 +154,7 @@ impl Mover for Coordinates {
         }
     }
 }
+// [/panel]
 
 impl Operator for GatherNd {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {

@@ -46,6 +46,7 @@ fn where_true(found: impl Iterator<Item = bool>) -> Vec<usize> {
     found.enumerate().filter_map(|(place, found)| found.then_some(place)).collect()
 }
 
+// [panel: NonZero]
 /// `places` of a tensor of `shape` as int64 `[rank, n]`.
 fn coordinates(places: &[usize], shape: &[usize]) -> Result<Tensor> {
     let mut tensor = Tensor::zeros(DType::I64, &[shape.len(), places.len()])?;
@@ -58,6 +59,7 @@ fn coordinates(places: &[usize], shape: &[usize]) -> Result<Tensor> {
     }
     Ok(tensor)
 }
+// [/panel]
 
 pub fn rows() -> impl Iterator<Item = Row> {
     versions("NonZero", &[9, 13], |_| Ok(Box::new(NonZero)))

@@ -32,6 +32,7 @@ impl Classes {
     }
 }
 
+// [panel: OneHot]
 impl Mover for Classes {
     fn run<W: Word>(&self, range: Range<usize>, inputs: Inputs<'_>, out: &mut [W]) {
         let &[off, on] = inputs.words::<W>(2) else { return };
@@ -49,6 +50,7 @@ impl Mover for Classes {
         }
     }
 }
+// [/panel]
 
 /// Number `i` of a tensor as an integer, floats toward zero as Cast to int64 has them.
 fn whole(dtype: DType, bytes: &[u8], i: usize) -> i128 {

@@ -59,6 +59,7 @@ impl Targets {
 /// Reduction none.
 struct Overwrite(Targets);
 
+// [panel: Scatter ScatterElements ScatterND]
 impl Mover for Overwrite {
     const OVERWRITES: bool = true;
 
@@ -73,6 +74,7 @@ impl Mover for Overwrite {
         });
     }
 }
+// [/panel]
 
 struct Scatter {
     /// `None` for ScatterND.

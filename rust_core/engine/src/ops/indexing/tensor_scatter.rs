@@ -32,6 +32,7 @@ impl Written {
     }
 }
 
+// [panel: TensorScatter]
 impl Mover for Written {
     const OVERWRITES: bool = true;
 
@@ -58,6 +59,7 @@ impl Mover for Written {
         }
     }
 }
+// [/panel]
 
 impl Operator for TensorScatter {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {

@@ -26,6 +26,7 @@ struct Distinct {
     counts: Vec<i64>,
 }
 
+// [panel: Unique]
 /// Sorts `0 .. count` by `compare`, equal ones by number, and groups them; groups in order, or in that of their firsts.
 fn distinct<K: Ord>(mut items: Vec<(K, usize)>, sorted: bool) -> Distinct {
     items.sort_unstable();
@@ -52,6 +53,7 @@ fn distinct<K: Ord>(mut items: Vec<(K, usize)>, sorted: bool) -> Distinct {
         counts: order.iter().map(|&of| counts[of]).collect(),
     }
 }
+// [/panel]
 
 /// The distinct elements of a tensor.
 fn elements(value: &Value, sorted: bool) -> Result<Distinct> {

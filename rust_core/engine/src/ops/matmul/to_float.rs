@@ -158,6 +158,7 @@ struct Scaled<'a> {
     bias: Option<&'a [f32]>,
 }
 
+// [panel: com.microsoft.MatMulIntegerToFloat com.microsoft.DynamicQuantizeMatMul]
 impl Scaled<'_> {
     /// Rows and columns of one product.
     fn block<T: Target<f32>>(
@@ -197,6 +198,7 @@ impl Scaled<'_> {
         }
     }
 }
+// [/panel]
 
 pub(super) fn rows() -> impl Iterator<Item = Row> {
     rows_of("com.microsoft", "MatMulIntegerToFloat", &[1], |_| Ok(Box::new(ToFloat { dynamic: false }))).chain(rows_of(

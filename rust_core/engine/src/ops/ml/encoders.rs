@@ -69,6 +69,7 @@ struct Encoder {
     count: usize,
 }
 
+// [panel: ai.onnx.ml.LabelEncoder ai.onnx.ml.CategoryMapper]
 impl Encoder {
     fn new(keys: &Value, floats: Floats, values: Value, default: Value) -> Result<Encoder> {
         let count = length(keys)?;
@@ -159,6 +160,7 @@ impl Encoder {
         }
     }
 }
+// [/panel]
 
 /// Elements of a list of labels.
 fn length(list: &Value) -> Result<usize> {
@@ -308,6 +310,7 @@ struct OneHotEncoder {
     zeros: bool,
 }
 
+// [panel: ai.onnx.ml.OneHotEncoder]
 impl OneHotEncoder {
     fn shape(&self, x: &[usize]) -> Result<Shape> {
         let mut shape = Shape::from_slice(x);
@@ -347,6 +350,7 @@ impl OneHotEncoder {
         .into()
     }
 }
+// [/panel]
 
 impl Operator for OneHotEncoder {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {

@@ -41,6 +41,7 @@ struct Scaler {
     scale: Vec<f32>,
 }
 
+// [panel: ai.onnx.ml.Scaler]
 impl Scaler {
     fn step<S: Feature>(&self, shape: &[usize]) -> Planned<Step>
     where
@@ -78,6 +79,7 @@ impl Scaler {
         .into()
     }
 }
+// [/panel]
 
 impl Operator for Scaler {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
@@ -100,6 +102,7 @@ struct Normalizer {
     norm: Reduction,
 }
 
+// [panel: ai.onnx.ml.Normalizer]
 impl Normalizer {
     fn step<S: Feature>(&self, shape: &[usize]) -> Planned<Step>
     where
@@ -136,6 +139,7 @@ impl Normalizer {
         .into()
     }
 }
+// [/panel]
 
 /// Each row by its divisor; a row whose divisor is 0 stays.
 fn divide<T: Computing>(x: &[T], divisors: &[T], out: &mut [T], features: usize) {
@@ -189,6 +193,7 @@ struct Imputer {
     replaced_integer: i64,
 }
 
+// [panel: ai.onnx.ml.Imputer]
 impl Imputer {
     fn float_step<T: Computing>(&self, shape: &[usize]) -> Planned<Step> {
         let values = per_feature(&converted::<T>(&self.floats), shape, "imputed values")?;
@@ -212,6 +217,7 @@ impl Imputer {
         mapped::<T>(shape, move |x, feature| if i64::from(x) == replaced { values[feature] } else { x })
     }
 }
+// [/panel]
 
 impl Operator for Imputer {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
@@ -244,12 +250,14 @@ struct Binarizer {
     threshold: f32,
 }
 
+// [panel: ai.onnx.ml.Binarizer]
 impl Binarizer {
     /// Integers compare exactly: with the greatest integer that is not above the threshold; `None` if none is greater.
     fn whole(&self) -> Option<i128> {
         (!self.threshold.is_nan()).then(|| f64::from(self.threshold).floor() as i128)
     }
 }
+// [/panel]
 
 impl Operator for Binarizer {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
@@ -280,6 +288,7 @@ struct Part {
     size: usize,
 }
 
+// [panel: ai.onnx.ml.FeatureVectorizer]
 impl FeatureVectorizer {
     fn parts(&self, cx: &PlanCx<'_>) -> Result<(usize, Vec<Part>)> {
         let count = cx.inputs.len();
@@ -330,6 +339,7 @@ impl FeatureVectorizer {
         .into()
     }
 }
+// [/panel]
 
 /// Rounded to binary32.
 trait Narrowed {
@@ -369,6 +379,7 @@ struct Extract {
     columns: usize,
 }
 
+// [panel: ai.onnx.ml.ArrayFeatureExtractor]
 impl Mover for Extract {
     fn check(&self, inputs: Inputs<'_>) -> Result<()> {
         let places = inputs.indices(1, DType::I64);
@@ -387,6 +398,7 @@ impl Mover for Extract {
         }
     }
 }
+// [/panel]
 
 impl Operator for ArrayFeatureExtractor {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {

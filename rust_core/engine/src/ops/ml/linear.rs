@@ -40,6 +40,7 @@ pub struct Product<T> {
     pub addend: Vec<T>,
 }
 
+// [panel: ai.onnx.ml.LinearClassifier ai.onnx.ml.LinearRegressor]
 impl<T: Computing> Product<T> {
     pub fn new(isa: Isa, weights: Vec<T>, columns: usize, features: usize) -> Result<Product<T>> {
         check_matrix("a matrix", weights.len(), columns, features)?;
@@ -79,6 +80,7 @@ impl<T: Computing> Product<T> {
         gemm(self.isa, &g, 0..rows, 0..n, MatMut::new(out, rows, n, n), elements_mut(scratch));
     }
 }
+// [/panel]
 
 /// Scores of rows: a product, two columns made of one for two classes, a transform.
 struct Linear<T> {

@@ -70,12 +70,14 @@ impl Operator for CastMap {
     }
 }
 
+// [panel: ai.onnx.ml.CastMap]
 fn cast_values(cx: &ValueCx<'_>, values: &Value, to: DType) -> Result<Value> {
     if values.dtype() == Some(to) {
         return Ok(values.clone());
     }
     cast_value(cx.isa, values, to, small::Options { saturate: true, rounding: PowerRounding::Up })
 }
+// [/panel]
 
 /// Each value in the column that its key says; a column without one has 0, or a string that is ONNX Runtime's.
 fn spread(values: &Value, keys: &[i64], columns: usize) -> Result<Value> {
@@ -130,6 +132,7 @@ struct DictVectorizer {
     vocabulary: Labels,
 }
 
+// [panel: ai.onnx.ml.DictVectorizer]
 impl Operator for DictVectorizer {
     fn plan(&self, _: &PlanCx<'_>) -> Planned<Step> {
         let vocabulary = self.vocabulary.clone();
@@ -151,6 +154,7 @@ impl Operator for DictVectorizer {
         })
     }
 }
+// [/panel]
 
 fn build_vectorizer(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
     Ok(Box::new(DictVectorizer { vocabulary: Labels::of(cx, "int64_vocabulary", "string_vocabulary")? }))
@@ -164,6 +168,7 @@ struct ZipMap {
     labels: usize,
 }
 
+// [panel: ai.onnx.ml.ZipMap]
 impl Operator for ZipMap {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
         let shape = cx.shape(0)?;
@@ -194,6 +199,7 @@ impl Operator for ZipMap {
         })
     }
 }
+// [/panel]
 
 fn build_zip_map(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
     let labels = Labels::of(cx, "classlabels_int64s", "classlabels_strings")?;

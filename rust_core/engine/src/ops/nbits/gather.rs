@@ -168,6 +168,7 @@ impl Operator for GatherBlockQuantized {
     }
 }
 
+// [panel: com.microsoft.GatherBlockQuantized]
 impl Plan {
     fn step<D: Element + Target<f32>>(self, shape: Shape) -> Planned<Step> {
         KernelStep::new(D::DTYPE, shape, move |cx| {
@@ -259,6 +260,7 @@ impl Plan {
         }
     }
 }
+// [/panel]
 
 /// Codes of four bits with a sign.
 fn extend(codes: &[u8; CHUNK], signed: &mut [i8; CHUNK]) {

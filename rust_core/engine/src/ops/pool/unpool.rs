@@ -74,6 +74,7 @@ impl Operator for MaxUnpool {
     }
 }
 
+// [panel: MaxUnpool]
 /// The step for elements as wide as `W`, whose zero is theirs.
 fn step<W: Element>(dtype: DType, shape: Shape, geometry: Geometry) -> Result<KernelStep> {
     let Geometry { planes, from, frame, output } = geometry;
@@ -122,6 +123,7 @@ fn step<W: Element>(dtype: DType, shape: Shape, geometry: Geometry) -> Result<Ke
     });
     Ok(step.cost(cost))
 }
+// [/panel]
 
 /// Whether all indices of a plane lie in that plane of the frame, so that planes may be scattered side by side. An index outside of the
 /// whole frame is an error.

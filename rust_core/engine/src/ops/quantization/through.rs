@@ -263,6 +263,9 @@ struct Plan {
     table: bool,
 }
 
+// [panel: com.microsoft.QLinearAdd com.microsoft.QLinearMul com.microsoft.QLinearSigmoid]
+// [panel: com.microsoft.QLinearLeakyRelu com.microsoft.QLinearGlobalAveragePool]
+// [panel: com.microsoft.QLinearAveragePool com.microsoft.QLinearSoftmax]
 impl Plan {
     fn step<T: Element + Integer>(self, inner: KernelStep, shape: Shape) -> Planned<Step> {
         let KernelStep { run, scratch, workspace: own, cost, .. } = inner;
@@ -367,6 +370,9 @@ impl Plan {
         })
     }
 }
+// [/panel]
+// [/panel]
+// [/panel]
 
 /// A row of com.microsoft.
 macro_rules! row {

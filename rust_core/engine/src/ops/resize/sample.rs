@@ -175,6 +175,7 @@ fn normalize(weights: &mut [f64]) {
     weights.iter_mut().for_each(|weight| *weight /= total);
 }
 
+// [panel: Resize Upsample weights]
 /// The weight of a tap at distance `t` >= 0: a tent, or Keys' cubic.
 fn kernel(t: f64, settings: &Settings) -> f64 {
     if settings.mode == Mode::Linear {
@@ -190,3 +191,4 @@ fn kernel(t: f64, settings: &Settings) -> f64 {
         0.0
     }
 }
+// [/panel]

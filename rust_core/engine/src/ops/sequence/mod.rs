@@ -19,22 +19,29 @@ impl Operator for Function {
     }
 }
 
+// [panel: SequenceConstruct]
 fn construct(cx: &mut ValueCx<'_>) -> Result<Value> {
     let items = (0..cx.inputs.len()).map(|input| cx.take(input)).collect::<Result<_>>()?;
     Sequence::new(items).map(Value::Sequence)
 }
+// [/panel]
 
+// [panel: SequenceLength]
 fn length(cx: &mut ValueCx<'_>) -> Result<Value> {
     let length = as_sequence(cx.input(0)?, "input_sequence")?.len();
     Ok(Tensor::scalar(length as i64)?.into())
 }
+// [/panel]
 
+// [panel: SequenceAt]
 fn at(cx: &mut ValueCx<'_>) -> Result<Value> {
     let sequence = as_sequence(cx.input(0)?, "input_sequence")?;
     let position = position(scalar_i64(cx.input(1)?, "position")?, sequence.len(), sequence.len())?;
     Ok(sequence.items()[position].clone())
 }
+// [/panel]
 
+// [panel: SequenceInsert]
 fn insert(cx: &mut ValueCx<'_>) -> Result<Value> {
     let mut sequence = own_sequence(cx)?;
     let item = cx.take(1)?;
@@ -46,13 +53,16 @@ fn insert(cx: &mut ValueCx<'_>) -> Result<Value> {
     sequence.insert(position, item)?;
     Ok(Value::Sequence(sequence))
 }
+// [/panel]
 
+// [panel: SequenceErase]
 fn erase(cx: &mut ValueCx<'_>) -> Result<Value> {
     let mut sequence = own_sequence(cx)?;
     let given = cx.opt_input(1).map_or(Ok(-1), |given| scalar_i64(given, "position"))?;
     sequence.remove(position(given, sequence.len(), sequence.len())?);
     Ok(Value::Sequence(sequence))
 }
+// [/panel]
 
 /// Input 0, not shared if nobody reads it later.
 fn own_sequence(cx: &mut ValueCx<'_>) -> Result<Sequence> {
@@ -76,12 +86,14 @@ fn position(given: i64, len: usize, end: usize) -> Result<usize> {
 /// SequenceEmpty.
 struct Empty(DType);
 
+// [panel: SequenceEmpty]
 impl Operator for Empty {
     fn plan(&self, _: &PlanCx<'_>) -> Planned<Step> {
         let dtype = self.0;
         Step::values(move |_| Ok(vec![Value::Sequence(Sequence::empty(Some(dtype)))]))
     }
 }
+// [/panel]
 
 fn build_empty(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
     Ok(Box::new(Empty(cx.dtype("dtype")?.unwrap_or(DType::F32))))
@@ -103,12 +115,15 @@ fn build_optional(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
     Ok(Box::new(Optional))
 }
 
+// [panel: Optional]
 impl Operator for Optional {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
         if cx.has(0) { handed_on(cx) } else { Step::values(|_| Ok(vec![Value::Absent])) }
     }
 }
+// [/panel]
 
+// [panel: OptionalGetElement]
 impl Operator for GetElement {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
         if cx.info(0)?.ty == ValueType::Absent {
@@ -117,6 +132,7 @@ impl Operator for GetElement {
         handed_on(cx)
     }
 }
+// [/panel]
 
 /// Output 0 is input 0.
 fn handed_on(cx: &PlanCx<'_>) -> Planned<Step> {
@@ -126,6 +142,7 @@ fn handed_on(cx: &PlanCx<'_>) -> Planned<Step> {
     }
 }
 
+// [panel: OptionalHasElement]
 impl Operator for HasElement {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
         let has = cx.has(0) && cx.info(0)?.ty != ValueType::Absent;
@@ -137,6 +154,7 @@ impl Operator for HasElement {
         step.packed(&[0]).into()
     }
 }
+// [/panel]
 
 pub fn rows() -> impl Iterator<Item = Row> {
     versions("SequenceConstruct", &[11], |_| Ok(Box::new(Function(construct))))

@@ -22,6 +22,7 @@ impl Operator for SplitToSequence {
     }
 }
 
+// [panel: SplitToSequence]
 impl SplitToSequence {
     fn run(self, cx: &ValueCx<'_>) -> Result<Value> {
         let input = cx.input(0)?;
@@ -57,6 +58,7 @@ impl SplitToSequence {
         Sequence::new(items).map(Value::Sequence)
     }
 }
+// [/panel]
 
 /// Pieces of `chunk` slabs each, the last one perhaps shorter.
 fn chunks(cx: &ValueCx<'_>, slabs: &Slabs<'_>, chunk: usize, items: &mut Vec<Value>) -> Result<()> {
@@ -103,6 +105,7 @@ impl Operator for ConcatFromSequence {
     }
 }
 
+// [panel: ConcatFromSequence]
 impl ConcatFromSequence {
     fn run(self, cx: &ValueCx<'_>) -> Result<Value> {
         let sequence = as_sequence(cx.input(0)?, "input_sequence")?;
@@ -129,6 +132,7 @@ impl ConcatFromSequence {
         joined.finish()
     }
 }
+// [/panel]
 
 fn build_split(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
     Ok(Box::new(SplitToSequence { axis: cx.int("axis", 0)?, keep_dims: cx.int("keepdims", 1)? != 0 }))

@@ -12,6 +12,7 @@ struct Blocks {
     to_space: bool,
 }
 
+// [panel: DepthToSpace SpaceToDepth]
 impl Operator for Blocks {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
         let dtype = cx.dtype(0)?;
@@ -43,6 +44,7 @@ impl Operator for Blocks {
         rearranged(dtype, &[n, c, h / b, b, w / b, b], &order, shape)
     }
 }
+// [/panel]
 
 fn times(length: usize, by: usize) -> Result<usize> {
     length.checked_mul(by).ok_or_else(|| Error::resource_limit(format!("an axis of {length} times {by} elements")))

@@ -23,6 +23,7 @@ struct Joined {
     row: usize,
 }
 
+// [panel: Concat com.microsoft.QLinearConcat]
 impl Mover for Joined {
     fn run<W: Word>(&self, range: Range<usize>, inputs: Inputs<'_>, out: &mut [W]) {
         let mut start = 0;
@@ -42,6 +43,7 @@ impl Mover for Joined {
         }
     }
 }
+// [/panel]
 
 impl Operator for Concat {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
@@ -78,6 +80,7 @@ struct Split {
     num_outputs: Option<i64>,
 }
 
+// [panel: Split]
 impl Split {
     fn lengths(&self, cx: &PlanCx<'_>, whole: usize) -> Planned<Vec<i64>> {
         if cx.has(1) {
@@ -105,6 +108,7 @@ impl Split {
         Ok((0..pieces).map(|i| (whole - i.saturating_mul(chunk)).clamp(0, chunk)).collect())
     }
 }
+// [/panel]
 
 /// Split-1's second input has the type of the data.
 fn float_lengths(cx: &PlanCx<'_>) -> Planned<Vec<i64>> {

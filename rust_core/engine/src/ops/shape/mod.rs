@@ -22,6 +22,7 @@ struct Dimensions {
     range: Option<(i64, Option<i64>)>,
 }
 
+// [panel: Shape Size]
 impl Operator for Dimensions {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
         let dims = cx.shape(0)?;
@@ -43,6 +44,7 @@ impl Operator for Dimensions {
         .into()
     }
 }
+// [/panel]
 
 fn build_shape(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
     Ok(Box::new(Dimensions { range: Some((cx.int("start", 0)?, cx.opt_int("end")?)) }))

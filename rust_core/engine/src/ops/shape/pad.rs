@@ -111,6 +111,7 @@ impl Padded {
     }
 }
 
+// [panel: Pad CenterCropPad]
 impl Mover for Padded {
     fn run<W: Word>(&self, range: Range<usize>, inputs: Inputs<'_>, out: &mut [W]) {
         let data = inputs.words::<W>(0);
@@ -145,6 +146,7 @@ impl Mover for Padded {
         }
     }
 }
+// [/panel]
 
 impl Pad {
     fn fill(&self, cx: &PlanCx<'_>, dtype: DType) -> Result<Fill> {
@@ -238,6 +240,7 @@ struct CenterCropPad {
     axes: Option<Vec<i64>>,
 }
 
+// [panel: CenterCropPad]
 impl Operator for CenterCropPad {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
         let dtype = cx.dtype(0)?;
@@ -273,6 +276,7 @@ impl Operator for CenterCropPad {
         mover::plan(dtype, &[0], vec![(shape, Padded::new(&axes, Mode::Constant, Fill::Bits(0)))])
     }
 }
+// [/panel]
 
 fn build_center(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
     Ok(Box::new(CenterCropPad { axes: cx.ints("axes")?.map(<[i64]>::to_vec) }))

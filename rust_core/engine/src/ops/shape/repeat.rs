@@ -22,6 +22,7 @@ impl Strided {
     }
 }
 
+// [panel: Expand Tile Slice]
 impl Mover for Strided {
     fn run<W: Word>(&self, range: Range<usize>, inputs: Inputs<'_>, out: &mut [W]) {
         let data = inputs.words::<W>(0);
@@ -43,9 +44,11 @@ impl Mover for Strided {
         });
     }
 }
+// [/panel]
 
 struct Expand;
 
+// [panel: Expand]
 impl Operator for Expand {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
         let dtype = cx.dtype(0)?;
@@ -60,6 +63,7 @@ impl Operator for Expand {
         mover::plan(dtype, &[0], vec![(shape.clone(), Strided::new(&shape, &strides, 0))])
     }
 }
+// [/panel]
 
 /// Dimensions given as a tensor.
 pub fn dimensions(values: &[i64]) -> Result<Shape> {
@@ -98,6 +102,7 @@ fn legacy_scalar(cx: &PlanCx<'_>, input: usize) -> Planned<i64> {
     } as i64)
 }
 
+// [panel: Tile]
 impl Operator for Tile {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
         let dtype = cx.dtype(0)?;
@@ -115,6 +120,7 @@ impl Operator for Tile {
         mover::plan(dtype, &[0], vec![(shape, Strided::new(&split, &strides, 0))])
     }
 }
+// [/panel]
 
 pub fn rows() -> impl Iterator<Item = Row> {
     versions("Expand", &[8, 13], |_| Ok(Box::new(Expand)))

@@ -21,6 +21,7 @@ struct Turned {
     inner: usize,
 }
 
+// [panel: ReverseSequence]
 impl Mover for Turned {
     fn check(&self, inputs: Inputs<'_>) -> Result<()> {
         let lengths = inputs.indices(1, DType::I64);
@@ -48,6 +49,7 @@ impl Mover for Turned {
         }
     }
 }
+// [/panel]
 
 impl Operator for ReverseSequence {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
@@ -78,6 +80,7 @@ struct Triangle {
     m: usize,
 }
 
+// [panel: Trilu]
 impl Mover for Triangle {
     fn run<W: Word>(&self, range: Range<usize>, inputs: Inputs<'_>, out: &mut [W]) {
         let data = inputs.words::<W>(0);
@@ -99,6 +102,7 @@ impl Mover for Triangle {
         }
     }
 }
+// [/panel]
 
 impl Operator for Trilu {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {

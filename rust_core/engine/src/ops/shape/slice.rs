@@ -47,6 +47,7 @@ impl Operator for Slice {
     }
 }
 
+// [panel: Slice]
 impl Bounds {
     /// For each axis named: the axis, its first element, how many are taken, and the step.
     fn resolve(&self, from: &[usize]) -> Result<Vec<(usize, usize, usize, i64)>> {
@@ -75,6 +76,7 @@ impl Bounds {
         Ok(found)
     }
 }
+// [/panel]
 
 /// First element and number of elements from `start` to `end` (exclusive) by `step` of an axis of `length`. Negative
 /// bounds count from the end once, then they are clamped, a backward end to -1 (before the first).

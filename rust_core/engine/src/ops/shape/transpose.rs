@@ -63,6 +63,7 @@ struct Flipped {
     rows: usize,
 }
 
+// [panel: Transpose]
 impl Flipped {
     fn new(walk: Walk<1>) -> Option<Flipped> {
         match walk.axes() {
@@ -87,6 +88,7 @@ impl Flipped {
         });
     }
 }
+// [/panel]
 
 impl Mover for Flipped {
     fn run<W: Word>(&self, range: Range<usize>, inputs: Inputs<'_>, out: &mut [W]) {

@@ -21,6 +21,7 @@ fn view(dtype: DType, shape: Shape) -> Planned<Step> {
 
 struct Identity;
 
+// [panel: Identity]
 impl Operator for Identity {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
         match cx.info(0)?.ty.dtype() {
@@ -30,6 +31,7 @@ impl Operator for Identity {
         }
     }
 }
+// [/panel]
 
 struct Reshape {
     /// The attribute of version 1.
@@ -59,6 +61,7 @@ pub fn check_vector(cx: &PlanCx<'_>, input: usize) -> Result<()> {
     }
 }
 
+// [panel: Reshape]
 /// `from` in the shape `target`: one -1 is inferred, and with `copy_zeros` a 0 copies the dimension.
 fn reshaped(from: &[usize], target: &[i64], copy_zeros: bool) -> Result<Shape> {
     let error = |why: String| Error::shape(format!("shape {from:?} cannot be reshaped to {target:?}: {why}"));
@@ -89,11 +92,13 @@ fn reshaped(from: &[usize], target: &[i64], copy_zeros: bool) -> Result<Shape> {
     }
     Ok(dims)
 }
+// [/panel]
 
 struct Flatten {
     axis: i64,
 }
 
+// [panel: Flatten]
 impl Operator for Flatten {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
         let dtype = cx.dtype(0)?;
@@ -106,6 +111,7 @@ impl Operator for Flatten {
         view(dtype, Shape::from_slice(&[element_count(rows)?, element_count(columns)?]))
     }
 }
+// [/panel]
 
 /// Squeeze and Unsqueeze.
 struct Ones {
@@ -136,6 +142,7 @@ impl Operator for Ones {
     }
 }
 
+// [panel: Squeeze]
 /// `shape` without the dimensions `axes` (`None`: all of length 1).
 fn squeezed(shape: &[usize], axes: Option<Vec<i64>>) -> Result<Shape> {
     let Some(axes) = axes else {
@@ -147,7 +154,9 @@ fn squeezed(shape: &[usize], axes: Option<Vec<i64>>) -> Result<Shape> {
     }
     Ok((0..shape.len()).filter(|axis| !dropped.contains(axis)).map(|axis| shape[axis]).collect())
 }
+// [/panel]
 
+// [panel: Unsqueeze]
 /// `shape` with dimensions of length 1 at `axes`, which count in the output.
 fn inserted(shape: &[usize], axes: &[i64]) -> Result<Shape> {
     let rank = shape.len() + axes.len();
@@ -155,6 +164,7 @@ fn inserted(shape: &[usize], axes: &[i64]) -> Result<Shape> {
     let mut dims = shape.iter();
     Ok((0..rank).filter_map(|axis| if ones.contains(&axis) { Some(1) } else { dims.next().copied() }).collect())
 }
+// [/panel]
 
 fn build_reshape(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
     let shape = if cx.since < 5 { Some(cx.ints("shape")?.unwrap_or_default().to_vec()) } else { None };

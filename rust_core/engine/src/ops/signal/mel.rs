@@ -35,6 +35,7 @@ fn mel(cx: &PlanCx<'_>, input: usize, name: &str) -> Planned<f64> {
     Ok(2595.0 * apply(cx.isa, Unary::Log, 1.0 + edge / 700.0) / LOG_10)
 }
 
+// [panel: MelWeightMatrix]
 impl Operator for Mel {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {
         let [bands, length, rate] =
@@ -69,7 +70,9 @@ impl Operator for Mel {
         })
     }
 }
+// [/panel]
 
+// [panel: MelWeightMatrix weight]
 /// The height of a triangle at `j`.
 fn weight(j: f64, [left, centre, right]: [f64; 3]) -> f64 {
     if right > centre && centre <= j && j < right {
@@ -82,6 +85,7 @@ fn weight(j: f64, [left, centre, right]: [f64; 3]) -> f64 {
         0.0
     }
 }
+// [/panel]
 
 fn build(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
     Ok(Box::new(Mel { dtype: number_type(cx)? }))

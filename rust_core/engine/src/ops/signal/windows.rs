@@ -38,6 +38,7 @@ impl Operator for Window {
     }
 }
 
+// [panel: HannWindow HammingWindow BlackmanWindow]
 /// Element k is `rn(rn(a0 + rn(a2 * cos(4 pi k / n))) - rn(a1 * cos(2 pi k / n)))`, a0 alone in front if a2 is 0.
 fn fill(isa: diptych_kernels::Isa, n: u64, [a0, a1, a2]: [f64; 3], values: &mut [f64]) -> Result<()> {
     let mut cosines = Tensor::zeros(DType::F64, &[values.len()])?;
@@ -53,6 +54,7 @@ fn fill(isa: diptych_kernels::Isa, n: u64, [a0, a1, a2]: [f64; 3], values: &mut 
     values.iter_mut().zip(&*cos).for_each(|(value, cos)| *value -= a1 * cos);
     Ok(())
 }
+// [/panel]
 
 fn build(cx: &BuildCx<'_>, factors: [f64; 3]) -> Result<Box<dyn Operator>> {
     let periodic = match cx.int("periodic", 1)? {

@@ -45,6 +45,7 @@ impl Operator for StringConcat {
     }
 }
 
+// [panel: StringConcat]
 fn concat(cx: &ValueCx<'_>, walk: &Walk<2>, shape: &Shape) -> Result<Value> {
     let (left, right) = (strings(cx, 0)?, strings(cx, 1)?);
     let strides = walk.row_strides();
@@ -70,6 +71,7 @@ fn concat(cx: &ValueCx<'_>, walk: &Walk<2>, shape: &Shape) -> Result<Value> {
     }
     Ok(Value::Strings(Strings { shape: shape.clone(), data: data.into() }))
 }
+// [/panel]
 
 #[derive(Clone, Copy, PartialEq)]
 enum CaseChange {
@@ -130,6 +132,7 @@ impl Operator for StringNormalizer {
     }
 }
 
+// [panel: StringNormalizer]
 impl Normalizer {
     fn run(&self, cx: &ValueCx<'_>) -> Result<Vec<Arc<str>>> {
         let mut kept = Vec::new();
@@ -153,6 +156,7 @@ impl Normalizer {
         if self.case_sensitive { self.stopwords.contains(word) } else { self.stopwords.contains(&case::lower(word)) }
     }
 }
+// [/panel]
 
 struct RegexFullMatch(Regex);
 
@@ -162,6 +166,7 @@ fn build_full_match(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
     Ok(Box::new(RegexFullMatch(re2::full_match(pattern)?)))
 }
 
+// [panel: RegexFullMatch]
 impl Operator for RegexFullMatch {
     fn plan(&self, _: &PlanCx<'_>) -> Planned<Step> {
         let regex = self.0.clone();
@@ -176,6 +181,7 @@ impl Operator for RegexFullMatch {
         })
     }
 }
+// [/panel]
 
 pub fn rows() -> impl Iterator<Item = Row> {
     versions("StringConcat", &[20], |_| Ok(Box::new(StringConcat)))

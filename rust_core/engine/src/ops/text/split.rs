@@ -26,6 +26,7 @@ impl Operator for StringSplit {
     }
 }
 
+// [panel: StringSplit]
 impl Splitter {
     fn run(&self, cx: &ValueCx<'_>) -> Result<Vec<Value>> {
         let texts = strings(cx, 0)?;
@@ -67,6 +68,7 @@ impl Splitter {
         }))
     }
 }
+// [/panel]
 
 fn build(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
     // A negative number of splits is no bound, as where none is given.

@@ -76,6 +76,7 @@ impl Operator for TfIdfVectorizer {
     }
 }
 
+// [panel: TfIdfVectorizer]
 impl Vectorizer {
     fn tokens<T>(&self, tokens: &[T], wide: impl Fn(&T) -> i64) -> Vec<Option<u32>> {
         match &self.vocabulary {
@@ -140,6 +141,7 @@ impl Vectorizer {
         Ok(())
     }
 }
+// [/panel]
 
 fn build(cx: &BuildCx<'_>) -> Result<Box<dyn Operator>> {
     let (vocabulary, pool) = match (cx.ints("pool_int64s")?, cx.strings("pool_strings")?) {

@@ -193,6 +193,8 @@ impl<W: Number> Attention<W> {
         ((query.batch * self.extents.q_heads() + query.head) * rows + query.row) * keys
     }
 
+    // [panel: Attention ai.onnx.preview.FlexAttention com.microsoft.Attention scores]
+    // [panel: com.microsoft.MultiHeadAttention com.microsoft.GroupQueryAttention scores]
     /// Cap, bias and Softmax of a row of scores for `keys`; stores what is wanted of it. Returns the number of keys that take part.
     fn finish_scores(
         &self,
@@ -250,6 +252,8 @@ impl<W: Number> Attention<W> {
         store(3, row);
         left
     }
+    // [/panel]
+    // [/panel]
 
     /// A query's results from the keys that take part alone, for values of others that are infinite or NaN: elsewhere their
     /// probabilities of 0 do no harm.

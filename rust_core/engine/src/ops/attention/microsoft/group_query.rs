@@ -248,6 +248,7 @@ impl GroupQuery {
     }
 }
 
+// [panel: com.microsoft.GroupQueryAttention rotary]
 impl Turning {
     fn run(&self, cx: &KernelCx<'_>, room: &mut [u8]) -> Result<()> {
         with_dtype!(self.dtype, T in [F32, F16, BF16] => self.run_as::<T>(cx, room),
@@ -290,6 +291,7 @@ impl Turning {
         Ok(())
     }
 }
+// [/panel]
 
 impl Operator for GroupQuery {
     fn plan(&self, cx: &PlanCx<'_>) -> Planned<Step> {

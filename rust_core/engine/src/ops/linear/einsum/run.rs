@@ -119,6 +119,7 @@ struct Run<'a, S> {
     stored: PhantomData<S>,
 }
 
+// [panel: Einsum]
 impl<S: Stored> Run<'_, S> {
     /// The elements of an input or room; an input must be of the computing type.
     fn read(&self, at: At) -> &[S::Computed] {
@@ -247,3 +248,4 @@ impl<S: Stored> Run<'_, S> {
         })
     }
 }
+// [/panel]
