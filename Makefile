@@ -20,7 +20,7 @@ PYTEST_ARGS ?=
 BENCH_ARGS  ?= examples/digits/digits.onnx --against onnxruntime
 
 ASV         := $(BIN)/asv --config asv_bench/asv.conf.json
-BENCH_CHECK ?= ^(?!.*(full|Peers)|(operators|models|package).*nstructions)(operators.Run.*engine|operators.*(Conv: small|Softmax: sc)|[imp])
+BENCH_CHECK ?= ^(?!.*(full|Peers)|(operators|models|package).*nstructions)(operators.Run.*engine|operators.*(Conv: small|Softmax: sc)|models.(Run.time|Digits|.*engine)|inst|pack)
 BENCH       ?= .
 FACTOR      ?= 1.1
 

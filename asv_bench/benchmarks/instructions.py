@@ -32,7 +32,7 @@ class Instructions:
     timeout = 600
 
     def setup_cache(self):
-        """Path of the binary, built where the environment has none, and the kernels that it knows; None without valgrind."""
+        """Path of the binary, built where there is none, and the kernels that it knows; None without valgrind."""
         if not has_callgrind():
             return None
         binary = Path(sys.prefix) / "bin" / "instruction_count"

@@ -1,4 +1,4 @@
-"""Every operator on both panels: time, memory, instructions, and the worst error in units of the operator's own bound."""
+"""Every operator on both panels: time, memory, instructions, and the worst error in units of its own bound."""
 
 from __future__ import annotations
 

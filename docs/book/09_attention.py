@@ -45,8 +45,8 @@ assert text == "stressed|desserts"
 # That loop is all there is to writing: ask for the next letter, append it, ask again. The model gives a *score* to
 # each of its 27 letters, and we take the greatest.
 #
-# It is no accident of one word. Here are five hundred that it cannot have learnt by heart: there are some two hundred
-# billion words of eight letters, and in training it saw about twenty-five thousand.
+# It is no accident of one word. Here are five hundred that it cannot have learnt by heart: there are some two
+# hundred billion words of eight letters, and in training it saw about twenty-five thousand.
 
 # %%
 assert 26**8 > 200e9
@@ -95,8 +95,8 @@ assert compare(value["attention"], engine_attention).equal
 # %% [markdown]
 # ## From letters to rows of numbers
 #
-# A network can only multiply and add, so a letter must become numbers. `letter` is a table with a row of 32 for each
-# letter; *Gather* looks the rows up. Training chose them.
+# A network can only multiply and add, so a letter must become numbers. `letter` is a table with a row of 32 for
+# each letter; *Gather* looks the rows up. Training chose them.
 #
 # But where a letter stands matters too: here it is all that matters. So there is a second table, `position`, with a
 # row for each place, and *Add* puts the two together. After that, row 3 of `x` says "an e, in the fourth place".
@@ -107,8 +107,8 @@ e_there = weights["letter"][LETTERS.index("e")] + weights["position"][3]
 assert compare(value["x"][0, 3], e_there).equal
 
 # %% [markdown]
-# *LayerNormalization* then brings each row to a mean of zero and a variance of one (chapter 8), so that what follows
-# sees numbers of one size whatever the letter.
+# *LayerNormalization* then brings each row to a mean of zero and a variance of one (chapter 8), so that what
+# follows sees numbers of one size whatever the letter.
 #
 # ## Ask, answer, deliver
 #
@@ -118,8 +118,8 @@ assert compare(value["x"][0, 3], e_there).equal
 # - a *key* `k`: what am I, for those who look?
 # - a *value* `v`: what do I hand over if I am found?
 #
-# The words are ours. The network has only the matrices, and what it does with them: a query and a key are compared by
-# their dot product, which is large where the two rows point the same way (chapter 5). All pairs at once are one
+# The words are ours. The network has only the matrices, and what it does with them: a query and a key are compared
+# by their dot product, which is large where the two rows point the same way (chapter 5). All pairs at once are one
 # product of matrices, of `q` and of `k` lying on its side.
 
 # %%
@@ -139,9 +139,9 @@ assert weights["scale"] == np.float32(1 / np.sqrt(32))
 # %% [markdown]
 # ## Do not look ahead
 #
-# While it was trained, the model saw whole sequences: `stressed|desserts`, every place guessing the next letter, all
-# at once. That is quick, and would teach it nothing if a place could simply look at the letter it is to guess. So
-# a *mask* is added: zero for what came before, minus infinity for what comes after. Here is its corner.
+# While it was trained, the model saw whole sequences: `stressed|desserts`, every place guessing the next letter,
+# all at once. That is quick, and would teach it nothing if a place could simply look at the letter it is to guess.
+# So a *mask* is added: zero for what came before, minus infinity for what comes after. Here is its corner.
 
 # %%
 print(weights["mask"][:5, :5])
@@ -175,8 +175,8 @@ plt.show()
 
 # %% [markdown]
 # Read the lower half, below the line, row by row. The mark `|` looks at the last letter of the word, and what comes
-# next is that letter. The next row looks at the one before it, and so on down to the first. Nobody wrote this
-# rule: it is in the matrices because it made the guesses right.
+# next is that letter. The next row looks at the one before it, and so on down to the first. Nobody wrote this rule:
+# it is in the matrices because it made the guesses right.
 #
 # The upper half is noise. There the next letter is random, no guess could be good, and training did not care.
 
@@ -192,9 +192,10 @@ for place in range(8, 16):
 # %% [markdown]
 # ## What is handed over
 #
-# The shares weigh the values: `mixed` is attention times `v`. Where a row gives nearly all of its share to one place,
-# that is nearly a copy of that place's value. *MatMul* by `out` brings it back into the language of `x`, *Add* adds it
-# to the row that asked, and *MatMul* by `score` asks of the sum: how much does it look like each letter?
+# The shares weigh the values: `mixed` is attention times `v`. Where a row gives nearly all of its share to one
+# place, that is nearly a copy of that place's value. *MatMul* by `out` brings it back into the language of `x`,
+# *Add* adds it to the row that asked, and *MatMul* by `score` asks of the sum: how much does it look like each
+# letter?
 
 # %%
 assert np.abs(value["mixed"][0, 15] - value["v"][0, 0]).max() < 0.1 * np.abs(value["v"][0, 0]).max()
@@ -276,9 +277,9 @@ assert "".join(LETTERS[i] for i in said) == "stressed"
 # ## The past does not move
 #
 # Since the future has shares of zero, changing it changes nothing before it. In most engines that holds
-# approximately: another length may be cut into other blocks and summed in another order. Here it holds to the bit, for
-# another future and for none at all, since `docs/numerics.md` makes the order depend on nothing but the sum itself,
-# and a term of zero changes no sum.
+# approximately: another length may be cut into other blocks and summed in another order. Here it holds to the bit,
+# for another future and for none at all, since `docs/numerics.md` makes the order depend on nothing but the sum
+# itself, and a term of zero changes no sum.
 
 # %%
 whole, _ = session.run(None, {"tokens": tokens_of("stressed|dessert")})
@@ -315,10 +316,11 @@ print(f"{differing} of {left.size} numbers differ from those of the eight nodes,
 assert worst < 1e-5
 
 # %% [markdown]
-# The panels agree with each other to the bit, and differ from the eight nodes in the last digits. Both are right. The
-# operator's definition scales `q` and `k` *before* they are multiplied, by the root of the scale, and we scaled their
-# product; each rounds at another place (chapter 4). An engine that replaced the one by the other, unasked, would change
-# bits. This one does not, and the next chapter is about what it may change, and how one proves that nothing moved.
+# The panels agree with each other to the bit, and differ from the eight nodes in the last digits. Both are right.
+# The operator's definition scales `q` and `k` *before* they are multiplied, by the root of the scale, and we scaled
+# their product; each rounds at another place (chapter 4). An engine that replaced the one by the other, unasked,
+# would change bits. This one does not, and the next chapter is about what it may change, and how one proves that
+# nothing moved.
 
 # %%
 reference = ReferenceSession(MODEL).run(None, {"tokens": reading})

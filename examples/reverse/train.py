@@ -153,7 +153,7 @@ def accuracy(p: Parameters, count: int = 500) -> float:
 
 
 def export(p: Parameters, share: float) -> onnx.ModelProto:
-    """Return the model: `tokens` int64 [n, t] -> `scores` [n, t, letters] and `attention` [n, t, t]; t up to CONTEXT."""
+    """The model: `tokens` int64 [n, t] -> `scores` [n, t, letters] and `attention` [n, t, t]; t up to CONTEXT."""
     node = helper.make_node
     nodes = [
         node("Gather", ["letter", "tokens"], ["letters"], "letters"),

@@ -36,6 +36,7 @@ class Session:
         memory_limit: int | None = None,
         max_steps: int | None = None,
         disabled_passes: Sequence[str] = (),
+        math: str = "exact",
         quantized: str = "integer",
         schedule_seed: int | None = None,
         random_seed: int = 0,
@@ -51,6 +52,8 @@ class Session:
     def metadata(self) -> dict[str, Any]: ...
     @property
     def isa(self) -> str: ...
+    @property
+    def math(self) -> str: ...
     @property
     def threads(self) -> int: ...
     def run(
@@ -78,6 +81,7 @@ def run_operator(
     n_outputs: int = 1,
     isa: str | None = None,
     threads: int = 0,
+    math: str = "exact",
 ) -> list[Any]: ...
 def operators() -> list[tuple[str, str, int]]: ...
 def passes() -> list[str]: ...

@@ -24,13 +24,15 @@ def run_operator(
     n_outputs: int = 1,
     isa: str | None = None,
     threads: int = 0,
+    math: str = "exact",
 ) -> list[Any]:
     """Evaluate one operator on the engine and return its first `n_outputs` outputs.
 
     `inputs` are arrays, numbers, nested lists, lists of arrays for sequences, dicts for maps, None for an absent
     optional. Python
     numbers take NumPy's types (float64, int64): pass arrays where the operator wants another. `opset` defaults
-    to the newest version of the operator that the engine has.
+    to the newest version of the operator that the engine has. `math` is as in `SessionOptions`, the inputs standing for
+    constants.
 
     Raises UnsupportedOperatorError, InvalidTypeError and ShapeError as a session does.
     """
@@ -46,6 +48,7 @@ def run_operator(
         n_outputs=n_outputs,
         isa=isa or default_isa(),
         threads=threads or default_threads(),
+        math=math,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from diptych import _core
 from diptych.errors import InvalidInputError
+from diptych.fast import MATH
 
 __all__ = ["ExecutionMode", "ExecutionOrder", "GraphOptimizationLevel", "RunOptions", "SessionOptions"]
 
@@ -53,6 +54,8 @@ class SessionOptions:
         memory_limit: bytes that the session may hold at a time: its own copies of weights, intermediates, scratch, and
             outputs until they are returned. None: nine tenths of the memory that this process may use.
         max_steps: evaluations of subgraphs in one run, that is iterations of all its loops; None: any number.
+        math: "exact" gives the bits of the rounding programs, "fast" lets convolutions take a faster program whose
+            error is greater, and bounded (docs/numerics.md, section 5); None: DIPTYCH_MATH, or else "exact".
         quantized: "integer" makes products of quantized operands (Q/DQ) products of the integers, "float" leaves them;
             see docs/quantization.md and `InferenceSession.lowering`.
         enable_profiling: record the time of every node; see `InferenceSession.take_events` and `end_profiling`.
@@ -82,6 +85,7 @@ class SessionOptions:
         "log_severity_level",
         "log_verbosity_level",
         "logid",
+        "math",
         "max_steps",
         "memory_limit",
         "optimized_model_filepath",
@@ -101,6 +105,7 @@ class SessionOptions:
         memory_limit: int | None = None,
         max_steps: int | None = MAX_STEPS,
         disabled_passes: list[str] | tuple[str, ...] = (),
+        math: str | None = None,
         quantized: str = "integer",
         schedule_seed: int | None = None,
         random_seed: int = 0,
@@ -110,6 +115,7 @@ class SessionOptions:
         self.memory_limit = memory_limit
         self.max_steps = max_steps
         self.disabled_passes = list(disabled_passes)
+        self.math = math
         self.quantized = quantized
         self.schedule_seed = schedule_seed
         self.random_seed = random_seed
@@ -162,6 +168,7 @@ class SessionOptions:
             "memory_limit": self.memory_limit,
             "max_steps": self.max_steps,
             "disabled_passes": _core.passes() if disable_all else list(self.disabled_passes),
+            "math": _math(self.math),
             "quantized": self.quantized,
             "schedule_seed": self.schedule_seed,
             "random_seed": self.random_seed,
@@ -237,6 +244,15 @@ def default_threads() -> int:
     if not text.isascii() or not text.isdigit():
         raise InvalidInputError(f"DIPTYCH_THREADS is {text!r}; expected a whole number, 0 for all usable CPUs")
     return int(text)
+
+
+def _math(requested: str | None) -> str:
+    """Mode of a session: `requested`, or the environment's default for None."""
+    name = "math" if requested is not None else "DIPTYCH_MATH"
+    mode = requested if requested is not None else os.environ.get("DIPTYCH_MATH") or "exact"
+    if mode not in MATH:
+        raise InvalidInputError(f"{name} is {mode!r}; expected 'exact' (the default) or 'fast'")
+    return mode
 
 
 def _threads(requested: int) -> int:

@@ -87,6 +87,9 @@ class InferenceSession:
         self._outputs = [NodeArg(*value) for value in self._core.outputs]
         self._feedable = {value.name: value for value in (*self._inputs, *self._overridable)}
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.isa}, {self.threads} threads, math {self.math!r}>"
+
     def run(
         self,
         output_names: Sequence[str] | None,
@@ -193,7 +196,8 @@ class InferenceSession:
     def take_events(self) -> list[dict[str, Any]]:
         """Return what the session recorded of its nodes since the last call, if it was made with `enable_profiling`.
 
-        An event has `graph`, `node` (index in it), `name`, `op_type`, `start_us` and `duration_us` (microseconds), and
+        An event has `graph`, `node` (index in it), `name`, `op_type`, `algorithm` ("winograd" where fast mode took it,
+        else ""), `start_us` and `duration_us` (microseconds), and
         `bytes`, those of the tensors that the kernel reads and writes (0 where shapes show only at run time). A node
         that runs inside another's kernel has no event.
         """
@@ -237,6 +241,11 @@ class InferenceSession:
     def isa(self) -> str:
         """Instruction set of the session's kernels."""
         return self._core.isa
+
+    @property
+    def math(self) -> str:
+        """Whether results are those of the rounding programs ("exact"), or within bounds of them ("fast")."""
+        return self._core.math
 
     @property
     def threads(self) -> int:

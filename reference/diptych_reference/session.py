@@ -33,7 +33,7 @@ Step = tuple[Node, list[Any], list[Any]]  # a node, its inputs (None: absent), i
 
 @dataclass(frozen=True)
 class Observed:
-    """One evaluation of a node, in the main graph or inside of one: what went in and what came out, as operators see it.
+    """One evaluation of a node, in the main graph or inside of one: what went in and came out, as operators see it.
 
     `scope` holds every value that the node's own graphs may read, `graph` is the one that the node stands in, `depth`
     how many graphs lie around that.

@@ -15,6 +15,7 @@ from onnx import helper, numpy_helper, parser
 import diptych
 from diptych.cli import COMMANDS, main, peers
 from diptych.cli.peers import thread_count
+from diptych.diff.judging import Call, judge_call
 from diptych.engines import Engine, Run, find_engine
 
 from . import models
@@ -235,6 +236,74 @@ def test_lower_refuses(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> No
     assert main(["lower", str(tmp_path / "none.onnx"), "-o", str(tmp_path / "out.onnx")]) == 1
     assert main(["lower", model, "-o", str(tmp_path / "none" / "out.onnx")]) == 1
     assert main(["lower", model, "-o", str(tmp_path / "out.onnx"), "--json"]) == 0
+
+
+def convolution_model(path: Path) -> str:
+    """A convolution that fast mode computes by another program, and one behind it that it does not."""
+    rng = np.random.default_rng(0)
+    weights = [rng.standard_normal(shape).astype(np.float32) for shape in ((64, 32, 3, 3), (8, 64, 1, 1))]
+    names = ["w", "v"]
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], name="wide", pads=[1] * 4),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Conv", ["b", "v"], ["y"], name="pointwise"),
+    ]
+    constants = [numpy_helper.from_array(array, name) for array, name in zip(weights, names, strict=True)]
+    x = helper.make_tensor_value_info("x", 1, [1, 32, 20, 20])
+    y = helper.make_tensor_value_info("y", 1, [1, 8, 20, 20])
+    path.write_bytes(models.build(nodes, [x], [y], constants))
+    return str(path)
+
+
+def test_fast_mode_is_told_everywhere(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    model = convolution_model(tmp_path / "model.onnx")
+    assert run_json(capsys, "inspect", model)["math"] == "exact"
+    assert run_json(capsys, "inspect", model, "--math", "fast")["math"] == "fast"
+    assert run_json(capsys, "run", model, "--math", "fast")["math"] == "fast"
+    profile = run_json(capsys, "profile", model, "--math", "fast", "--runs", "1")
+    algorithms = {node["name"]: node["algorithm"] for node in profile["nodes"]}
+    assert (profile["math"], algorithms["wide"], algorithms["pointwise"]) == ("fast", "winograd", "")
+    assert main(["profile", model, "--math", "fast", "--runs", "1"]) == 0
+    assert "winograd" in capsys.readouterr().out
+    assert main(["profile", model, "--runs", "1"]) == 0
+    assert "algorithm" not in capsys.readouterr().out
+
+
+def test_diff_holds_fast_mode_to_its_bound(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    model = convolution_model(tmp_path / "model.onnx")
+    document = run_json(capsys, "diff", model, "--math", "fast")
+    judged = {node["name"]: node["engines"]["diptych[math=fast]"] for node in document["nodes"]}
+    (wide,), (pointwise,) = (judged[name]["outputs"] for name in ("wide", "pointwise"))
+    assert wide["how"] == "fast mode's bound"
+    assert wide["differing"] > 0
+    assert 0 < wide["share"] < 1
+    assert (pointwise["how"], pointwise["differing"]) == ("bits", 0)
+    exact = run_json(capsys, "diff", model)
+    assert not any(o["differing"] for node in exact["nodes"] for o in node["engines"]["diptych"]["outputs"])
+
+
+def test_fast_mode_has_a_bound_that_judges(tmp_path: Path) -> None:
+    """A result outside is a difference like any other."""
+    session = diptych.InferenceSession(convolution_model(tmp_path / "model.onnx"))
+    assert session.math == "exact"
+    rng = np.random.default_rng(0)
+    x, w = (rng.standard_normal(shape).astype(np.float32) for shape in ((1, 32, 20, 20), (64, 32, 3, 3)))
+    (expected,) = diptych.run_operator("Conv", [x, w], {"pads": [1] * 4})
+    (fast,) = diptych.run_operator("Conv", [x, w], {"pads": [1] * 4}, math="fast")
+    call = Call("Conv", "", 22, {"pads": [1] * 4}, (x, w), (expected,), ("y",))
+    assert (fast != expected).any()
+    assert not judge_call(call, [fast], exact=True, fast=True)[0].wrong
+    assert judge_call(call, [fast], exact=True)[0].kind == "bits"
+    assert judge_call(call, [fast * np.float32(1.001)], exact=True, fast=True)[0].kind == "bound"
+
+
+def test_bench_compares_fast_mode_with_exact(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    model = convolution_model(tmp_path / "model.onnx")
+    short = ["--rounds", "1", "--seconds", "0.001", "--math", "fast", "--against", "diptych.exact"]
+    (result,) = run_json(capsys, "bench", model, *short)
+    fast, exact = result["engines"]
+    assert (fast["version"].split()[-1], exact["version"].split()[-1]) == ("fast", "exact")
+    assert 0 < exact["greatest_difference"] < 1e-3
 
 
 @pytest.mark.parametrize("quantized", ["integer", "float"])

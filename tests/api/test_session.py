@@ -195,6 +195,15 @@ def test_the_environment_sets_the_defaults(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("DIPTYCH_THREADS", "1")
     session = diptych.InferenceSession(RELU)
     assert (session.isa, session.threads) == (isa, 1)
+    assert session.math == "exact"
+    assert repr(session) == f"<InferenceSession: {isa}, 1 threads, math 'exact'>"
+    monkeypatch.setenv("DIPTYCH_MATH", "fast")
+    assert diptych.InferenceSession(RELU).math == "fast"
+    assert diptych.InferenceSession(RELU, diptych.SessionOptions(math="exact")).math == "exact"
+    monkeypatch.setenv("DIPTYCH_MATH", "slow")
+    with pytest.raises(diptych.InvalidInputError, match="DIPTYCH_MATH"):
+        diptych.InferenceSession(RELU)
+    monkeypatch.delenv("DIPTYCH_MATH")
     monkeypatch.setenv("DIPTYCH_THREADS", "many")
     with pytest.raises(diptych.InvalidInputError, match="DIPTYCH_THREADS"):
         diptych.InferenceSession(RELU)
@@ -206,6 +215,8 @@ def test_the_environment_sets_the_defaults(monkeypatch: pytest.MonkeyPatch) -> N
         ({"isa": "mmx"}, "mmx"),
         ({"threads": -1}, "-1"),
         ({"quantized": "maybe"}, "maybe"),
+        ({"math": "precise"}, "precise"),
+        ({"math": ""}, "''"),
         ({"disabled_passes": ["nonsense"]}, "nonsense"),
     ],
 )

@@ -1,10 +1,7 @@
 """A third oracle: ONNX defines some operators by a graph of others. That graph, run by the engine, agrees with them.
 
-A body rounds after each of its operators and may cancel where the operator does not (LayerNormalization's is
-E[x^2] - mean^2), so this finds wrong readings, not lost bits: those are for the oracles of tests/ops. Outputs that
-are moved, compared or counted are equal; others agree to a thousandth of the greatest output, or as far as the
-operator's own bound, where that is wider. Elements that overflow on one way but not on the other are left out, and so
-are cases that the body cannot do (most bodies reshape with -1, which nothing of size 0 takes).
+Cases that the body cannot do are left out (most bodies reshape with -1, which nothing of size 0 takes): see
+`diptych.testing.bodies`.
 """
 
 from __future__ import annotations
@@ -14,136 +11,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from hypothesis import given, settings
-from onnx import FunctionProto, NodeProto, helper
 
 import diptych
 from diptych.testing import Case, Row, catalogue, on_engine, operator_cases
+from diptych.testing.bodies import comparable, disagreement, expanded, has_body
 from diptych.testing.catalogue import is_newest_meaning
-from diptych.testing.oracles import MOVERS, bounded, oracle_of, wide
-from diptych.testing.values import onnx_number
 
-ROWS = [
-    row
-    for row in catalogue()
-    if is_newest_meaning(row)
-    and (row.schema.has_function or row.schema.has_context_dependent_function)
-    and row.op_type != "Bernoulli"  # whose body draws other numbers
-]
-SHARE = 1e-3  # of the greatest output
-DOMAIN = "body"
-NEWEST = onnx.defs.onnx_opset_version()
-
-
-def comparable(case: Case) -> bool:
-    """Whether the body means what the operator does: see docs/rulings.md for the others."""
-    if any(isinstance(value, np.ndarray) and value.size == 0 for value in case.inputs):
-        return False  # bodies reshape with 0 and -1, and get other shapes
-    if case.attributes.get("softmax_precision", 1) not in (1, 11):
-        return False  # in 16 bits a body rounds at every step
-    if case.op_type == "DynamicQuantizeLinear":
-        return bool(np.nanmax(np.abs(case.inputs[0])) > 1e-30)  # the scale of zeros, or one that underflows
-    if case.op_type == "Clip":  # whose body compares, which loses NaN
-        return not any(np.isnan(wide(value)).any() for value in case.inputs if value is not None)
-    if case.op_type == "Celu":
-        return case.attributes.get("alpha", 1.0) > 0  # with a negative one the text says something else
-    mask = case.inputs[3] if case.op_type == "Attention" and len(case.inputs) > 3 else None
-    if mask is not None and mask.dtype.kind in "iu":
-        return False  # the body puts -infinity into the mask's own type, which loses it
-    if case.op_type == "Range":  # the body's length is that of binary32, the operator's exact
-        start, limit, delta = (float(value.reshape(())) for value in case.inputs)
-        steps = (limit - start) / delta
-        return not abs(steps - round(steps)) < 1e-4 * max(1.0, abs(steps))
-    if case.op_type == "AffineGrid" and case.attributes.get("align_corners"):
-        return 1 not in case.inputs[1]  # whose centre is at 0, see the rulings
-    if case.op_type == "LayerNormalization":  # where E[x^2] - mean^2 cancels, the body is of no use
-        x = wide(case.inputs[0])
-        axes = tuple(range(case.attributes.get("axis", -1) % x.ndim, x.ndim))
-        if not np.all(np.abs(x.mean(axes)) < 30 * x.std(axes)):
-            return False
-    if case.op_type == "Attention" and case.inputs[0].ndim == 4:
-        return "q_num_heads" not in case.attributes  # the body then takes the input for one of rank 3
-    if case.op_type.endswith("Window"):
-        return case.attributes.get("output_datatype", 1) in (1, 11)  # integers are cut off just below 1
-    if any(isinstance(value, list) and not value for value in case.inputs):
-        return False  # bodies are made for the type of a sequence's items
-    return case.attributes.get("stash_type", 1) == 1  # in 16 bits a body rounds at every step
-
-
-def type_proto(value: Any) -> onnx.TypeProto:
-    """The type of an input; an empty one where it is absent."""
-    if value is None:
-        return onnx.TypeProto()
-    if isinstance(value, list):
-        return helper.make_sequence_type_proto(helper.make_tensor_type_proto(onnx_number(value[0].dtype), None))
-    return helper.make_tensor_type_proto(onnx_number(value.dtype), value.shape)
-
-
-def body(row: Row, case: Case, node: NodeProto) -> FunctionProto | None:
-    """The function that ONNX expands this node to, None if it has none for these inputs."""
-    schema = row.schema
-    content: bytes = b""
-    if schema.has_context_dependent_function:
-        versions = [v for v in schema.context_dependent_function_opset_versions if v <= row.since] or [row.since]
-        types = [type_proto(value).SerializeToString() for value in case.inputs]
-        content = schema.get_context_dependent_function_with_opset_version(
-            max(versions), node.SerializeToString(), types
-        )
-    elif schema.has_function:
-        versions = [v for v in schema.function_opset_versions if v <= row.since] or schema.function_opset_versions
-        content = schema.get_function_with_opset_version(max(versions))
-    return FunctionProto.FromString(content) if content else None
-
-
-def expanded(row: Row, case: Case) -> onnx.ModelProto | None:
-    """The case's model with the operator replaced by its body."""
-    model = case.model()
-    [node] = model.graph.node
-    function = body(row, case, node)
-    if function is None or not function.node:
-        return None
-    function.domain = node.domain = DOMAIN
-    function.name = node.op_type
-    given = {attribute.name for attribute in node.attribute}
-    defaults = {name: row.schema.attributes[name].default_value for name in row.attributes if name not in given}
-    node.attribute.extend(value for value in defaults.values() if value.type != onnx.AttributeProto.UNDEFINED)
-    own = helper.make_opsetid("", max(18, row.since) if not row.domain else NEWEST)
-    if not any(entry.domain in ("", "ai.onnx") for entry in function.opset_import):
-        function.opset_import.append(own)
-    model.functions.append(function)
-    del model.opset_import[:]
-    model.opset_import.extend([own, helper.make_opsetid(DOMAIN, 1)])
-    return model
-
-
-def compare(case: Case, native: tuple[Any, ...], outputs: list[Any]) -> int:
-    """Hold the body's outputs against the operator's; how many elements were compared."""
-    compared = 0
-    oracle = oracle_of(case.op_type, case.domain)
-    with np.errstate(all="ignore"):
-        expected = (oracle(case) if oracle else None) or [None] * len(native)
-    for index, (a, b) in enumerate(zip(native, outputs, strict=True)):
-        if not isinstance(a, np.ndarray):
-            continue
-        assert (a.dtype, a.shape) == (b.dtype, b.shape), f"output {index}: {b.dtype}{b.shape}, not {a.dtype}{a.shape}"
-        if a.dtype.kind in "iubO" or case.op_type in MOVERS:
-            same = (a == b) | ((a != a) & (b != b))
-            assert np.all(same), f"output {index}: {a}, the body gives {b}"
-            compared += a.size
-            continue
-        with np.errstate(all="ignore"):
-            x, y = wide(a), wide(b)
-            inside = np.isfinite(x) & np.isfinite(y)
-            top = np.max(np.abs(x[inside]), initial=0)
-            wanted = expected[index] if index < len(expected) else None
-            slack = bounded(wanted, a.dtype) if wanted is not None else np.zeros(x.shape)
-            inside &= np.isfinite(slack)
-            beyond = inside & (np.abs(x - y) > SHARE * max(top, SHARE) + 8 * slack)
-        assert not beyond.any(), f"output {index}: {x[beyond][:3]}, the body gives {y[beyond][:3]}"
-        compared += int(inside.sum())
-    return compared
+ROWS = [row for row in catalogue() if is_newest_meaning(row) and has_body(row)]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
@@ -156,7 +32,7 @@ def test_body_agrees(row: Row, record_property: Callable[[str, Any], None]) -> N
     def agree(case: Case) -> None:
         native = on_engine(case)
         nothing = any(isinstance(output, np.ndarray) and output.size == 0 for output in native.outputs)
-        model = expanded(row, case) if comparable(case) and not nothing else None
+        model = expanded(case) if comparable(case) and not nothing else None
         if native.error is not None or model is None:
             counts["without a body"] += 1
             return
@@ -165,7 +41,9 @@ def test_body_agrees(row: Row, record_property: Callable[[str, Any], None]) -> N
         except (diptych.ShapeError, diptych.InvalidModelError, diptych.InvalidTypeError):
             counts["not by the body"] += 1
             return
-        counts["elements"] += compare(case, native.outputs, outputs)
+        problem, elements = disagreement(case, native.outputs, outputs)
+        assert not problem, problem
+        counts["elements"] += elements
         counts["examples"] += 1
 
     agree()

@@ -1,7 +1,7 @@
 """The site builds without a warning and can be read: on a phone and a desktop, dark and light, with the network off.
 
 Pages are opened from the disk in Debian's Chromium (`apt-get install chromium`, or DIPTYCH_CHROMIUM), which is told
-that there is no network. Screenshots of all that was looked at are left in docs/_build/screenshots, for people to look at.
+that there is no network. Screenshots of what was looked at are left in docs/_build/screenshots, for people.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SITE = DOCS / "_build" / "html"
 SCREENSHOTS = DOCS / "_build" / "screenshots"
 CHROMIUM = os.environ.get("DIPTYCH_CHROMIUM") or shutil.which("chromium")
 WIDTHS = {"phone": (390, 844), "desktop": (1366, 900)}
-PAGES = ["index", "book/01_a_model_is_a_list", "numerics", "operators", "rulings"]
+PAGES = ["index", "book/01_a_model_is_a_list", "book/11_memory", "numerics", "operators"]
 
 # What sticks out on the right of the window, and cannot be scrolled to within something that does not.
 OVERFLOWING = """() => {

@@ -98,8 +98,9 @@ def _fuse(graph: onnx.GraphProto) -> None:
     producers: Mapping[str, Any] = {name: node for node in graph.node for name in node.output}
     reads = Counter(name for node in graph.node for name in node.input)
     for node in graph.node:
-        before = producers.get(node.input[0]) if node.op_type == "Add" else None
-        readers = reads[node.input[0]]
+        if node.op_type != "Add":
+            continue
+        before = producers.get(node.input[0])
         hidden = node.input[0] not in {value.name for value in graph.output}
-        if before is not None and before.op_type == "MatMul" and readers == 1 and hidden:
+        if before is not None and before.op_type == "MatMul" and reads[node.input[0]] == 1 and hidden:
             node.domain, node.op_type = "planted", "Twice"

@@ -106,9 +106,9 @@ def loop_model() -> Any:
     )
     nodes = [
         helper.make_node("Neg", ["x"], ["outer"]),
-        helper.make_node("Loop", ["n", "", "x"], ["last", "all"], body=body),
+        helper.make_node("Loop", ["n", "yes", "x"], ["last", "all"], body=body),
     ]
-    return model_of(nodes, {"x": [3, 5]}, ["last", "all"], {"n": np.asarray(4, np.int64)})
+    return model_of(nodes, {"x": [3, 5]}, ["last", "all"], {"n": np.asarray(4, np.int64), "yes": np.asarray(True)})
 
 
 def if_model() -> Any:

@@ -30,7 +30,7 @@ from tools.models.wheels import FetchError
 import diptych
 from diptych.cli.arguments import add_session_arguments, session_options
 from diptych.cli.bench import add_timing_arguments, difference, peer_names
-from diptych.cli.peers import thread_count
+from diptych.cli.peers import EXACT, thread_count
 from diptych.cli.tables import print_json, print_table, progress
 from diptych.errors import InvalidInputError
 
@@ -96,7 +96,9 @@ def machine(peers: Sequence[str]) -> dict[str, Any]:
         "usable_cpus": diptych.usable_cpus(),
         "system": platform.platform(),
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in ("diptych", "numpy", *(p for p in peers if p != "reference"))},
+        "packages": {
+            name: _version(name) for name in ("diptych", "numpy", *(p for p in peers if p not in ("reference", EXACT)))
+        },
     }
 
 
@@ -107,6 +109,7 @@ def settings(arguments: argparse.Namespace) -> dict[str, Any]:
         "isa": arguments.isa or diptych.available_isas()[-1],
         "rounds": arguments.rounds,
         "seconds_a_turn": arguments.seconds,
+        "math": arguments.math or "exact",
         "quantized": arguments.quantized,
         "passes": not arguments.no_passes,
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

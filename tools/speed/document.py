@@ -20,13 +20,13 @@ LINES = 7  # in a plot; more can not be told apart
 
 HEADER = """# The speed record
 
-Written by `python -m tools.speed plots` from [speed/history.json](speed/history.json), which `python -m tools.speed history`
-makes; [how](how-to/track-performance.md). A landing is the last commit of main before ten minutes without one. There are
-{landings} of them, from {first} to {last}: the kernels of {kernels} are counted, and the left panel of {reference}.
+Written by `python -m tools.speed plots` from `docs/speed/history.json`, which `python -m tools.speed history` makes;
+[how](how-to/track-performance.md). A landing is the last commit of main before ten minutes without one. There are
+{landings} of them, from {first} to {last}; counted are the kernels of {kernels} and the left panel of {reference}.
 
-Everything here is counted, nothing timed: instructions do not depend on what else a machine does. They are not time: a
-kernel that misses the cache, or computes with AVX-512, which valgrind does not know, is another matter. Times beside other
-engines are in [the benchmarks' page](../asv_bench/README.md).
+Everything here is counted, nothing timed: instructions do not depend on what else a machine does. They are not time:
+a kernel that misses the cache, or computes with AVX-512, which valgrind does not know, is another matter. Times beside
+other engines are what `python -m tools.models bench` prints (`asv_bench/README.md`).
 """
 FOOTER = """
 ## The landings
@@ -86,11 +86,13 @@ Plot = tuple[str, str, str, Mapping[str, Sequence[Point]], bool]
 
 def _plots(history: Mapping[str, Any]) -> Iterator[Plot]:
     """Name, title, text, lines and kind of axis of each plot."""
-    text = "Instructions of one call with AVX2, by each commit's own `instruction_count`, relative to the first that was counted."
+    text = (
+        "Instructions of one call with AVX2, by each commit's own `instruction_count`, relative to the first counted."
+    )
     kernels = _counts(history, "kernels", lambda name: name)
     for i, group in enumerate(_groups(_relative(kernels)), 1):
         yield f"kernels-{i}", "Kernels" + (f", {i}" if i > 1 else ""), text, group, False
-    text = "Instructions of a run in Python and NumPy, relative to the first that was counted."
+    text = "Instructions of a run in Python and NumPy, relative to the first counted."
     reference = _relative(_counts(history, "reference", lambda name: name.replace(": ", ", ")))
     for i, group in enumerate(_groups(reference), 1):
         yield f"reference-{i}", "Left panel" + (f", {i}" if i > 1 else ""), text, group, False

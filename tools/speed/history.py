@@ -1,9 +1,9 @@
 """Count every landing of the repository, and keep the counts in docs/speed/history.json.
 
-Counted are the instructions of the kernels (by each commit's own rust_core/kernels/examples/instruction_count.rs, built
-in one target directory), those of the left panel on cases of asv_bench's table, lines and operators. Times are not: they
-would tell of the machine. What is there already is not counted again, so that a run that was ended goes on where it
-stopped; commits whose kernels do not build are skipped, with what cargo said.
+Counted are the instructions of the kernels (by each commit's own rust_core/kernels/examples/instruction_count.rs
+built in one target directory), those of the left panel on cases of asv_bench's table, lines and operators. Times are
+not: they would tell of the machine. What is there already is not counted again, so that a run that was ended goes on
+where it stopped; commits whose kernels do not build are skipped, with what cargo said.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 from asv_bench.benchmarks.cases import CASES
 from tools.speed.callgrind import CallgrindError, count_program, count_runs, has_callgrind
 from tools.speed.landings import ROOT, Landing, git, landings, tree_key
-from tools.speed.sizes import sizes
+from tools.speed.sizes import lines_of_parts, registered
 
 __all__ = ["HISTORY", "add_arguments", "read_history", "run"]
 
@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--head", default="HEAD", help="the newest commit to count (default: HEAD)")
     parser.add_argument("--last", type=int, metavar="N", help="only the N newest landings (default: all)")
     parser.add_argument("--no-build", action="store_true", help="count only kernels that were built before")
+    parser.add_argument("--sizes-only", action="store_true", help="lines and operators alone, which takes a minute")
     parser.add_argument("--keep", type=Path, default=HISTORY, metavar="FILE", help="default: docs/speed/history.json")
 
 
@@ -53,12 +54,12 @@ def read_history(path: Path = HISTORY) -> dict[str, Any]:
     if path.is_file():
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return found
-    return {"landings": [], "kernels": {}, "reference": {}, "failures": {}}
+    return {"landings": [], "registered": {}, "kernels": {}, "reference": {}, "failures": {}}
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Count what is missing, newest landings first, and write the file after each."""
-    if not has_callgrind():
+    if not has_callgrind() and not arguments.sizes_only:
         print("tools.speed history: valgrind is not installed; `apt-get install valgrind`", file=sys.stderr)
         return 2
     history = read_history(arguments.keep)
@@ -67,13 +68,32 @@ def run(arguments: argparse.Namespace) -> int:
         for number, landing in enumerate(reversed(chosen), 1):
             print(f"[{number}/{len(chosen)}] {landing.commit[:10]} {landing.subject}", file=sys.stderr, flush=True)
             git("checkout", "--quiet", "--force", landing.commit, where=folder)
-            count(landing, folder, history, build=not arguments.no_build)
+            size_up(landing, folder, history)
+            if not arguments.sizes_only:
+                count(landing, folder, history, build=not arguments.no_build)
             write(history, arguments.keep)
     return 0
 
 
+def size_up(landing: Landing, folder: Path, history: dict[str, Any]) -> None:
+    """Enter a landing, checked out in `folder`, with its lines and operators."""
+    reference = tree_key(landing.commit, REFERENCE)
+    if reference not in history["registered"]:
+        history["registered"][reference] = registered(folder)
+    entry = {
+        "commit": landing.commit,
+        "time": landing.time,
+        "subject": landing.subject,
+        "kernels": tree_key(landing.commit, KERNELS),
+        "reference": reference,
+        "sizes": {**lines_of_parts(folder), **history["registered"][reference]},
+    }
+    others = [other for other in history["landings"] if other["commit"] != landing.commit]
+    history["landings"] = sorted([*others, entry], key=lambda found: found["time"])
+
+
 def count(landing: Landing, folder: Path, history: dict[str, Any], build: bool) -> None:
-    """Count one landing, checked out in `folder`; equal trees share their counts."""
+    """Count one landing; equal trees share their counts."""
     kernels, reference = tree_key(landing.commit, KERNELS), tree_key(landing.commit, REFERENCE)
     if kernels not in history["kernels"]:
         binary = binary_of(kernels, folder, history["failures"], build)
@@ -84,16 +104,6 @@ def count(landing: Landing, folder: Path, history: dict[str, Any], build: bool) 
     if reference not in history["reference"]:
         print(f"    reference {reference}", file=sys.stderr, flush=True)
         history["reference"][reference] = count_reference(folder)
-    entry = {
-        "commit": landing.commit,
-        "time": landing.time,
-        "subject": landing.subject,
-        "kernels": kernels,
-        "reference": reference,
-        "sizes": sizes(folder),
-    }
-    others = [other for other in history["landings"] if other["commit"] != landing.commit]
-    history["landings"] = sorted([*others, entry], key=lambda found: found["time"])
 
 
 def binary_of(key: str, folder: Path, failures: dict[str, str], build: bool) -> Path | None:

@@ -23,8 +23,9 @@ COLOURS = (
 )
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 860, 260, 70, 190, 16, 34
 STYLE = (
-    ":root { color-scheme: light dark; } .back { fill: #fcfcfb; } text { fill: #1c1b1a; font: 12px system-ui, sans-serif; }"
-    " .tick { fill: #6b6964; } .rule { stroke: #dddbd6; } polyline { fill: none; stroke-width: 2; }"
+    ":root { color-scheme: light dark; } .back { fill: #fcfcfb; }"
+    " text { fill: #1c1b1a; font: 12px system-ui, sans-serif; } .tick { fill: #6b6964; }"
+    " .rule { stroke: #dddbd6; } polyline { stroke-width: 2; }"
     + "".join(f" .s{i} {{ stroke: {light}; fill: {light}; }}" for i, (light, _) in enumerate(COLOURS))
     + " polyline.line { fill: none; } text.label { stroke: none; } @media (prefers-color-scheme: dark) {"
     " .back { fill: #191817; } text { fill: #ecebe8; } .tick { fill: #a19e98; } .rule { stroke: #3a3835; }"
@@ -43,7 +44,7 @@ class Point:
 
 
 def line_plot(title: str, series: Mapping[str, Sequence[Point]], marks: Sequence[str], logarithmic: bool = True) -> str:
-    """Draw a line a series; `marks` name the commits along the axis. Without a positive value a logarithm has no plot."""
+    """Draw a line a series; `marks` name the commits along the axis. "" where there is nothing to draw."""
     drawn = {
         name: [point for point in points if math.isfinite(point.y) and (point.y > 0 or not logarithmic)]
         for name, points in series.items()

@@ -21,7 +21,7 @@ __all__ = ["add_arguments", "run", "write_site"]
 
 RESULTS = ROOT / "asv_bench" / ".asv" / "results"
 SITE = ROOT / ".build" / "speed"
-STYLE = PAGE_STYLE + PLOT_STYLE.replace(":root { color-scheme: light dark; } .back { fill: #fcfcfb; } ", "")
+STYLE = PAGE_STYLE + PLOT_STYLE
 
 # Measure, benchmarks that hold it (panel, case), unit.
 MEASURES = (
@@ -88,11 +88,12 @@ def index_page(record: Record, by_operator: dict[str, list[Measured]]) -> str:
         rows.append(f"<tr><td>{link}</td><td>{escape(case.partition(': ')[2])}</td>{numbers}</tr>")
     table = f"<tr>{''.join(f'<th>{escape(name)}</th>' for name in head)}</tr>{''.join(rows)}"
     text = (
-        "What asv measured of every operator on both panels: the newest value of its first case; ratio is the reference's "
-        "time divided by the engine's. A page an operator shows all cases, all engines and all commits. Instructions are "
-        "counted and the same in every run; times depend on the machine and on what else it did."
+        "What asv measured of every operator on both panels: the newest value of its first case; ratio is the "
+        "reference's time divided by the engine's. A page an operator shows all cases, all engines and all commits. "
+        "Instructions are counted and the same in every run; times depend on the machine and on what else it did."
     )
-    body = f'<p>{text} <a href="others.html">Models, kernels, package.</a></p><div class="wide"><table>{table}</table></div>'
+    others = '<a href="others.html">Models, kernels, package.</a>'
+    body = f'<p>{text} {others}</p><div class="wide"><table>{table}</table></div>'
     return _page("The speed record", body, record)
 
 

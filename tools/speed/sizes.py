@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-__all__ = ["sizes"]
+__all__ = ["lines_of_parts", "registered"]
 
 PARTS = {
     "reference": ("reference", "*.py"),
@@ -23,15 +23,19 @@ print(json.dumps({"operators": len(versions), "operator_versions": sum(versions)
 """
 
 
-def sizes(folder: Path) -> dict[str, int]:
-    """Lines by part, and what the left panel registers."""
-    found = {f"{name}_lines": lines(folder / where, pattern) for name, (where, pattern) in PARTS.items()}
+def lines_of_parts(folder: Path) -> dict[str, int]:
+    """Lines of each part of a checkout."""
+    return {f"{name}_lines": lines(folder / where, pattern) for name, (where, pattern) in PARTS.items()}
+
+
+def registered(folder: Path) -> dict[str, int]:
+    """Operators of a checkout's left panel, and their versions."""
     environment = {**os.environ, "PYTHONPATH": str(folder / "reference")}
     done = subprocess.run(
         [sys.executable, "-c", COUNT], cwd=folder, env=environment, check=True, capture_output=True, text=True
     )
-    registered: dict[str, int] = json.loads(done.stdout)
-    return {**found, **registered}
+    found: dict[str, int] = json.loads(done.stdout)
+    return found
 
 
 def lines(folder: Path, pattern: str) -> int:

@@ -36,10 +36,11 @@ class Weight:
 
 @dataclass(frozen=True)
 class OperatorCase:
-    """`op_type` of `domain` at `opset` on `inputs` (None: absent), for `outputs` outputs; `label` says what it stands for.
+    """`op_type` of `domain` at `opset` on `inputs` (None: absent); `label` says what it stands for.
 
-    Attributes are what `diptych.testing.Case` takes, or functions that return it. `outer` are the values that graphs in
-    attributes see. `before` are nodes that come before it. `heavy`: the reference would take more than about a second.
+    It has `outputs` outputs. Attributes are what `diptych.testing.Case` takes, or functions that return it. `outer`
+    are the values that graphs in attributes see. `before` are nodes that come before it. `heavy`: the reference would
+    take more than about a second.
     """
 
     op_type: str

@@ -13,7 +13,7 @@ import diptych
 
 __all__ = ["main"]
 
-COMMANDS = ("run", "inspect", "explain", "lower", "diff", "reduce", "bench", "profile", "ops")
+COMMANDS = ("run", "inspect", "explain", "lower", "diff", "reduce", "fuzz", "bench", "profile", "ops")
 EPILOG = """\
 examples:
   diptych run model.onnx --input image=photo.npy
@@ -22,6 +22,7 @@ examples:
   diptych diff model.onnx --all
   diptych reduce model.onnx --against onnxruntime --out repro
   diptych diff model.onnx --against onnxruntime,openvino --html report.html
+  diptych fuzz --engine onnxruntime --ops Softmax,Conv --time 60 --corpus findings
   diptych bench model.onnx --against onnxruntime,openvino --threads 1
   diptych explain Conv
   diptych ops Conv

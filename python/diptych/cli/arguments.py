@@ -11,24 +11,30 @@ import numpy as np
 
 import diptych
 from diptych.errors import InvalidInputError, ResourceLimitError
+from diptych.fast import MATH
 from diptych.values import numpy_type
 
 __all__ = ["add_input_arguments", "add_quantized_argument", "add_session_arguments", "make_feeds", "session_options"]
 
 FEEDS = """
 inputs:
-  --input NAME=FILE feeds a .npy file (or a TensorProto, .pb); --input FILE.npz feeds every array in it by name. What is
+  --input NAME=FILE feeds a .npy file (or a TensorProto, .pb); --input FILE.npz feeds every value in it by name. What is
   not fed is made up from --seed: normal floats, integers 0 and 1, with every symbolic dimension 1 unless --dim sets it.
 """
 
 
 def add_session_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add --isa, --threads, --no-passes, --disable-pass, --memory-limit, --quantized."""
+    """Add --isa, --threads, --no-passes, --disable-pass, --memory-limit, --math, --quantized."""
     parser.add_argument("--isa", choices=diptych.available_isas(), help="instruction set (default: the widest)")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="threads (default 0: all usable CPUs)")
     parser.add_argument("--no-passes", action="store_true", help="run the graph as it was read")
     parser.add_argument("--disable-pass", action="append", default=[], metavar="PASS", help="leave one pass out")
     parser.add_argument("--memory-limit", type=_byte_count, metavar="BYTES", help="such as 512M or 2G")
+    parser.add_argument(
+        "--math",
+        choices=MATH,
+        help="exact: the bits of the rounding programs (default); fast: faster programs of bounded error",
+    )
     add_quantized_argument(parser)
 
 
@@ -49,6 +55,7 @@ def session_options(arguments: argparse.Namespace) -> diptych.SessionOptions:
         threads=arguments.threads,
         memory_limit=arguments.memory_limit,
         disabled_passes=arguments.disable_pass,
+        math=arguments.math,
         quantized=arguments.quantized,
     )
     if arguments.no_passes:
@@ -99,8 +106,10 @@ def _read(given: str) -> dict[str, Any]:
 def _arrays(given: str, name: str, path: Path) -> dict[str, Any]:
     """Arrays of one file by name."""
     if path.suffix == ".npz" and not name:
+        from diptych.bundle import unpack
+
         with np.load(path) as arrays:
-            return dict(arrays)
+            return unpack(dict(arrays))
     if not name:
         raise InvalidInputError(f"--input {given!r}: expected NAME=FILE, or a .npz file")
     if path.suffix == ".npy":

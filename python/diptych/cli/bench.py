@@ -2,7 +2,8 @@
 
 The engines take turns in rounds of one process, in an order that rotates, so that a busy machine slows all of them.
 Shown are the median time of a run, the least, and the median over the rounds of (Diptych's time / the peer's time):
-below 1 Diptych is faster. Outputs are compared once, since a fast wrong answer is no answer.
+below 1 Diptych is faster. `--math fast --against diptych.exact` shows what fast mode gains. Outputs are
+compared once, since a fast wrong answer is no answer.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     print_table(["", "name", "type", "shape"], rows)
     print()
     print_table(["operator", "nodes"], [[name, count] for name, count in document["operators"].items()])
-    print(f"\nmemory ({session.isa}, {session.threads} threads)")
+    print(f"\nmemory ({session.isa}, {session.threads} threads, math {session.math})")
     print_table(["kind", "bytes"], [[key, value] for key, value in document["memory"].items()])
     if document["lowering"]:
         print(f"\nproducts of quantized operands (--quantized {session.get_session_options().quantized})")
@@ -74,6 +74,7 @@ def describe(session: diptych.InferenceSession) -> dict[str, Any]:
         "operators": dict(sorted(operators.items())),
         "memory": session.memory(),
         "isa": session.isa,
+        "math": session.math,
         "threads": session.threads,
         "lowering": session.lowering(),
         "plan": plan,

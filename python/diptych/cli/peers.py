@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from diptych.engines import ENGINES, Engine, Run, find_engine
 from diptych.errors import Error, InvalidInputError
 from diptych.options import default_threads
 
-__all__ = ["PEERS", "Peer", "first_answer", "load_peer", "thread_count"]
+__all__ = ["EXACT", "PEERS", "Peer", "first_answer", "load_peer", "thread_count"]
 
-PEERS = tuple(name for name in ENGINES if name != "diptych")
+# Diptych itself with math="exact", for a session with math="fast" beside it.
+EXACT = "diptych.exact"
+PEERS = (EXACT, *(name for name in ENGINES if name != "diptych"))
 
 
 @dataclass(frozen=True)
@@ -35,15 +38,18 @@ def thread_count(options: diptych.SessionOptions) -> int:
 
 def load_peer(name: str, path: str, options: diptych.SessionOptions) -> Peer:
     """Load a model with one engine and take the time of it; the import of the engine's package does not count."""
+    if name == EXACT:
+        options = copy(options)
+        options.math = "exact"
     try:
-        engine = find_engine(name)(thread_count(options))
+        engine = find_engine("diptych" if name == EXACT else name)(thread_count(options))
     except InvalidInputError as error:
         raise Error(f"--against {name}: {error}") from None
     start = time.perf_counter()
     try:
         version, run = _prepare(engine, path, options)
     except Exception as error:
-        if name == "diptych":
+        if engine.name == "diptych":
             raise
         raise Error(f"{name} does not load {path}: {error}") from error
     return Peer(name, version, 1e3 * (time.perf_counter() - start), run)
@@ -53,7 +59,7 @@ def _prepare(engine: Engine, path: str, options: diptych.SessionOptions) -> tupl
     """Load a model; the panels take the session's options."""
     if engine.name == "diptych":
         session = diptych.InferenceSession(path, options)
-        return f"{engine.version} {session.isa}", lambda feeds: session.run(None, feeds)
+        return f"{engine.version} {session.isa} {session.math}", lambda feeds: session.run(None, feeds)
     if engine.name == "reference":
         from diptych_reference import ReferenceSession
 

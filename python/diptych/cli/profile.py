@@ -53,17 +53,19 @@ def run(arguments: argparse.Namespace) -> int:
     events = [event for run_ in runs[1:] for event in run_]
     operators = _summed(events, arguments.runs, lambda event: {"op_type": event["op_type"]})
     nodes = _summed(
-        events, arguments.runs, lambda event: {key: event[key] for key in ("op_type", "graph", "node", "name")}
+        events,
+        arguments.runs,
+        lambda event: {key: event[key] for key in ("op_type", "algorithm", "graph", "node", "name")},
     )
     shown = nodes[: arguments.top or None]
     if arguments.json:
-        result = {"model": arguments.model, "isa": session.isa, "threads": session.threads, "runs": arguments.runs}
-        print_json({**result, "operators": operators, "nodes": shown})
+        result = {"model": arguments.model, "isa": session.isa, "math": session.math, "threads": session.threads}
+        print_json({**result, "runs": arguments.runs, "operators": operators, "nodes": shown})
         return 0
-    print(f"{arguments.model}: {arguments.runs} runs, {session.isa}, {session.threads} threads")
+    print(f"{arguments.model}: {arguments.runs} runs, {session.isa}, {session.threads} threads, math {session.math}")
     _print(operators, ["op_type"])
     print()
-    _print(shown, ["op_type", "name"])
+    _print(shown, ["op_type", *(["algorithm"] if any(node["algorithm"] for node in shown) else []), "name"])
     return 0
 
 

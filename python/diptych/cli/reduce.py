@@ -111,6 +111,7 @@ def _print(reduction: Reduction, repro: Repro) -> None:
     from onnx.printer import to_text
 
     from diptych.reducer.measure import describe
+    from diptych.testing.case import described
 
     for step in reduction.steps:
         print(f"  {step}")
@@ -119,6 +120,8 @@ def _print(reduction: Reduction, repro: Repro) -> None:
     print(f"failure: {reduction.failure}")
     if len(reduction.model.graph.node) <= 8 and reduction.candidate.path is None:
         print(to_text(reduction.model))
+        for name, value in reduction.feeds.items():
+            print(f"{name} = {described(value)}")
     for note in reduction.notes:
         print(f"note: {note}")
     if reduction.stopped:

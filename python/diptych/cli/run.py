@@ -42,14 +42,15 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         for entry, value in zip(described, outputs, strict=True):
             entry.update({"values": value} if arguments.values else {}, **saved.get(entry["name"], {}))
-        print_json({"outputs": described, "milliseconds": milliseconds, "isa": session.isa, "threads": session.threads})
+        about = {"isa": session.isa, "math": session.math, "threads": session.threads}
+        print_json({"outputs": described, "milliseconds": milliseconds, **about})
         return 0
     columns = ["output", "type", "shape", "least", "greatest", "mean"]
     print_table(columns, [[entry.get(column, "") for column in ("name", *columns[1:])] for entry in described])
     if arguments.values:
         for name, value in zip(names, outputs, strict=True):
             print(f"\n{name} =\n{value}")
-    print(f"\n{milliseconds:.3f} ms ({session.isa}, {session.threads} threads)")
+    print(f"\n{milliseconds:.3f} ms ({session.isa}, {session.threads} threads, math {session.math})")
     return 0
 
 

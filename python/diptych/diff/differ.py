@@ -107,7 +107,9 @@ class Differ:
             return EngineOnNode(answer.kind, detail, constants=constants, seconds=answer.seconds)
         exact = engine.own and self.oracle.name == "reference"
         measure = self.oracle.name != "reference"
-        outputs = judge_call(call_of(found), answer.outputs, exact=exact, own_program=engine.own, measure=measure)
+        outputs = judge_call(
+            call_of(found), answer.outputs, exact=exact, own_program=engine.own, measure=measure, fast=engine.fast
+        )
         wrong = next((f"{j.name}: {j.problem}" for j in outputs if j.wrong), "")
         open_ = next((f"{j.name}: {j.problem}" for j in outputs if j.kind == "unjudged"), "")
         status = "wrong" if wrong else "unjudged" if open_ else "right"

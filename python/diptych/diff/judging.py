@@ -13,6 +13,7 @@ import diptych_reference
 from diptych.compare import Comparison, compare
 from diptych.diff.window import Window, window
 from diptych.errors import Error
+from diptych.fast import conv_bound, has_fast_program
 
 __all__ = ["Call", "Judged", "distance", "judge_call", "missing_packages", "shares_of_truth"]
 
@@ -29,7 +30,7 @@ RANDOM = {
     "RandomUniformLike",
 }
 # Oracles are written for what operators are drawn with: one that cannot take a real node raises one of these.
-ORACLE_ERRORS = (Error, diptych_reference.Error, ArithmeticError, ValueError, TypeError, LookupError)
+ORACLE_ERRORS = (Error, diptych_reference.Error, ArithmeticError, AttributeError, ValueError, TypeError, LookupError)
 # One element of the output depends on those of the inputs at the same place alone (after broadcasting).
 ELEMENTWISE = {
     "Add", "Sub", "Mul", "Div", "Sqrt", "Abs", "Neg", "Floor", "Ceil", "Round", "Reciprocal", "Sign", "Relu",
@@ -90,12 +91,21 @@ def missing_packages() -> str:
 
 
 def judge_call(
-    call: Call, actual: Sequence[Any], *, exact: bool, own_program: bool = False, measure: bool = False
+    call: Call,
+    actual: Sequence[Any],
+    *,
+    exact: bool,
+    own_program: bool = False,
+    measure: bool = False,
+    fast: bool = False,
 ) -> list[Judged]:
     """Hold outputs to the reference's bits (`exact`), or to the operator's bound.
 
-    `own_program`: that of Diptych's rounding program. `measure`: the reference's bits have an error as well.
+    `own_program`: that of Diptych's rounding program. `measure`: the reference's bits have an error as well. `fast`: a
+    node for which `math="fast"` has a program of its own is held to that program's bound (docs/numerics.md, section 5).
     """
+    fast = fast and has_fast_program(call.op_type, call.domain, call.attributes, list(call.inputs))
+    exact = exact and not fast
     if len(actual) != len(call.expected):
         problem = f"{len(actual)} outputs, expected {len(call.expected)}"
         return [Judged(call.outputs[0] if call.outputs else "", "type", problem)]
@@ -104,7 +114,7 @@ def judge_call(
         exact or not comparison.elements or (comparison.equal and not (measure and _has_floats(got)))
         for comparison, got in zip(comparisons, actual, strict=True)
     ]
-    verdicts, how = ([], "bits") if all(settled) else _verdicts(call, actual, own_program)
+    verdicts, how = ([], "bits") if all(settled) else _verdicts(call, actual, own_program, fast)
     return [
         _by_bits(name, comparisons[i], call.expected[i], actual[i])
         if settled[i]
@@ -192,11 +202,15 @@ def _by_verdict(name: str, comparison: Comparison, expected: Any, got: Any, verd
     )
 
 
-def _verdicts(call: Call, actual: Sequence[Any], own_program: bool) -> tuple[list[Any], str]:
+def _verdicts(call: Call, actual: Sequence[Any], own_program: bool, fast: bool) -> tuple[list[Any], str]:
     """A verdict for each output and what gave it."""
     from diptych.testing.case import Case
-    from diptych.testing.oracles import judge_outputs
+    from diptych.testing.oracles import Expected, judge, judge_outputs
 
+    if fast:
+        x, w, b = (*call.inputs, None)[:3]
+        exact, slack = conv_bound(x, w, b, call.attributes)
+        return [judge(Expected(exact.astype(np.longdouble), slack), actual[0])], "fast mode's bound"
     if call.op_type in RANDOM and not own_program:
         return _untold(call, actual, "drawn by a generator of its own"), "random"
     if call.holds_graphs:
@@ -208,16 +222,7 @@ def _verdicts(call: Call, actual: Sequence[Any], own_program: bool) -> tuple[lis
     case = Case(call.op_type, call.domain, call.opset, call.inputs, call.attributes, len(call.expected))
     try:
         verdicts = judge_outputs(case, actual, call.expected, own_program=own_program)
-    except (
-        Error,
-        diptych_reference.Error,
-        ArithmeticError,
-        ValueError,
-        TypeError,
-        LookupError,
-        AttributeError,
-    ) as error:
-        # Oracles are written for what operators were drawn with: one that cannot take a real node says so.
+    except ORACLE_ERRORS as error:
         found = _by_rules(call, actual)
         if found is not None:
             return found

@@ -27,7 +27,9 @@ class Tested:
         self, spec: str, *, isolate: bool, timeout: float | None, memory_limit: int | None, threads: int
     ) -> None:
         self.spec = spec
-        self.own = parse_spec(spec)[0] in OWN
+        name, options = parse_spec(spec)
+        self.own = name in OWN
+        self.fast = options.get("math") == "fast"  # some nodes may have other bits, within a bound
         self.worker = Worker(spec, threads=threads, timeout=timeout, memory_limit=memory_limit) if isolate else None
         self.here = None if isolate else InThisProcess(make_engine(spec, threads))
         self.version = self.worker.version if self.worker else self.here.engine.version if self.here else ""

@@ -135,7 +135,7 @@ class Whole:
         """The verdict on the outputs: bits for our own engines, the type of a value for all."""
         if len(actual) != len(names):
             return EngineOnOutputs("wrong", f"{len(actual)} outputs, the model has {len(names)}", violates=True)
-        exact = engine.own and self.oracle.name == "reference"
+        exact = engine.own and not engine.fast and self.oracle.name == "reference"
         found: dict[str, Total] = {}
         wrong = ""
         for name, expected, got in zip(names, outputs, actual, strict=True):

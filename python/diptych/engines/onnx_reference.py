@@ -25,5 +25,10 @@ class OnnxReferenceEngine(Engine):
 
     def prepare(self, model: bytes | Path) -> Run:
         """Load a model."""
-        session = ReferenceEvaluator(onnx.load_from_string(model) if isinstance(model, bytes) else onnx.load(model))
+        try:
+            session = ReferenceEvaluator(onnx.load_from_string(model) if isinstance(model, bytes) else onnx.load(model))
+        except RuntimeError as error:
+            if str(error).startswith("No implementation for operator"):
+                raise NotImplementedError(str(error)) from error
+            raise
         return lambda feeds: as_values(list(session.run(None, dict(feeds))))

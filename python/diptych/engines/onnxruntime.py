@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import ml_dtypes
 import onnxruntime
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, NotImplemented  # noqa: A004
 
@@ -18,7 +20,7 @@ class OnnxRuntimeEngine(Engine):
     """ONNX Runtime on the CPU with its defaults, one pool of the given size."""
 
     name = "onnxruntime"
-    unsupported = (NotImplemented, InvalidGraph, Fail)
+    unsupported = (NotImplemented, InvalidGraph, Fail, NotImplementedError)
     takes: Mapping[str, str] = {"optimization": "off, basic, extended or all (default)"}
 
     def __init__(self, threads: int = 1, options: Mapping[str, str] | None = None) -> None:
@@ -46,4 +48,24 @@ class OnnxRuntimeEngine(Engine):
         options.graph_optimization_level = self.level
         content = model if isinstance(model, bytes) else str(model)
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        return lambda feeds: as_values(session.run(None, dict(feeds)))
+        kinds = [_NARROW.get(output.type) for output in session.get_outputs()]
+
+        def run(feeds: Mapping[str, Any]) -> list[Any]:
+            try:
+                outputs = as_values(session.run(None, dict(feeds)))
+            except RuntimeError as error:
+                if "No corresponding Numpy type" in str(error):  # of its Python package, not of its kernels
+                    raise NotImplementedError(str(error)) from error
+                raise
+            return [o if kind is None else o.view(kind) for o, kind in zip(outputs, kinds, strict=True)]
+
+        return run
+
+
+# Types that its Python package returns as bytes.
+_NARROW = {
+    "tensor(float8e4m3fn)": ml_dtypes.float8_e4m3fn,
+    "tensor(float8e4m3fnuz)": ml_dtypes.float8_e4m3fnuz,
+    "tensor(float8e5m2)": ml_dtypes.float8_e5m2,
+    "tensor(float8e5m2fnuz)": ml_dtypes.float8_e5m2fnuz,
+}

@@ -10,6 +10,7 @@ import diptych
 import diptych_reference
 from diptych.engines import Engine, Run, choose
 from diptych.errors import InvalidInputError
+from diptych.fast import MATH
 
 __all__ = ["DiptychEngine", "ReferenceEngine"]
 
@@ -23,7 +24,8 @@ class DiptychEngine(Engine):
     name = "diptych"
     unsupported = (diptych.UnsupportedOperatorError,)
     takes: Mapping[str, str] = {
-        "isa": "instruction set: baseline, avx2 or avx512",
+        "isa": "one of the machine's instruction sets, such as avx2",
+        "math": "exact or fast",
         "passes": "on or off",
         "without": "names of passes to leave out, joined by +",
         "quantized": "integer or float",
@@ -42,6 +44,7 @@ class DiptychEngine(Engine):
         self.session_options = diptych.SessionOptions(
             isa=choose(self, "isa", isas, given["isa"]) if "isa" in given else None,
             threads=threads,
+            math=choose(self, "math", {name: name for name in MATH}, "exact"),
             quantized=choose(self, "quantized", _QUANTIZED, "integer"),
             schedule_seed=int(numbers["schedule"]) if "schedule" in numbers else None,
             memory_limit=int(numbers["memory"]) if "memory" in numbers else None,

@@ -21,7 +21,7 @@ from diptych_reference import registry
 
 __all__ = ["Example", "Path", "described", "example_of", "large_case", "small_case"]
 
-SEEDS = 240  # cases to choose from
+SEEDS = 400  # cases to choose from
 RUNS = 12  # the best of them, which are run
 IMAGES = ("Conv", "ConvTranspose", "MaxPool", "AveragePool")  # which all see in two dimensions
 ELEMENTS = 24  # shown of each input and output
@@ -157,8 +157,9 @@ def _awkwardness(case: Case) -> float:
         3 * abs(array.ndim - 4) if case.op_type in IMAGES and i < 2 else max(array.ndim - 2, 0)
         for i, array in enumerate(arrays)
     )
+    flat = bool(arrays) and sum(length > 1 for length in arrays[0].shape) < 2  # a matrix shows more than a row
     size = abs(math.log2((sizes or 1) / 14))
-    return 6 * empty + 2 * lone + odd + size + 0.3 * deep + 0.25 * len(case.attributes)
+    return 6 * empty + 2 * lone + odd + size + 1.5 * flat + 0.3 * deep + 0.25 * len(case.attributes)
 
 
 def _odd(array: np.ndarray[Any, Any]) -> float:
@@ -176,6 +177,6 @@ def _dull(value: Any) -> float:
     """An output of nothing, of NaN, or of one number over and over says little."""
     score = 0.0
     for array in _arrays(value):
-        score += 4.0 * (array.size == 0) + 2.0 * (array.size > 64) + _odd(array)
+        score += 4.0 * (array.size == 0) + 1.0 * (array.size == 1) + 2.0 * (array.size > 64) + _odd(array)
         score += 1.0 * (array.size > 3 and array.dtype.kind != "O" and len({element(item) for item in array.flat}) == 1)
     return score

@@ -188,5 +188,6 @@ def conformance_text(page: OperatorPage) -> str:
         return "not counted: docs/operators.md is not there, or does not list this operator"
     if not found.cases:
         return "no model of ONNX's backend suite contains it"
-    failing = f"{found.failing} of them do not pass on some panel" if found.failing else "all pass on both panels"
+    do = "does" if found.failing == 1 else "do"
+    failing = f"{found.failing} of them {do} not pass on some panel" if found.failing else "all pass on both panels"
     return f"{found.cases} cases of ONNX's backend suite contain it; {failing}"

@@ -8,7 +8,7 @@
 On the command line `diptych reduce` (docs/how-to/reduce-a-failure.md). Needs the extra `diptych[lab]`.
 """
 
-from diptych.reducer.bundle import read_bundle, write_bundle
+from diptych.bundle import read_bundle, write_bundle
 from diptych.reducer.candidate import Candidate
 from diptych.reducer.check import CheckTrial, load_check
 from diptych.reducer.failure import Failure, NoFailureError

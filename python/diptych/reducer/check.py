@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 import diptych_reference
+from diptych.bundle import write_bundle
 from diptych.errors import InvalidInputError
-from diptych.reducer.bundle import write_bundle
 from diptych.reducer.candidate import Candidate
 from diptych.reducer.failure import Failure
 from diptych.reducer.trial import MAX_STEPS, MEMORY_LIMIT, Look

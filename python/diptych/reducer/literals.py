@@ -59,4 +59,5 @@ def _number(array: np.ndarray[Any, Any]) -> str:
     if np.isinf(number):
         return "np.inf" if number > 0 else "-np.inf"
     short = str(array[()])
+    short = short if any(mark in short for mark in ".e") else f"{short}.0"  # -0 would be an integer
     return short if np.asarray(float(short)).astype(array.dtype) == array and "np." not in short else repr(number)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import onnx
 
+from diptych.bundle import write_bundle
 from diptych.errors import Error
-from diptych.reducer.bundle import write_bundle
 from diptych.reducer.reduction import Reduction
 from diptych.reducer.repro_text import repro_text
 from diptych.reducer.rightness import rightness
@@ -88,5 +88,5 @@ def _fails(reduction: Reduction, folder: Path, hang_after: float) -> tuple[bool,
     said = lines[-1] if lines else ""
     kind = reduction.failure.kind
     must = reduction.failure.detail.partition(":")[0] if kind in ("error", "refused") else "AssertionError"
-    raised = any(line.partition(":")[0].rpartition(".")[2] == must for line in lines[-40:])
+    raised = any(line.partition(":")[0].rpartition(".")[2] == must for line in lines)
     return done.returncode != 0 and raised, said

@@ -9,15 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx.printer
 
+from diptych import bundle
 from diptych.engines import parse_spec
-from diptych.reducer import bundle, standalone
+from diptych.reducer import standalone
+from diptych.reducer.literals import literal
 from diptych.reducer.reduction import Reduction
 from diptych.reducer.rightness import Rightness
 
 __all__ = ["repro_text"]
 
+FEW = 8  # elements of an input that are shown there too
 LINES = 40  # of a model's text in the docstring
 RUNNERS = {
     "onnxruntime": standalone.run_onnxruntime,
@@ -102,8 +106,9 @@ def test_repro():
             assert found == (dtype, shape), f"output {number} is {found}, expected {(dtype, shape)}"
         if kind == "bound":
             fine = within(*right[2:], got)
-            where = np.argwhere(~fine)[:8].tolist()
-            assert fine.all(), f"output {number} at {where}: {got}, expected {right[2]} up to {right[3]}"
+            at = tuple(np.unravel_index(np.argmin(fine), fine.shape)) if fine.size else ()
+            away = f"{right[2][at]} up to {right[3][at]}, {np.sum(~fine)} of {fine.size} elements"
+            assert fine.all(), f"output {number} at {[*map(int, at)]}: {got[at]}, expected {away}"
 """
 
 EXPECTED = """\
@@ -167,6 +172,7 @@ def _head(reduction: Reduction) -> Iterator[str]:
     shown += [f"... {len(lines) - LINES} more lines"] if len(lines) > LINES else []
     failure = textwrap.shorten(str(reduction.failure), 400, placeholder=" ...")
     about = textwrap.fill(f"{who}: {failure}", 110, break_long_words=False, break_on_hyphens=False)
+    shown += [f"{name} = {literal(value)}" for name, value in reduction.feeds.items() if np.size(value) <= FEW]
     body = "\n".join(f"    {line}" for line in shown)
     text = f"{about}\n\n{body}\n\nMade by `diptych reduce`. It fails while the failure is there."
     escaped = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')

@@ -12,6 +12,7 @@ import onnx
 from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, helper
 from onnx.external_data_helper import load_external_data_for_tensor, uses_external_data
 
+from diptych.errors import InvalidModelError
 from diptych.reducer.candidate import Candidate, attribute_graphs, is_open, read_names, typed
 from diptych.reducer.recording import MEMORY, Recording, record
 
@@ -145,7 +146,10 @@ class Source:
             return tensor
         loaded = TensorProto()
         loaded.CopyFrom(tensor)
-        load_external_data_for_tensor(loaded, str(self.folder or ""))
+        try:
+            load_external_data_for_tensor(loaded, str(self.folder or ""))
+        except (onnx.checker.ValidationError, ValueError) as error:
+            raise InvalidModelError(f"initializer {name!r}: its data cannot be read: {error}") from error
         loaded.ClearField("external_data")
         loaded.data_location = TensorProto.DEFAULT
         return loaded

@@ -30,7 +30,7 @@ __all__ = ["EngineTrial", "Look", "Trial", "call_of", "chain", "is_plain_node"]
 
 MEMORY_LIMIT = 2 << 30  # bytes of one value of a candidate on the reference
 PATIENCE = 3  # times as long as a run may take before it counts as hung, for the first ones
-MAX_STEPS = 100_000  # evaluations of subgraphs of a candidate on the reference
+MAX_STEPS = 2_000  # evaluations of subgraphs of a candidate on the reference
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class EngineTrial:
 
     def chained(self, candidate: Candidate) -> tuple[Any, ...] | None:
         """Outputs of the engine that runs the nodes one at a time; None where it does not run one of them."""
-        source = Source(replace(candidate, path=None))
+        source = Source(candidate, candidate.path.parent if candidate.path else None)
         try:
             recording = chain(source, self.worker)
             if recording is None:

@@ -53,7 +53,8 @@ class Case:
 
     def feeds(self) -> dict[str, Any]:
         """Inputs of `model()` by name."""
-        return {name: None if value is NOTHING else value for name, value in self._fed().items()}
+        values = {name: None if value is NOTHING else value for name, value in self._fed().items()}
+        return {name: np.asarray(value) if isinstance(value, np.generic) else value for name, value in values.items()}
 
     def _fed(self) -> dict[str, Any]:
         given = {f"x{i}": value for i, value in enumerate(self.inputs) if value is not None}

@@ -16,7 +16,7 @@ from diptych.testing.schema import Row, row
 from diptych_reference.operator import Operator
 from diptych_reference.schemas import is_known
 
-__all__ = ["catalogue", "entries", "is_newest_meaning"]
+__all__ = ["catalogue", "entries", "is_newest_meaning", "newest_meaning"]
 
 
 @cache
@@ -38,9 +38,15 @@ def entries() -> Iterator[tuple[Row, np.dtype[Any]]]:
 
 def is_newest_meaning(row: Row) -> bool:
     """Whether no later version of the operator has the same function and attributes: such differ in types alone."""
-    versions = diptych_reference.registry[row.domain, row.op_type]
-    meaning = _meaning(versions[row.since])
-    return not any(since > row.since and _meaning(other) == meaning for since, other in versions.items())
+    return newest_meaning(row.op_type, row.since, row.domain) == row.since
+
+
+@cache
+def newest_meaning(op_type: str, since: int, domain: str = "") -> int:
+    """The newest version of the operator that has the same function and attributes as version `since`."""
+    versions = diptych_reference.registry[domain, op_type]
+    meaning = _meaning(versions[since])
+    return max(other for other, version in versions.items() if other >= since and _meaning(version) == meaning)
 
 
 def _meaning(version: Operator) -> tuple[Any, ...]:

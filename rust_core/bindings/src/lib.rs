@@ -17,7 +17,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use errors::raise;
-use session::isa_named;
+use session::{isa_named, math_named};
 use value::{from_python, to_python};
 
 /// Version of the rounding programs in docs/numerics.md.
@@ -25,7 +25,7 @@ const NUMERICS_VERSION: u32 = 1;
 
 /// Runs one operator without a model.
 #[pyfunction]
-#[pyo3(signature = (op_type, inputs, attributes, *, opset, domain="", n_outputs=1, isa=None, threads=0))]
+#[pyo3(signature = (op_type, inputs, attributes, *, opset, domain="", n_outputs=1, isa=None, threads=0, math="exact"))]
 #[allow(clippy::too_many_arguments)] // keyword arguments
 fn run_operator<'py>(
     py: Python<'py>,
@@ -37,8 +37,9 @@ fn run_operator<'py>(
     n_outputs: usize,
     isa: Option<&str>,
     threads: usize,
+    math: &str,
 ) -> PyResult<Bound<'py, PyList>> {
-    let isa = isa_named(py, isa)?;
+    let (isa, math) = (isa_named(py, isa)?, math_named(py, math)?);
     let absent = |object: &Bound<'py, PyAny>| object.is_none();
     let values: Vec<Option<Value>> = inputs
         .iter()
@@ -64,7 +65,7 @@ fn run_operator<'py>(
         let team = Team::new(threads, None, None);
         let budget = diptych_engine::memory::MemoryBudget::new(None);
         let _charged = budget.enter();
-        diptych_engine::run::evaluate_on(&*operator, &node, &values, isa, &team).at(|| node.place())
+        diptych_engine::run::evaluate_on(&*operator, &node, &values, isa, math, &team).at(|| node.place())
     });
     let results = results.map_err(|error| raise(py, &error))?;
     PyList::new(py, results.into_iter().map(|value| to_python(py, value)).collect::<PyResult<Vec<_>>>()?)

@@ -9,7 +9,7 @@ use diptych_engine::graph::{Dim, Type};
 use diptych_engine::lower::Quantized;
 use diptych_engine::pool::CancelToken as EngineToken;
 use diptych_engine::session::{Port, RunOptions, Session as EngineSession, SessionOptions, Source};
-use diptych_engine::{Error, Value};
+use diptych_engine::{Error, Math, Value};
 use diptych_kernels::Isa;
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
@@ -47,13 +47,19 @@ pub fn isa_named(py: Python<'_>, name: Option<&str>) -> PyResult<Isa> {
     })
 }
 
+/// The mode of that name.
+pub fn math_named(py: Python<'_>, name: &str) -> PyResult<Math> {
+    let found = Math::from_name(name);
+    found.ok_or_else(|| raise(py, &Error::invalid_input(format!("math must be 'exact' or 'fast', got '{name}'"))))
+}
+
 #[pyclass(frozen, module = "diptych._core")]
 pub struct Session(EngineSession);
 
 #[pymethods]
 impl Session {
     #[new]
-    #[pyo3(signature = (model, *, isa=None, threads=0, memory_limit=None, max_steps=None, disabled_passes=Vec::new(), quantized="integer", schedule_seed=None, random_seed=0, profile=false))]
+    #[pyo3(signature = (model, *, isa=None, threads=0, memory_limit=None, max_steps=None, disabled_passes=Vec::new(), math="exact", quantized="integer", schedule_seed=None, random_seed=0, profile=false))]
     #[allow(clippy::too_many_arguments)] // keyword arguments of one constructor
     fn new(
         py: Python<'_>,
@@ -63,11 +69,13 @@ impl Session {
         memory_limit: Option<usize>,
         max_steps: Option<u64>,
         disabled_passes: Vec<String>,
+        math: &str,
         quantized: &str,
         schedule_seed: Option<u64>,
         random_seed: i64,
         profile: bool,
     ) -> PyResult<Session> {
+        let math = math_named(py, math)?;
         let quantized = Quantized::from_name(quantized).ok_or_else(|| {
             let message = format!("quantized must be 'integer' or 'float', got '{quantized}'");
             raise(py, &Error::invalid_input(message))
@@ -82,6 +90,7 @@ impl Session {
             threads,
             memory_limit,
             max_steps,
+            math,
             quantized,
             disabled_passes,
             schedule_seed,
@@ -109,6 +118,11 @@ impl Session {
     #[getter]
     fn isa(&self) -> &'static str {
         self.0.options().isa.name()
+    }
+
+    #[getter]
+    fn math(&self) -> &'static str {
+        self.0.options().math.name()
     }
 
     #[getter]
@@ -211,6 +225,7 @@ impl Session {
             entry.set_item("node", event.node)?;
             entry.set_item("name", &node.name)?;
             entry.set_item("op_type", &node.op_type)?;
+            entry.set_item("algorithm", event.algorithm.name())?;
             entry.set_item("start_us", event.start.as_secs_f64() * 1e6)?;
             entry.set_item("duration_us", event.duration.as_secs_f64() * 1e6)?;
             entry.set_item("bytes", event.bytes)?;

@@ -16,6 +16,7 @@ use crate::custom;
 use crate::dtype::{DType, Element};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::graph::{Attribute, Graph, Node};
+use crate::math::{Algorithm, Math};
 use crate::packed::PackedWeights;
 use crate::private;
 use crate::run::{Executable, KernelCx, ValueCx};
@@ -217,6 +218,8 @@ pub struct KernelStep {
     pub epilogue: Option<Box<Epilogue>>,
     /// Whether the kernel applies [`KernelCx::epilogue`] to output 0.
     pub takes_epilogue: bool,
+    /// For profiles.
+    pub algorithm: Algorithm,
 }
 
 impl KernelStep {
@@ -245,6 +248,7 @@ impl KernelStep {
             cost: elements as u64 / 4 + 100,
             epilogue: None,
             takes_epilogue: false,
+            algorithm: Algorithm::Exact,
         }
     }
 
@@ -275,6 +279,11 @@ impl KernelStep {
 
     pub fn takes_epilogue(mut self, takes: bool) -> KernelStep {
         self.takes_epilogue = takes;
+        self
+    }
+
+    pub fn algorithm(mut self, algorithm: Algorithm) -> KernelStep {
+        self.algorithm = algorithm;
         self
     }
 
@@ -324,6 +333,7 @@ pub struct PlanCx<'a> {
     /// Which outputs somebody reads.
     pub wanted: &'a [bool],
     pub isa: Isa,
+    pub math: Math,
     /// Threads that a run of this session may use.
     pub threads: usize,
     pub packed: &'a PackedWeights,

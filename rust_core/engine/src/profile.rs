@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::graph::Graph;
+use crate::math::Algorithm;
 
 /// Most events that are kept; later ones are only counted, so that a forgotten profile cannot fill the memory.
 const KEPT: usize = 1 << 20;
@@ -13,6 +14,7 @@ pub struct Event {
     /// The graph or subgraph of the node, and the node's index in it.
     pub graph: Arc<Graph>,
     pub node: usize,
+    pub algorithm: Algorithm,
     /// From the profile's beginning.
     pub start: Duration,
     pub duration: Duration,
@@ -33,14 +35,20 @@ impl Default for Profile {
 }
 
 impl Profile {
-    /// Runs `body`, which is node `node` of `graph`, and records how long it took.
-    pub fn time<T>(&self, graph: &Arc<Graph>, node: usize, bytes: usize, body: impl FnOnce() -> T) -> T {
+    /// Runs `body`, which is node `node` of `graph` by that `algorithm`, and records how long it took.
+    pub fn time<T>(
+        &self,
+        graph: &Arc<Graph>,
+        (node, algorithm): (usize, Algorithm),
+        bytes: usize,
+        body: impl FnOnce() -> T,
+    ) -> T {
         let start = self.origin.elapsed();
         let result = body();
         let duration = self.origin.elapsed() - start;
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         if events.0.len() < KEPT {
-            events.0.push(Event { graph: graph.clone(), node, start, duration, bytes });
+            events.0.push(Event { graph: graph.clone(), node, algorithm, start, duration, bytes });
         } else {
             events.1 += 1;
         }

@@ -11,6 +11,7 @@ use diptych_kernels::Isa;
 use crate::error::{Context, Error, Result};
 use crate::graph::{Graph, Model, Type, ValueId};
 use crate::lower::{self, Lowered, Quantized};
+use crate::math::Math;
 use crate::memory::MemoryBudget;
 use crate::packed::PackedWeights;
 use crate::passes::{self, PassCx};
@@ -35,6 +36,8 @@ pub struct SessionOptions {
     pub memory_limit: Option<usize>,
     /// Evaluations of subgraphs (iterations of loops, branches of If) that one run may make. `None`: any number.
     pub max_steps: Option<u64>,
+    /// Whether operators may have another, faster program with a bounded error.
+    pub math: Math,
     /// What Q/DQ around a product means.
     pub quantized: Quantized,
     /// Names of passes not to run.
@@ -54,6 +57,7 @@ impl Default for SessionOptions {
             threads: 0,
             memory_limit: None,
             max_steps: Some(MAX_STEPS),
+            math: Math::default(),
             quantized: Quantized::default(),
             disabled_passes: Vec::new(),
             schedule_seed: None,
@@ -146,6 +150,7 @@ impl Session {
             let fuse = !options.disabled_passes.iter().any(|name| name == passes::EPILOGUE_FUSION);
             let options = CompileOptions {
                 isa: options.isa,
+                math: options.math,
                 budget: budget.clone(),
                 schedule_seed: options.schedule_seed,
                 fuse,

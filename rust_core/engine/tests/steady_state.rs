@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use diptych_engine::session::{RunOptions, Session, SessionOptions, Source};
-use diptych_engine::{Tensor, Value};
+use diptych_engine::{Math, Tensor, Value};
 use prost::Message;
 
 struct Counting;
@@ -63,8 +63,26 @@ fn session(layers: usize, threads: usize) -> Session {
     Session::new(Source::Bytes(bytes), options).expect("a valid model")
 }
 
-fn allocations_of_a_run(session: &Session) -> usize {
-    let input: Value = Tensor::from_slice(&[300, 2], &[0.5f32; 600]).expect("a tensor").into();
+/// `layers` times Conv of 3x3 kernels, in fast mode, and Relu.
+fn convolutions(layers: usize, threads: usize) -> Session {
+    let mut nodes = Vec::new();
+    let mut last = String::from("x");
+    for layer in 0..layers {
+        let (sums, out) = (format!("sums{layer}"), format!("out{layer}"));
+        nodes.push(build::node("Conv", &[&last, "w"], &[&sums]));
+        nodes.push(build::node("Relu", &[&sums], &[&out]));
+        last = out;
+    }
+    let mut graph = build::graph(&["x"], nodes, &[&last]);
+    graph.initializer = vec![build::floats("w", &[32, 32, 3, 3], &[0.25; 32 * 32 * 9])];
+    let bytes = Bytes::from(build::model(graph).encode_to_vec());
+    let options = SessionOptions { threads, math: Math::Fast, ..SessionOptions::default() };
+    Session::new(Source::Bytes(bytes), options).expect("a valid model")
+}
+
+fn allocations_of_a_run(session: &Session, shape: &[usize]) -> usize {
+    let elements = vec![0.5f32; shape.iter().product()];
+    let input: Value = Tensor::from_slice(shape, &elements).expect("a tensor").into();
     let mut counted = 0;
     // The first runs plan, and let the pool and the context grow to size.
     for _ in 0..3 {
@@ -77,13 +95,18 @@ fn allocations_of_a_run(session: &Session) -> usize {
     counted
 }
 
+/// A session of so many layers and threads.
+type Make = fn(usize, usize) -> Session;
+
 #[test]
 fn a_run_at_a_cached_shape_allocates_its_outputs_only() {
     for threads in [1, 2] {
-        let short = allocations_of_a_run(&session(1, threads));
-        let long = allocations_of_a_run(&session(40, threads));
-        assert_eq!(short, long, "allocations grow with the number of nodes, {threads} threads");
-        // The list of inputs, the list of outputs, and for the one output its bytes and their reference count.
-        assert!(short <= 4, "{short} allocations, {threads} threads");
+        let cases: [(Make, &[usize]); 2] = [(session, &[300, 2]), (convolutions, &[1, 32, 40, 40])];
+        for (make, shape) in cases {
+            let [short, long] = [1, 10].map(|layers| allocations_of_a_run(&make(layers, threads), shape));
+            assert_eq!(short, long, "allocations grow with the number of nodes, {threads} threads");
+            // The list of inputs, the list of outputs, and for the one output its bytes and their reference count.
+            assert!(short <= 4, "{short} allocations, {threads} threads");
+        }
     }
 }

@@ -1,8 +1,11 @@
 //! Speed of the convolution kernels on one thread: median GFLOP/s of some layers of ResNet-50 and MobileNetV2, for each instruction set.
 //!
+//! For 3x3 layers also the time of fast mode's Winograd convolution, as the median of its ratios to the direct one, in turns.
+//!
 //! `cargo run --release -p diptych-kernels --example conv_bench [isa …]`
 
 use diptych_kernels::Isa;
+use diptych_kernels::conv::winograd::{self, Winograd};
 use diptych_kernels::conv::{Conv, ConvShape, Operands, OutputLayout};
 use std::time::Instant;
 
@@ -14,6 +17,8 @@ const LAYERS: &[(&str, usize, usize, usize, usize, usize, usize)] = &[
     ("3x3 28", 1, 128, 128, 28, 3, 1),
     ("3x3 14", 1, 256, 256, 14, 3, 1),
     ("3x3 7", 1, 512, 512, 7, 3, 1),
+    ("3x3 yolo 80", 1, 32, 32, 80, 3, 1),
+    ("3x3 yolo 160", 1, 16, 16, 160, 3, 1),
     ("1x1 56", 1, 64, 256, 56, 1, 1),
     ("1x1 14", 1, 1024, 256, 14, 1, 1),
     ("1x1 7", 1, 512, 2048, 7, 1, 1),
@@ -30,7 +35,7 @@ fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     let isas = Isa::available().iter().filter(|isa| wanted.is_empty() || wanted.iter().any(|w| w == isa.name()));
     for &isa in isas.rev() {
-        println!("{}: layer, GFLOP/s with laying out, without", isa.name());
+        println!("{}: layer, GFLOP/s with laying out, without, time of Winograd / direct", isa.name());
         for &(name, groups, in_channels, out_channels, side, kernel, stride) in LAYERS {
             let out = (side - 1) / stride + 1;
             let (pad, kernel, input, output) = (kernel / 2, [1, kernel, kernel], [1, side, side], [1, out, out]);
@@ -39,7 +44,10 @@ fn main() {
             let shape =
                 ConvShape { groups, in_channels, out_channels, input, kernel, strides, dilations, pads_begin, output };
             let (whole, run) = measure(isa, shape);
-            println!("{name:>16} {whole:8.1} {run:8.1}");
+            let ratio = Winograd::new(isa, shape).map_or(String::new(), |plan| {
+                format!("{:8.3}{}", compare(isa, plan), if plan.pays() { "" } else { " (not taken)" })
+            });
+            println!("{name:>16} {whole:8.1} {run:8.1} {ratio}");
         }
     }
 }
@@ -83,4 +91,41 @@ fn measure(isa: Isa, shape: ConvShape) -> (f64, f64) {
         flops / times[times.len() / 2][i] / 1e9
     };
     (median(0), median(1))
+}
+
+/// Median over the rounds of the time of `plan` / that of the direct convolution, laying out included.
+fn compare(isa: Isa, plan: Winograd) -> f64 {
+    let shape = *plan.shape();
+    let direct = Conv::<f32>::new(isa, shape).expect("a sound shape");
+    let numbers = |n: usize| (0..n).map(|i| (i * 7919 % 1013) as f32 * 1e-3 - 0.5).collect::<Vec<f32>>();
+    let x = numbers(shape.in_channels * shape.in_plane());
+    let w = numbers(shape.in_channels * shape.out_channels * 9);
+    let (mut packed, mut weights) = (vec![0f32; direct.packed_len()], vec![0f32; plan.packed_len()]);
+    direct.pack(&w, &[()], &mut packed);
+    plan.pack(&w, &mut weights);
+    let mut scratch = vec![0f32; direct.scratch_len().max(plan.scratch_len())];
+    let (mut planes, mut y) = (vec![0f32; plan.planes_len()], vec![0f32; shape.out_channels * shape.out_plane()]);
+    let mut ratios: Vec<f64> = (0..15)
+        .map(|_| {
+            let start = Instant::now();
+            // SAFETY: the scratch is as long as the plan says, and there is one thread.
+            unsafe { direct.lay_out(&x, (), scratch.as_mut_ptr(), 0..direct.lines()) };
+            let output = OutputLayout::Planes { plane: shape.out_plane(), step: 1 };
+            let (epilogue, y) = (None, y.as_mut_ptr());
+            let operands = Operands { x: &scratch, weights: &packed, bias: &[], epilogue, channel: 0, y, output };
+            // SAFETY: y is the whole output.
+            unsafe { direct.run(&operands, 0..direct.blocks(), 0..direct.rows()) };
+            let middle = Instant::now();
+            for block in 0..plan.blocks() {
+                // SAFETY: the planes are as long as the plan says, and there is one thread.
+                unsafe { plan.forward(&x, block, 0..plan.in_blocks(), planes.as_mut_ptr(), &mut scratch) };
+                let operands = winograd::Operands { planes: &planes, weights: &weights, bias: &[], epilogue: None, y };
+                // SAFETY: y is the whole output.
+                unsafe { plan.multiply(&operands, block, 0..plan.out_blocks(), &mut scratch) };
+            }
+            middle.elapsed().as_secs_f64() / (middle - start).as_secs_f64()
+        })
+        .collect();
+    ratios.sort_by(f64::total_cmp);
+    ratios[ratios.len() / 2]
 }

@@ -7,6 +7,7 @@
 //! knows no AVX-512.
 
 use diptych_kernels::Isa;
+use diptych_kernels::conv::winograd::{self, Winograd};
 use diptych_kernels::conv::{Conv, ConvShape, Operands, OutputLayout};
 use diptych_kernels::functions::{Unary, unary};
 use diptych_kernels::gemm::{Gemm, MatMut, MatRef, Right, gemm, pack_b, packed_b_len, scratch_len};
@@ -21,9 +22,10 @@ use std::io::Error;
 /// A kernel's name and one run of it.
 type Counted = (&'static str, fn(Isa));
 
-const KERNELS: [Counted; 13] = [
+const KERNELS: [Counted; 14] = [
     ("conv_1x1", |isa| convolve(isa, 64, 64, 1)),
     ("conv_3x3", |isa| convolve(isa, 32, 32, 3)),
+    ("conv_3x3_winograd", |isa| convolve_fast(isa, 32, 32)),
     ("erf", |isa| evaluate(isa, Unary::Erf)),
     ("exp", |isa| evaluate(isa, Unary::Exp)),
     ("gelu", |isa| evaluate(isa, Unary::Gelu)),
@@ -77,10 +79,10 @@ fn multiply(isa: Isa) {
     black_box(c);
 }
 
-/// A layer on a 28 x 28 plane, laying out included.
-fn convolve(isa: Isa, in_channels: usize, out_channels: usize, kernel: usize) {
+/// A layer on a 28 x 28 plane.
+fn layer(in_channels: usize, out_channels: usize, kernel: usize) -> ConvShape {
     let (side, pad) = (28, kernel / 2);
-    let shape = ConvShape {
+    ConvShape {
         groups: 1,
         in_channels,
         out_channels,
@@ -90,7 +92,39 @@ fn convolve(isa: Isa, in_channels: usize, out_channels: usize, kernel: usize) {
         dilations: [1; 3],
         pads_begin: [0, pad, pad],
         output: [1, side, side],
-    };
+    }
+}
+
+/// A layer by Winograd's algorithm.
+fn convolve_fast(isa: Isa, in_channels: usize, out_channels: usize) {
+    let shape = layer(in_channels, out_channels, 3);
+    let plan = Winograd::new(isa, shape).expect("a 3x3 layer");
+    let (x, bias) = (numbers(in_channels * shape.in_plane()), numbers(out_channels));
+    let mut weights = vec![0.0; plan.packed_len()];
+    plan.pack(&numbers(in_channels * out_channels * shape.taps()), &mut weights);
+    let (mut planes, mut scratch) = (vec![0f32; plan.planes_len()], vec![0f32; plan.scratch_len()]);
+    let mut y = vec![0f32; out_channels * shape.out_plane()];
+    measured(|| {
+        for block in 0..plan.blocks() {
+            // SAFETY: the planes are as long as the plan says, and there is one thread.
+            unsafe { plan.forward(&x, block, 0..plan.in_blocks(), planes.as_mut_ptr(), &mut scratch) };
+            let operands = winograd::Operands {
+                planes: &planes,
+                weights: &weights,
+                bias: &bias,
+                epilogue: None,
+                y: y.as_mut_ptr(),
+            };
+            // SAFETY: y is the whole output.
+            unsafe { plan.multiply(&operands, block, 0..plan.out_blocks(), &mut scratch) };
+        }
+    });
+    black_box(y);
+}
+
+/// A layer, laying out included.
+fn convolve(isa: Isa, in_channels: usize, out_channels: usize, kernel: usize) {
+    let shape = layer(in_channels, out_channels, kernel);
     let plan = Conv::<f32>::new(isa, shape).expect("a sound shape");
     let (x, bias) = (numbers(in_channels * shape.in_plane()), numbers(out_channels));
     let mut weights = vec![0.0; plan.packed_len()];

@@ -33,7 +33,7 @@ def input_or_none(case: Case, index: int) -> Any:
 def bias_of(case: Case, shape: tuple[int, ...], past: int) -> Array:
     """Position by position, as the text has it."""
     batch, _, rows, keys = shape
-    get = case.attributes.get
+    get: Any = case.attributes.get
     bias = np.zeros(shape, WIDE)
     lengths, mask = input_or_none(case, 6), input_or_none(case, 3)
     for b, i, j in np.ndindex(batch, rows, keys):
@@ -140,7 +140,8 @@ def finite(case: Case, *which: int) -> bool:
 
 @oracle("Attention")
 def attention(case: Case) -> list[Expected | None] | None:
-    get = case.attributes.get
+    """Scores, softcap, bias, Softmax and the product with V, with errors carried from one to the next."""
+    get: Any = case.attributes.get
     mask = input_or_none(case, 3)
     if not finite(case, 0, 1, 2, 4, 5) or (
         mask is not None and mask.dtype != bool and mask.dtype != case.inputs[0].dtype
@@ -174,23 +175,24 @@ def attention(case: Case) -> list[Expected | None] | None:
     stages.append(Expected(steps.p, steps.p_error))
     y = steps.results(v, computing)
     if case.inputs[0].ndim == 3:
-        y = Expected(
-            *(
-                np.swapaxes(part, 1, 2).reshape(*case.inputs[0].shape[:2], -1)
-                if part.size
-                else part.reshape(case.inputs[0].shape[0], case.inputs[0].shape[1], part.shape[1] * part.shape[3])
-                for part in (y.exact, np.asarray(y.slack))
-            )
+        exact, slack = (
+            np.swapaxes(part, 1, 2).reshape(*case.inputs[0].shape[:2], -1)
+            if part.size
+            else part.reshape(case.inputs[0].shape[0], case.inputs[0].shape[1], part.shape[1] * part.shape[3])
+            for part in (y.exact, np.asarray(y.slack))
         )
+        y = Expected(exact, slack)
     mode = get("qk_matmul_output_mode", 0)
     return [y, None, None, stages[mode]]
 
 
 @oracle("FlexAttention")
 def flex_attention(case: Case) -> list[Expected | None] | None:
+    """Attention without bodies, the softmax in its own precision."""
     if case.needs_model or not finite(case, 0, 1, 2):
         return None
-    get, dtype = case.attributes.get, case.inputs[0].dtype
+    get: Any = case.attributes.get
+    dtype = case.inputs[0].dtype
     q, k, v = map(wide, case.inputs)
     computing = np.dtype(np.float64 if dtype == np.float64 else np.float32)
     precision: Any = computing
@@ -222,6 +224,7 @@ def flex_attention(case: Case) -> list[Expected | None] | None:
 
 @oracle("RotaryEmbedding")
 def rotary_embedding(case: Case) -> list[Expected | None] | None:
+    """Two products and their sum, an element."""
     if not finite(case, 0, 1, 2):
         return None
     x, cos, sin = (wide(value) for value in case.inputs[:3])
@@ -245,6 +248,7 @@ def rotary_embedding(case: Case) -> list[Expected | None] | None:
 
 @oracle("LinearAttention")
 def linear_attention(case: Case) -> list[Expected | None] | None:
+    """The recurrence, position by position, with a running error."""
     if not finite(case, *range(6)):
         return None
     q_heads, kv_heads = case.attributes["q_num_heads"], case.attributes["kv_num_heads"]
@@ -258,12 +262,13 @@ def linear_attention(case: Case) -> list[Expected | None] | None:
     error = np.zeros_like(state)
     u, chain = WIDE(2.0**-24), gamma(size + 2, np.float32)
     outputs, errors = [], []
+    no_error: Any = WIDE(0)
     for t in range(steps):
         if decay is not None:
             g = wide(decay)[:, t]
             g = np.exp(g.reshape(batch, kv_heads, g.shape[1] // kv_heads))[..., None]
             error, state = g * error + np.abs(g * state) * 4 * u, g * state
-        w, w_error = v[:, :, t], WIDE(0)
+        w, w_error = v[:, :, t], no_error
         if beta is not None:
             rate = wide(beta)[:, t][..., None]
             r = np.sum(k[:, :, t, :, None] * state, axis=2)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from diptych.testing import Case
 from diptych.testing.oracles.attention import Steps, finite, heads, input_or_none, rotary_embedding
-from diptych.testing.oracles.base import NARROW, WIDE, Expected, gamma, oracle, spacing, tiny, wide
+from diptych.testing.oracles.base import NARROW, WIDE, Expected, finfo, gamma, oracle, spacing, tiny, wide
 from diptych.testing.values import Array
 
 F32 = np.dtype(np.float32)
@@ -22,7 +21,7 @@ def rounding(x: Array, dtype: Any) -> Array:
 
 def fits(dtype: Any, *computed: Array) -> bool:
     """Whether what was computed before the attention stays a finite number of the type."""
-    top = float(ml_dtypes.finfo(dtype).max) / 4
+    top = float(finfo(dtype).max) / 4
     return all(float(np.max(np.abs(x), initial=0)) < top for x in computed)
 
 
@@ -30,7 +29,8 @@ def merged(expected: Expected) -> Expected:
     """[B, N, S, H] as [B, S, N * H]."""
     batch, count, rows, size = expected.exact.shape
     parts = (expected.exact, np.broadcast_to(np.asarray(expected.slack, WIDE), expected.exact.shape))
-    return Expected(*(np.swapaxes(part, 1, 2).reshape(batch, rows, count * size) for part in parts))
+    exact, slack = (np.swapaxes(part, 1, 2).reshape(batch, rows, count * size) for part in parts)
+    return Expected(exact, slack)
 
 
 def reasonable(bias: Array) -> bool:
@@ -84,13 +84,15 @@ def attended(case: Case, steps: Steps, bias: tuple[Array, Array], past: int) -> 
 
 @oracle("MultiHeadAttention")
 def multi_head_attention(case: Case) -> list[Expected | None] | None:
+    """MultiHeadAttention: packed or apart, with a bias, masks and a cache."""
     if not finite(case, 0, 1, 2, 3, 6, 7):
         return None
     count, dtype = case.attributes["num_heads"], case.inputs[0].dtype
     query, key, value, bias, mask, attention_bias, past_key, past_value, filled = (
         input_or_none(case, i) for i in range(9)
     )
-    q, k, v = (None if x is None else wide(x) for x in (query, key, value))
+    given: list[Any] = [None if x is None else wide(x) for x in (query, key, value)]
+    q, k, v = given
     if q.ndim == 5:
         q, k, v = (np.swapaxes(q[:, :, :, i], 1, 2) for i in range(3))
     else:
@@ -131,6 +133,7 @@ def multi_head_attention(case: Case) -> list[Expected | None] | None:
 
 @oracle("com.microsoft.Attention")
 def attention(case: Case) -> list[Expected | None] | None:
+    """com.microsoft.Attention: the projections first, whose errors reach the scores."""
     if not finite(case, 0, 1, 2, 4):
         return None
     count, dtype = case.attributes["num_heads"], case.inputs[0].dtype
@@ -162,9 +165,11 @@ def attention(case: Case) -> list[Expected | None] | None:
 
 @oracle("GroupQueryAttention")
 def group_query_attention(case: Case) -> list[Expected | None] | None:
+    """GroupQueryAttention: rotations, a shared buffer of keys and values, windows and sinks."""
     if not finite(case, 0, 1, 2, 3, 4, 7, 8, 11):
         return None
-    get, dtype = case.attributes.get, case.inputs[0].dtype
+    get: Any = case.attributes.get
+    dtype = case.inputs[0].dtype
     count, kv_count = get("num_heads"), get("kv_num_heads")
     query, key, value, past_key, past_value, lasts, total, cos, sin, ids, attention_bias, sink = (
         input_or_none(case, i) for i in range(12)
@@ -230,6 +235,7 @@ def rotated(x: Array, cos: Array, sin: Array, places: Array, interleaved: bool, 
 
 @oracle("com.microsoft.RotaryEmbedding")
 def rotary_embedding_of_microsoft(case: Case) -> list[Expected | None] | None:
+    """ONNX's RotaryEmbedding, with the names that com.microsoft gives its inputs."""
     x, ids, cos, sin = case.inputs
     if ids.size == 1 and ids.ndim < 2:
         rows = x.shape[2] if x.ndim == 4 else x.shape[1]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import ml_dtypes
 import mpmath
@@ -33,19 +33,20 @@ class Expected:
     """Exact values and an absolute bound of what was computed before the last rounding to the output's type."""
 
     exact: Array
-    slack: Array | float = 0.0
+    slack: Array | float | np.floating[Any] = 0.0
     signed_zeros: bool = False  # the sign of a zero is certain
 
 
 Oracle = Callable[[Case], list[Expected | None] | None]
+Registered = TypeVar("Registered", bound=Oracle)
 ORACLES: dict[str, Oracle] = {}
 MOVERS: set[str] = set()  # operators that move, compare or count: there is nothing to round
 
 
-def oracle(*op_types: str) -> Callable[[Oracle], Oracle]:
+def oracle(*op_types: str) -> Callable[[Registered], Registered]:
     """Register the oracle of some operators; one that shares ONNX's name is `com.microsoft.Attention`."""
 
-    def register(function: Oracle) -> Oracle:
+    def register(function: Registered) -> Registered:
         ORACLES.update(dict.fromkeys(op_types, function))
         return function
 
@@ -71,17 +72,23 @@ def wide(x: Any) -> Array:
     return (array.astype(np.float32) if array.dtype.name == "bfloat16" else array).astype(WIDE)
 
 
+def finfo(dtype: Any) -> Any:
+    """NumPy's `finfo`, of the types of ml_dtypes too."""
+    return ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
+
+
 def unit(dtype: Any) -> float:
     """Unit roundoff of the type that a program of this type computes in."""
     return 2.0**-53 if np.dtype(dtype) == np.float64 else 2.0**-24
 
 
-def spacing(exact: Array, dtype: Any) -> Array:
+def spacing(exact: Array | np.floating[Any], dtype: Any) -> Array:
     """The distance of neighbouring numbers of `dtype` around `exact`."""
-    info = ml_dtypes.finfo(dtype)
+    info = finfo(dtype)
     _, exponent = np.frexp(np.where(np.isfinite(exact), exact, WIDE(1)))
     least = int(np.frexp(WIDE(info.smallest_subnormal))[1]) - 1
-    return np.ldexp(WIDE(1), np.maximum(exponent - (info.nmant + 1), least))
+    distance: Array = np.ldexp(WIDE(1), np.maximum(exponent - (info.nmant + 1), least))
+    return distance
 
 
 def gamma(h: float, dtype: Any) -> float:
@@ -92,7 +99,7 @@ def gamma(h: float, dtype: Any) -> float:
 
 def tiny(dtype: Any, h: float = 1) -> float:
     """What h roundings near zero can lose besides."""
-    return h * float(ml_dtypes.finfo(np.float64 if np.dtype(dtype) == np.float64 else np.float32).smallest_subnormal)
+    return h * float(finfo(np.float64 if np.dtype(dtype) == np.float64 else np.float32).smallest_subnormal)
 
 
 _ANY_EVALUATION = ContextVar("any_evaluation", default=False)
@@ -108,6 +115,16 @@ def any_evaluation(wanted: bool = True) -> Iterator[None]:
         yield
     finally:
         _ANY_EVALUATION.reset(token)
+
+
+def own_unit(dtype: Any, own: float) -> float:
+    """Unit roundoff of what Diptych computes in more than the type; in `any_evaluation` that of the type itself."""
+    return max(own, unit(dtype)) if _ANY_EVALUATION.get() else own
+
+
+def evaluation_factor() -> float:
+    """How many times as far as Diptych's a function of a composite may err in `any_evaluation`: 16 ULP for 2."""
+    return OPENCL_ULPS / 2 if _ANY_EVALUATION.get() else 1.0
 
 
 def lane_depth(n: int) -> int:
@@ -180,7 +197,7 @@ def of_ulps(program: Callable[..., Array], single: float, double: float) -> Orac
 
 def chained(exact: Array, magnitude: Array, h: float, dtype: Any) -> Expected:
     """A sum of products: gamma_h times the sum of the magnitudes, which may overflow on the way."""
-    top = float(ml_dtypes.finfo(np.float64 if np.dtype(dtype) == np.float64 else np.float32).max)
+    top = float(finfo(np.float64 if np.dtype(dtype) == np.float64 else np.float32).max)
     return Expected(exact, np.where(magnitude > top / 2, np.inf, gamma(h, dtype) * magnitude + tiny(dtype, h)))
 
 

@@ -31,10 +31,12 @@ from diptych.testing.values import Array
 
 
 def logistic(x: Array) -> Array:
+    """`1 / (1 + e^-x)` without overflow."""
     return np.where(x < 0, np.exp(x) / (1 + np.exp(x)), 1 / (1 + np.exp(-np.abs(x))))
 
 
 def softplus(x: Array) -> Array:
+    """`log(1 + e^x)` without overflow."""
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
@@ -73,6 +75,7 @@ def cast(case: Case) -> list[Expected | None] | None:
 
 @oracle("Pow")
 def power(case: Case) -> list[Expected | None] | None:
+    """One ULP between floats; integers and 64-bit exponents have no oracle."""
     x, y = case.inputs
     if "broadcast" in case.attributes or x.dtype.kind in "iu" or (y.dtype.kind in "iu" and y.dtype.itemsize == 8):
         return None
@@ -80,13 +83,15 @@ def power(case: Case) -> list[Expected | None] | None:
 
 
 @oracle("LeakyRelu")
-def leaky_relu(case: Case) -> list[Expected | None]:
+def leaky_relu(case: Case) -> list[Expected | None] | None:
+    """One rounding."""
     alpha = WIDE(np.float32(case.attributes.get("alpha", 0.01)))
     return rounded_once(lambda x: np.where(x < 0, alpha * x, x))(case)
 
 
 @oracle("HardSigmoid", "HardSwish")
 def hard_sigmoid(case: Case) -> list[Expected | None]:
+    """A line of two roundings, clamped; HardSwish multiplies by x."""
     swish = case.op_type == "HardSwish"
     alpha = WIDE(np.float32(case.attributes.get("alpha", np.float32(1 / 6) if swish else 0.2)))
     beta = WIDE(np.float32(case.attributes.get("beta", 0.5)))
@@ -102,15 +107,18 @@ def hard_sigmoid(case: Case) -> list[Expected | None]:
 
 @oracle("Sum")
 def variadic_sum(case: Case) -> list[Expected | None]:
+    """A chain of additions."""
     terms = np.broadcast_arrays(*map(wide, case.inputs))
-    return [chained(sum(terms), sum(map(np.abs, terms)), len(terms), case.inputs[0].dtype)]
+    total, magnitude = (np.asarray(sum(t)) for t in (terms, map(np.abs, terms)))
+    return [chained(total, magnitude, len(terms), case.inputs[0].dtype)]
 
 
 @oracle("Mean")
 def variadic_mean(case: Case) -> list[Expected | None]:
+    """A chain of additions and a division."""
     terms = np.broadcast_arrays(*map(wide, case.inputs))
     count, dtype = len(terms), case.inputs[0].dtype
-    total = chained(sum(terms), sum(map(np.abs, terms)), count, dtype)
+    total = chained(np.asarray(sum(terms)), np.asarray(sum(map(np.abs, terms))), count, dtype)
     rounding = spacing(total.exact / count, np.float64 if dtype == np.float64 else np.float32)
     return [Expected(total.exact / count, total.slack / count + rounding)]
 
@@ -132,17 +140,18 @@ def rational_rest(a: np.longdouble, b: np.longdouble, truncates: bool) -> np.lon
         return WIDE(np.nan)
     if np.isinf(b):
         same = np.signbit(a) == np.signbit(b)
-        return a if truncates or (same and a != 0) else np.copysign(WIDE(0), b) if a == 0 else b
+        return a if truncates or (same and a != 0) else WIDE(np.copysign(WIDE(0), b)) if a == 0 else b
     x, y = Fraction(*a.as_integer_ratio()), Fraction(*b.as_integer_ratio())
     value = x - (math.trunc(x / y) if truncates else math.floor(x / y)) * y
     if value == 0:
-        return np.copysign(WIDE(0), a if truncates else b)
+        return WIDE(np.copysign(WIDE(0), a if truncates else b))
     high = float(value)
     return WIDE(high) + WIDE(float(value - Fraction(high)))
 
 
 @oracle("Range")
 def progression(case: Case) -> list[Expected | None]:
+    """`start + i delta`: a product and a sum."""
     start, limit, delta = (value.reshape(()) for value in map(wide, case.inputs))
     dtype = case.inputs[0].dtype
     count = max(0, math.ceil(float((limit - start).astype(np.float64) / delta.astype(np.float64))))

@@ -8,7 +8,7 @@ import mpmath
 import numpy as np
 
 from diptych.testing import Case
-from diptych.testing.oracles.base import WIDE, Expected, chained, lane_depth, oracle, spacing, wide
+from diptych.testing.oracles.base import WIDE, Expected, chained, lane_depth, oracle, own_unit, spacing, wide
 from diptych.testing.values import Array
 
 
@@ -40,7 +40,7 @@ def det(case: Case) -> list[Expected | None] | None:
     matrices = wide(x).reshape((math.prod(x.shape[:-2]), size, size))
     exact = np.array([exact_det(matrix) for matrix in matrices], WIDE).reshape(x.shape[:-2])
     rows = np.maximum(np.sqrt((matrices * matrices).sum(axis=2)), WIDE(1e-300)).prod(axis=1).reshape(x.shape[:-2])
-    slack = rows * WIDE(2.0**-53) * 8 * size**3
+    slack = rows * WIDE(own_unit(x.dtype, 2.0**-53)) * 8 * size**3
     slack = np.where(rows > 1e290, np.inf, slack)
     return [Expected(exact, slack + spacing(exact, np.float64 if x.dtype == np.float64 else np.float32))]
 

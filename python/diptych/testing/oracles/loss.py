@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import ml_dtypes
 import numpy as np
 
 from diptych.testing import Case
-from diptych.testing.oracles.base import WIDE, Expected, gamma, lane_depth, oracle, tiny, unit, wide
+from diptych.testing.oracles.base import WIDE, Expected, finfo, gamma, lane_depth, oracle, tiny, unit, wide
 from diptych.testing.oracles.normalization import softmax
 
 
 @oracle("NegativeLogLikelihoodLoss")
 def negative_log_likelihood(case: Case) -> list[Expected | None]:
+    """Of log-probabilities that are exact."""
     return [reduced(case, Expected(wide(case.inputs[0]), np.zeros(case.inputs[0].shape)))]
 
 
 @oracle("SoftmaxCrossEntropyLoss")
 def softmax_cross_entropy(case: Case) -> list[Expected | None]:
+    """LogSoftmax along the classes, then the loss of it."""
     log_softmax = Case("LogSoftmax", "", 13, (case.inputs[0],), {"axis": 1}, 1)
     [log_prob] = softmax(log_softmax) if case.inputs[0].size else [Expected(wide(case.inputs[0]))]
     return [reduced(case, log_prob), log_prob] if log_prob else [None, None]
@@ -37,7 +38,7 @@ def reduced(case: Case, y: Expected) -> Expected:
     reduction = case.attributes.get("reduction", "mean")
     if reduction == "none":
         return Expected(lost, slack)
-    top = float(ml_dtypes.finfo(np.float64 if dtype == np.float64 else np.float32).max)
+    top = float(finfo(np.float64 if dtype == np.float64 else np.float32).max)
     h, magnitude = gamma(lane_depth(lost.size) + 2, dtype), np.sum(np.abs(lost))
     total, error = np.sum(lost), np.sum(slack) * WIDE(1.01) + h * magnitude + tiny(dtype, lost.size)
     error = np.inf if magnitude > top / 2 else error

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import ml_dtypes
 import numpy as np
 
 from diptych.testing import Case
-from diptych.testing.oracles.base import WIDE, Expected, bounded, chained, moves, oracle, tiny, unit, wide
+from diptych.testing.oracles.base import WIDE, Expected, bounded, chained, finfo, moves, oracle, tiny, unit, wide
 from diptych.testing.values import Array
 
 
 @oracle("MatMul")
 def matmul(case: Case) -> list[Expected | None]:
+    """gamma_(K+1) times the product of the magnitudes."""
     a, b = map(wide, case.inputs)
     return [chained(np.matmul(a, b), np.matmul(np.abs(a), np.abs(b)), a.shape[-1] + 1, case.inputs[0].dtype)]
 
@@ -26,7 +26,7 @@ def fused_matmul(case: Case) -> list[Expected | None]:
     dtype, alpha = case.inputs[0].dtype, WIDE(np.float32(case.attributes.get("alpha", 1.0)))
     product = chained(np.matmul(a, b), np.matmul(np.abs(a), np.abs(b)), a.shape[-1] + 1, dtype)
     slack = bounded(product, dtype)
-    top = float(ml_dtypes.finfo(dtype).max)
+    top = float(finfo(dtype).max)
     slack = np.where(np.abs(product.exact) + slack > top, np.inf, np.abs(alpha) * slack)  # infinite before the factor
     exact = alpha * product.exact
     return [Expected(exact, slack + 1.1 * unit(dtype) * (np.abs(exact) + slack) + tiny(dtype))]
@@ -44,6 +44,7 @@ def transposed(x: Array, last_two: int, batch: int) -> Array:
 
 @oracle("Gemm")
 def gemm(case: Case) -> list[Expected | None]:
+    """As MatMul, with alpha, beta and the addend."""
     a, b, *rest = map(wide, case.inputs)
     a_dtype = case.inputs[0].dtype
     alpha, beta = (WIDE(np.float32(case.attributes.get(name, 1.0))) for name in ("alpha", "beta"))

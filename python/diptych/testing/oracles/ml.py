@@ -38,7 +38,7 @@ def computing(case: Case) -> Any:
     return np.float64 if case.inputs[0].dtype == np.float64 else np.float32
 
 
-def as_float(exact: Array, slack: Array | float) -> Expected:
+def as_float(exact: Array, slack: Array | float | np.floating[Any]) -> Expected:
     """An output of type float: one rounding more, which is none where it was computed in binary32."""
     return Expected(exact, slack + spacing(exact, np.float32) * WIDE(0.5000001))
 
@@ -50,7 +50,8 @@ def numbers(case: Case, name: str) -> Array:
 
 
 @oracle("FeatureVectorizer")
-def feature_vectorizer(case: Case) -> list[Expected]:
+def feature_vectorizer(case: Case) -> list[Expected | None]:
+    """The rows beside each other: nothing is rounded but to float."""
     parts = [wide(x) if x.ndim == 2 else wide(x)[None] for x in case.inputs]
     sizes = case.attributes.get("inputdimensions") or [part.shape[1] for part in parts]
     padded = [np.pad(part, ((0, 0), (0, size)))[:, :size] for part, size in zip(parts, sizes, strict=True)]
@@ -58,7 +59,8 @@ def feature_vectorizer(case: Case) -> list[Expected]:
 
 
 @oracle("Scaler")
-def scaler(case: Case) -> list[Expected]:
+def scaler(case: Case) -> list[Expected | None]:
+    """A difference and a product."""
     x, dtype = wide(case.inputs[0]), computing(case)
     offset, scale = case.attributes.get("offset"), case.attributes.get("scale")
     shift = (x - wide(np.array(offset, np.float32))) if offset else x
@@ -70,14 +72,16 @@ def scaler(case: Case) -> list[Expected]:
 
 
 @oracle("Normalizer")
-def normalizer(case: Case) -> list[Expected]:
+def normalizer(case: Case) -> list[Expected | None]:
+    """Rows divided by their greatest, their sum or their length."""
     x, dtype, norm = rows(case), computing(case), case.attributes.get("norm", "MAX")
     shape = case.inputs[0].shape
     if x.size == 0:
         return [Expected(x.reshape(shape))]
     top, depth = WIDE(np.finfo(dtype).max), gamma(lane_depth(x.shape[1]) + 1, dtype)
+    lost: Any = WIDE(0)
     if norm == "MAX":
-        d, lost = np.max(x, axis=1, keepdims=True), WIDE(0)
+        d = np.max(x, axis=1, keepdims=True)
     elif norm == "L1":
         d = np.sum(np.abs(x), axis=1, keepdims=True)
         lost = np.where(d > top / 2, np.inf, depth)
@@ -111,7 +115,7 @@ def finished(case: Case, scores: Expected) -> Expected | None:
     return as_float(scores.exact, scores.slack)
 
 
-def product(x: Array, weights: Array, addend: Array | float, dtype: Any) -> Expected:
+def product(x: Array, weights: Array, addend: Array | np.floating[Any], dtype: Any) -> Expected:
     """`x weights' + addend`."""
     exact = np.sum(x[:, None] * weights[None], axis=-1) + addend
     magnitude = np.sum(np.abs(x[:, None] * weights[None]), axis=-1) + np.abs(addend)
@@ -126,6 +130,7 @@ def opposites(scores: Expected) -> Expected:
 
 @oracle("LinearRegressor", "LinearClassifier")
 def linear(case: Case) -> list[Expected | None]:
+    """A product with the coefficients, an addend, a transform."""
     x, weights = rows(case), numbers(case, "coefficients")
     labels = case.attributes.get("classlabels_ints") or case.attributes.get("classlabels_strings")
     count = len(labels) if labels else case.attributes.get("targets", 1)
@@ -176,6 +181,7 @@ def weighted(k: Expected, columns: slice, weights: Array, dtype: Any) -> tuple[A
 
 @oracle("SVMRegressor")
 def svm_regressor(case: Case) -> list[Expected | None] | None:
+    """A sum of kernels, or a linear model where there are no vectors."""
     if case.attributes.get("one_class"):
         return None
     x, dtype, supports = rows(case), computing(case), case.attributes.get("n_supports", 0)
@@ -190,6 +196,7 @@ def svm_regressor(case: Case) -> list[Expected | None] | None:
 
 @oracle("SVMClassifier")
 def svm_classifier(case: Case) -> list[Expected | None] | None:
+    """One vote a pair of classes, each a difference of two sums of kernels."""
     x, dtype = rows(case), computing(case)
     classes = len(case.attributes.get("classlabels_ints") or case.attributes["classlabels_strings"])
     weights, rho = numbers(case, "coefficients"), numbers(case, "rho")
@@ -203,7 +210,8 @@ def svm_classifier(case: Case) -> list[Expected | None] | None:
     weights = weights.reshape(classes - 1, total)
     ends = np.cumsum([0, *counts]).tolist()
     own = [slice(ends[i], ends[i + 1]) for i in range(classes)]
-    exacts, slacks = [], []
+    exacts: list[Array] = []
+    slacks: list[Array] = []
     for i in range(classes):
         for j in range(i + 1, classes):
             parts = [weighted(k, own[i], weights[j - 1, own[i]], dtype), weighted(k, own[j], weights[i, own[j]], dtype)]
@@ -272,6 +280,7 @@ def with_base(scores: Expected, base: Array, dtype: Any) -> Expected:
 
 @oracle("TreeEnsembleRegressor", "TreeEnsembleClassifier")
 def tree_table(case: Case) -> list[Expected | None]:
+    """Trees given as a table of nodes; the leaves' votes are added up."""
     x, dtype, a = rows(case), computing(case), case.attributes
     labels = a.get("classlabels_int64s") or a.get("classlabels_strings")
     prefix, ids = ("class", "class_ids") if labels else ("target", "target_ids")
@@ -301,6 +310,7 @@ def tree_table(case: Case) -> list[Expected | None]:
 
 @oracle("TreeEnsemble")
 def tree_ensemble(case: Case) -> list[Expected | None]:
+    """Trees of opset 5: splits, sets of members, leaves apart."""
     x, dtype, a = rows(case), computing(case), case.attributes
     names = ("LEQ", "LT", "GTE", "GT", "EQ", "NEQ")
     splits, weights = wide(a["nodes_splits"]), wide(a["leaf_weights"])

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from diptych.testing import Case
-from diptych.testing.oracles.base import ORACLES, WIDE, Expected, oracle, tiny, unit, wide
+from diptych.testing.oracles.base import ORACLES, WIDE, Expected, evaluation_factor, oracle, tiny, unit, wide
 from diptych.testing.values import Array
 
 U = WIDE(unit(np.float32))
@@ -37,7 +37,9 @@ def quantized(y: Expected, scale: Array, zero_point: Array | None, dtype: Any) -
     point = WIDE(0) if zero_point is None else wide(zero_point).reshape(())
     exact = np.clip(np.rint(quotient) + point, ends.min, ends.max)
     doubtful = np.abs(np.abs(quotient - np.floor(quotient)) - 0.5) <= lost
-    return [Expected(exact, np.where(doubtful | (lost >= 0.5), np.minimum(1 + 2 * lost, 256), 0))]
+    slack = np.where(doubtful | (lost >= 0.5), np.minimum(1 + 2 * lost, 256), 0)
+    # The text does not say in which order and precision: one quantum more or less is an honest evaluation.
+    return [Expected(exact, slack + (evaluation_factor() > 1))]
 
 
 def through(
@@ -58,6 +60,7 @@ def filled(case: Case, count: int) -> list[Any]:
 
 @oracle("QLinearAdd", "QLinearMul")
 def binary(case: Case) -> list[Expected | None] | None:
+    """Add or Mul of what both stand for."""
     a, a_scale, a_zero, b, b_scale, b_zero, scale, zero = filled(case, 8)
     operands = [real(a, a_scale, a_zero), real(b, b_scale, b_zero)]
     return through(case, case.op_type.removeprefix("QLinear"), 14, operands, {}, (scale, zero, a.dtype))
@@ -65,6 +68,7 @@ def binary(case: Case) -> list[Expected | None] | None:
 
 @oracle("QLinearSigmoid", "QLinearLeakyRelu")
 def unary(case: Case) -> list[Expected | None] | None:
+    """Sigmoid or LeakyRelu of what x stands for."""
     x, x_scale, x_zero, scale, zero = filled(case, 5)
     attributes = {"alpha": case.attributes.get("alpha", 0.01)} if case.op_type == "QLinearLeakyRelu" else {}
     name = case.op_type.removeprefix("QLinear")
@@ -73,6 +77,7 @@ def unary(case: Case) -> list[Expected | None] | None:
 
 @oracle("QLinearGlobalAveragePool", "QLinearAveragePool")
 def pool(case: Case) -> list[Expected | None] | None:
+    """ONNX's pool, channels first."""
     x, x_scale, x_zero, scale, zero = filled(case, 5)
     attributes = dict(case.attributes)
     last = attributes.pop("channels_last", 0)
@@ -91,6 +96,7 @@ def pool(case: Case) -> list[Expected | None] | None:
 
 @oracle("QLinearSoftmax")
 def softmax(case: Case) -> list[Expected | None] | None:
+    """Softmax of the version that the attribute says."""
     x, x_scale, x_zero, scale, zero = filled(case, 5)
     opset = 13 if case.attributes["opset"] >= 13 else 11
     axis = {"axis": case.attributes.get("axis", -1)}
@@ -99,6 +105,7 @@ def softmax(case: Case) -> list[Expected | None] | None:
 
 @oracle("QLinearConcat")
 def concat(case: Case) -> list[Expected | None] | None:
+    """Joined numbers, quantized again."""
     scale, zero, *inputs = case.inputs
     numbers = [real(*inputs[i : i + 3]) for i in range(0, len(inputs), 3)]
     joined = np.concatenate(numbers, axis=case.attributes["axis"])
@@ -107,6 +114,7 @@ def concat(case: Case) -> list[Expected | None] | None:
 
 @oracle("QLinearWhere")
 def where(case: Case) -> list[Expected | None] | None:
+    """Chosen numbers, quantized again."""
     condition, x, x_scale, x_zero, y, y_scale, y_zero, scale, zero = case.inputs
     chosen = np.where(condition, real(x, x_scale, x_zero), real(y, y_scale, y_zero))
     return quantized(Expected(wide(chosen)), scale, zero, x.dtype)
@@ -138,6 +146,7 @@ def product(a: Array, a_scale: Any, b: Array, b_scale: Array, b_zero: Array | No
 
 @oracle("MatMulIntegerToFloat")
 def matmul_integer_to_float(case: Case) -> list[Expected | None] | None:
+    """An exact product of integers, scaled."""
     a, b, a_scale, b_scale, a_zero, b_zero, bias = filled(case, 7)
     left = wide(a) - (0 if a_zero is None else wide(a_zero).reshape(()))
     return [product(left, wide(a_scale).reshape(()), b, b_scale, b_zero, bias)]

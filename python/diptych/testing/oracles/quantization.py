@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from diptych.testing import Case
-from diptych.testing.oracles.base import WIDE, Expected, in_reference, oracle, spacing, tiny, unit, wide
+from diptych.testing.oracles.base import WIDE, Expected, finfo, in_reference, oracle, spacing, tiny, unit, wide
 from diptych.testing.values import Array
 
 
 @oracle("DequantizeLinear")
 def dequantize(case: Case) -> list[Expected | None] | None:
+    """One scale for all integers: a product."""
     if any(np.size(v) != 1 for v in case.inputs[1:] if v is not None) or case.inputs[0].dtype.kind not in "iu":
         return None
     x, scale, *zero = map(wide, case.inputs)
@@ -40,7 +40,7 @@ def quantize(case: Case) -> list[Expected | None] | None:
         return None
     point = wide(zero[0]).reshape(()) if zero else WIDE(0)
     exact = np.clip(np.rint(quotient) + point, ends.min, ends.max)
-    u = WIDE(float(ml_dtypes.finfo(scale.dtype).eps))
+    u = WIDE(float(finfo(scale.dtype).eps))
     doubtful = np.abs(np.abs(quotient - np.floor(quotient)) - 0.5) <= u * np.abs(quotient)
     return [Expected(exact, np.where(doubtful | (np.abs(quotient) * u >= 0.5), 1 + np.abs(quotient) * u, 0))]
 
@@ -63,7 +63,7 @@ def requantized(exact: Array, magnitude: Array, h: float, factors: list[Array], 
     lost = np.where((np.abs(m) < 2.0**-120) | (np.abs(m) > 2.0**120), np.inf, lost)
     point = wide(y_zero).reshape(())
     if y_zero.dtype.kind not in "iu":
-        top = WIDE(float(ml_dtypes.finfo(y_zero.dtype).max))
+        top = WIDE(float(finfo(y_zero.dtype).max))
         y = np.clip(quotient + point, -top, top)
         return [Expected(y, lost + spacing(np.abs(y) + lost, y_zero.dtype) * WIDE(0.51))]
     ends = np.iinfo(y_zero.dtype)
@@ -106,7 +106,9 @@ def quantized_convolution(case: Case) -> list[Expected | None] | None:
     if rest:
         bias = wide(rest[0]).reshape(-1, *spatial)
         exact, magnitude = exact + bias, magnitude + np.abs(bias)
-    return requantized(exact, magnitude, 0, [x_scale.reshape(()), w_scale.reshape(-1, *spatial)], y_scale, y_zero)
+    factors = [x_scale.reshape(()), w_scale.reshape(-1, *spatial)]
+    found: list[Expected | None] | None = requantized(exact, magnitude, 0, factors, y_scale, y_zero)
+    return found
 
 
 @oracle("DynamicQuantizeLinear")

@@ -14,7 +14,7 @@ moves("Bernoulli", "Multinomial")  # outcomes are compared, not rounded: see tes
 
 
 @oracle("RandomUniform", "RandomUniformLike", "RandomNormal", "RandomNormalLike")
-def drawn(case: Case) -> list[Expected] | None:
+def drawn(case: Case) -> list[Expected | None] | None:
     """`RandomState(seed)`, where the case has a seed; a few roundings of the binary64 number are allowed."""
     if "seed" not in case.attributes:
         return None

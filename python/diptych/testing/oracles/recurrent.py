@@ -31,6 +31,7 @@ class Near:
         return Near(value, error + own, self.dtype)
 
     def exact(self, value: Array) -> Near:
+        """A value of the same type without an error."""
         return Near(value, np.zeros(np.shape(value), WIDE), self.dtype)
 
     def __add__(self, other: Near) -> Near:
@@ -48,6 +49,7 @@ class Near:
         return self.rounded(1 - self.value, self.error)
 
     def clipped(self, bound: float | None) -> Near:
+        """Clamped to [-bound, bound]."""
         bound = np.inf if bound is None else float(np.float32(bound))
         return Near(np.clip(self.value, -bound, bound), self.error, self.dtype)
 
@@ -55,9 +57,9 @@ class Near:
 def chains(terms: list[tuple[Near, Array]], dtype: Any) -> Near:
     """One chain of multiply-adds over all `values @ weights.T`, the values with errors of their own."""
     length = sum(w.shape[1] for _, w in terms) + 1
-    value = sum(x.value @ w.T for x, w in terms)
-    magnitude = sum((np.abs(x.value) + x.error) @ np.abs(w).T for x, w in terms)
-    brought = sum(x.error @ np.abs(w).T for x, w in terms)
+    value = np.asarray(sum(x.value @ w.T for x, w in terms))
+    magnitude = np.asarray(sum((np.abs(x.value) + x.error) @ np.abs(w).T for x, w in terms))
+    brought = np.asarray(sum(x.error @ np.abs(w).T for x, w in terms))
     error = brought + gamma(2 * length, dtype) * magnitude + tiny(dtype, length)
     top = float(np.finfo(np.float64 if np.dtype(dtype) == np.float64 else np.float32).max)
     return Near(value, np.where(magnitude > top / 2, np.inf, error), dtype)  # a chain that may overflow on the way
@@ -105,6 +107,8 @@ def functions(case: Case, defaults: list[str], directions: int) -> list[Callable
 def activation(
     name: str, function: Shape, slope: float, inner: Shape, values: list[float], clip: float | None
 ) -> Callable[[Near], Near]:
+    """A function on values with errors: clipped, then stretched by its greatest slope."""
+
     def apply(a: Near) -> Near:
         a = a.clipped(clip)
         error = slope * a.error
@@ -135,9 +139,11 @@ class Direction:
         return chains([(x, self.w[rows]), (h, self.r[rows])], x.dtype) + bias
 
     def rnn(self, x: Near, h: Near, c: Near) -> tuple[Near, Near]:
+        """One step of RNN: the new H, and C as it was."""
         return self.functions[0](self.gate(0, x, h)), c
 
     def gru(self, x: Near, h: Near, c: Near) -> tuple[Near, Near]:
+        """One step of GRU: the new H, and C as it was."""
         n = self.r.shape[1]
         f, g = self.functions
         z, r = f(self.gate(0, x, h)), f(self.gate(1, x, h))
@@ -150,6 +156,7 @@ class Direction:
         return z.complement() * hidden + z * h, c
 
     def lstm(self, x: Near, h: Near, c: Near) -> tuple[Near, Near]:
+        """One step of LSTM: the new H and C."""
         n = self.r.shape[1]
         f_act, g_act, h_act = self.functions
         p_i, p_o, p_f = (x.exact(self.peephole[k * n : (k + 1) * n]) for k in range(3))
@@ -165,7 +172,8 @@ DEFAULTS = {"RNN": ["Tanh"], "GRU": ["Sigmoid", "Tanh"], "LSTM": ["Sigmoid", "Ta
 @oracle("RNN", "GRU", "LSTM")
 def recurrent(case: Case) -> list[Expected | None] | None:
     """Each sequence of the batch by itself, step by step."""
-    x, w, r, b, lengths, h0, c0, p = (*case.inputs, *[None] * (8 - len(case.inputs)))
+    given: list[Any] = [*case.inputs, *[None] * (8 - len(case.inputs))]
+    x, w, r, b, lengths, h0, c0, p = given
     if not all(np.isfinite(wide(v)).all() for v in (x, w, r, b, h0, c0, p) if v is not None):
         return None
     first = case.attributes.get("layout", 0)  # the batch comes first
@@ -181,7 +189,8 @@ def recurrent(case: Case) -> list[Expected | None] | None:
         biases = np.zeros((2, rows), WIDE) if b is None else wide(b[d]).reshape(2, rows)
         peephole = np.zeros(3 * hidden, WIDE) if p is None else wide(p[d])
         each = len(found) // directions
-        cell = Direction(wide(w[d]), wide(r[d]), *biases, peephole, found[each * d : each * (d + 1)], case.attributes)
+        own = found[each * d : each * (d + 1)]
+        cell = Direction(wide(w[d]), wide(r[d]), biases[0], biases[1], peephole, own, case.attributes)
         step = getattr(cell, case.op_type.lower())
         for n in range(batch):
             order = list(range(steps if lengths is None else int(lengths[n])))

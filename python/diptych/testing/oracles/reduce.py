@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from diptych.testing import Case
@@ -13,6 +12,8 @@ from diptych.testing.oracles.base import (
     WIDE,
     Expected,
     chained,
+    evaluation_factor,
+    finfo,
     gamma,
     lane_depth,
     moves,
@@ -45,6 +46,7 @@ def reduced(case: Case) -> tuple[Array, np.dtype[Any], dict[str, Any], int]:
 
 @oracle("ReduceSum", "ReduceMean", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceSumSquare")
 def reduction(case: Case) -> list[Expected | None]:
+    """A lane sum of terms, then a division, a root or a logarithm."""
     x, dtype, over, count = reduced(case)
     terms = x * x if case.op_type in ("ReduceL2", "ReduceSumSquare") else np.abs(x) if case.op_type == "ReduceL1" else x
     total, magnitude = (np.asarray(np.sum(t, **over)) for t in (terms, np.abs(terms)))
@@ -58,7 +60,7 @@ def reduction(case: Case) -> list[Expected | None]:
         return [Expected(total / WIDE(count), sums.slack / WIDE(max(count, 1)) + tiny(dtype))]
     root = np.sqrt(total)
     lost = math.sqrt(tiny(dtype, count + 1))  # squares that underflow
-    top = float(ml_dtypes.finfo(np.float64 if dtype == np.float64 else np.float32).max)
+    top = float(finfo(np.float64 if dtype == np.float64 else np.float32).max)
     return [Expected(root, np.where(total > top / 2, np.inf, gamma(h + 1, dtype) * root + lost))]
 
 
@@ -66,7 +68,8 @@ def logarithm(of: Expected, dtype: np.dtype[Any]) -> Expected:
     """The logarithm of a value that is known to a bound; only its class where the bound reaches zero."""
     exact = np.log(of.exact)
     share = of.slack / np.abs(np.where(of.exact == 0, 1, of.exact))
-    slack = 2 * share + 2 * spacing(exact, np.float64 if dtype == np.float64 else np.float32)
+    ulps = 2 * evaluation_factor()
+    slack = 2 * share + ulps * spacing(exact, np.float64 if dtype == np.float64 else np.float32)
     return Expected(exact, np.where((share < 0.5) & (of.exact != 0) | (of.slack == 0), slack, np.inf))
 
 
@@ -81,7 +84,9 @@ def log_sum_exp(case: Case) -> list[Expected | None]:
     total = np.asarray(np.sum(terms, **over))
     m = np.asarray(np.max(m, **over, initial=-np.inf)) if m.size else np.zeros(total.shape, WIDE)
     m = np.where(np.isfinite(m), m, 0)
-    wrong = np.asarray(np.sum(np.where(np.isfinite(d), terms * (np.abs(d) + 3), 0), **over)) * unit(dtype)
+    wrong = np.asarray(
+        np.sum(np.where(np.isfinite(d), terms * (np.abs(d) + 3 * evaluation_factor()), 0), **over)
+    ) * unit(dtype)
     sums = Expected(total, np.where(np.isfinite(total), wrong, 0) + gamma(lane_depth(count), dtype) * total)
     log = logarithm(sums, dtype)
     exact = m + log.exact
@@ -103,6 +108,7 @@ def cum_prod(case: Case) -> list[Expected | None] | None:
 
 @oracle("CumSum")
 def cum_sum(case: Case) -> list[Expected | None] | None:
+    """Chains of additions along the axis, in order only."""
     if case.attributes.get("exclusive") or case.attributes.get("reverse"):
         return None
     x, axis = wide(case.inputs[0]), int(case.inputs[1].reshape(()))

@@ -9,7 +9,7 @@ import numpy as np
 from onnx import helper
 
 from diptych.testing import Case
-from diptych.testing.oracles.base import WIDE, Expected, oracle, spacing, wide
+from diptych.testing.oracles.base import WIDE, Expected, oracle, own_unit, spacing, wide
 from diptych.testing.values import Array
 
 FLOATS = ("float32", "float64", "float16", "bfloat16")
@@ -30,7 +30,9 @@ def transform(re: Array, im: Array, dtype: Any) -> tuple[Array, Array, Array]:
     place = np.outer(np.arange(n), np.arange(n)) % n
     c, s = cos[place], sin[place]
     total = np.sum(np.abs(re) + np.abs(im), axis=-1, keepdims=True)
-    slack = WIDE(2.0**-53) * (12 + 10 * np.log2(WIDE(n)) + (60 if n > 31 else n)) * total + WIDE(5e-324) * (20 + 8 * n)
+    slack = WIDE(own_unit(dtype, 2.0**-53)) * (12 + 10 * np.log2(WIDE(n)) + (60 if n > 31 else n)) * total + WIDE(
+        5e-324
+    ) * (20 + 8 * n)
     return np.matmul(re, c) + np.matmul(im, s), np.matmul(im, c) - np.matmul(re, s), slack
 
 
@@ -47,6 +49,7 @@ def parts_of(x: Array) -> tuple[Array, Array]:
 
 @oracle("DFT")
 def dft(case: Case) -> list[Expected | None] | None:
+    """From the definition, in long double, for one or both sides and inverses."""
     x, get, dtype = wide(case.inputs[0]), case.attributes.get, case.inputs[0].dtype
     if not (np.abs(x) < 1e30).all():
         return None
@@ -81,6 +84,7 @@ def dft(case: Case) -> list[Expected | None] | None:
 
 @oracle("STFT")
 def stft(case: Case) -> list[Expected | None] | None:
+    """DFTs of windowed frames."""
     signal, dtype = wide(case.inputs[0]), case.inputs[0].dtype
     window = case.inputs[2] if len(case.inputs) > 2 else None
     given = case.inputs[3] if len(case.inputs) > 3 else None
@@ -101,6 +105,7 @@ def stft(case: Case) -> list[Expected | None] | None:
 
 @oracle("HannWindow", "HammingWindow", "BlackmanWindow")
 def window(case: Case) -> list[Expected | None] | None:
+    """Two cosines with the factors that ONNX's text gives."""
     dtype = helper.tensor_dtype_to_np_dtype(case.attributes.get("output_datatype", 1))
     size = int(case.inputs[0])
     n = size if case.attributes.get("periodic", 1) else size - 1
@@ -111,11 +116,12 @@ def window(case: Case) -> list[Expected | None] | None:
     cos = roots(n)[0]
     k = np.arange(size)
     y = a0 - a1 * cos[k % n] + a2 * cos[2 * k % n]
-    return [rounded(y, np.full(y.shape, WIDE(2.0**-50)), dtype)]
+    return [rounded(y, np.full(y.shape, WIDE(own_unit(dtype, 2.0**-50)) * 8), dtype)]
 
 
 @oracle("MelWeightMatrix")
 def mel_weight_matrix(case: Case) -> list[Expected | None] | None:
+    """Triangles between bands whose edges are certain."""
     dtype = helper.tensor_dtype_to_np_dtype(case.attributes.get("output_datatype", 1))
     bands, length, rate = (int(x) for x in case.inputs[:3])
     low, high = (float(wide(x)) for x in case.inputs[3:])
@@ -139,4 +145,4 @@ def mel_weight_matrix(case: Case) -> list[Expected | None] | None:
                 y[j, i] = 1
             elif left < j <= centre:
                 y[j, i] = WIDE(j - left) / (centre - left)
-    return [rounded(y, np.full(y.shape, WIDE(2.0**-52)), dtype)]
+    return [rounded(y, np.full(y.shape, WIDE(own_unit(dtype, 2.0**-52)) * 8), dtype)]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from diptych.testing import Case
-from diptych.testing.oracles.base import WIDE, Expected, oracle, tiny, unit, wide
+from diptych.testing.oracles.base import WIDE, Expected, oracle, own_unit, tiny, unit, wide
 from diptych.testing.values import Array
 
 
@@ -16,11 +16,11 @@ from diptych.testing.values import Array
 class Near:
     """Numbers and how far what is computed may lie from them, in a type of unit roundoff `unit(dtype)`."""
 
-    value: Array
-    error: Array | Any
+    value: Any
+    error: Any
     dtype: Any
 
-    def rounded(self, value: Array, error: Array) -> Near:
+    def rounded(self, value: Any, error: Any) -> Near:
         """A result with its own rounding; what overflows has no bound."""
         total = error * WIDE(1.01) + unit(self.dtype) * WIDE(1.01) * np.abs(value) + tiny(self.dtype)
         top = float(np.finfo(self.dtype).max) / 4
@@ -43,6 +43,7 @@ class Near:
         return self.rounded(y, np.where(sound, error, np.inf))
 
     def root(self) -> Near:
+        """The square root."""
         y = np.sqrt(self.value)
         lowest = np.sqrt(np.maximum(self.value - self.error, 0))
         error = np.where(self.value > 2 * self.error, self.error / (y + lowest), np.inf)
@@ -50,11 +51,13 @@ class Near:
 
 
 def attribute(case: Case, name: str, default: float = 0.0) -> Any:
+    """A FLOAT attribute."""
     return WIDE(np.float32(case.attributes.get(name, default)))
 
 
 @oracle("Adagrad", "Adam", "Momentum")
 def optimizer(case: Case) -> list[Expected | None]:
+    """All tensors with the formulas of one of the three."""
     rate, steps = exactly(case.inputs[0].reshape(()).astype(np.float64)), int(case.inputs[1].reshape(()))
     kinds = 4 if case.op_type == "Adam" else 3
     tensors = case.inputs[2:]
@@ -65,12 +68,14 @@ def optimizer(case: Case) -> list[Expected | None]:
 
 
 def exactly(x: Array) -> Near:
+    """A tensor without an error."""
     return Near(wide(x), np.zeros(x.shape, WIDE), x.dtype)
 
 
 def number(value: Any, like: Near) -> Near:
     """A factor: computed in binary64 in a few operations, rounded once to the type."""
-    return Near(WIDE(value), np.zeros((), WIDE), like.dtype).rounded(WIDE(value), np.abs(value) * WIDE(2.0**-45))
+    error = np.abs(value) * WIDE(own_unit(like.dtype, 2.0**-47)) * 4
+    return Near(WIDE(value), np.zeros((), WIDE), like.dtype).rounded(WIDE(value), error)
 
 
 def rounded_to(dtype: Any, x: Near) -> Near:
@@ -85,6 +90,7 @@ def beside_one(base: Any, steps: int) -> Near:
 
 
 def adagrad(case: Case, rate: Near, steps: int, values: list[Near]) -> list[Near]:
+    """New X and H."""
     x, g, h = values
     r = number(rate.value / (1 + steps * attribute(case, "decay_factor")), x)
     g = number(attribute(case, "norm_coefficient"), x) * x + g
@@ -93,6 +99,7 @@ def adagrad(case: Case, rate: Near, steps: int, values: list[Near]) -> list[Near
 
 
 def adam(case: Case, rate: Near, steps: int, values: list[Near]) -> list[Near]:
+    """New X, V and H."""
     x, g, v, h = values
     alpha, beta = attribute(case, "alpha", 0.9), attribute(case, "beta", 0.999)
     if steps > 0:
@@ -105,6 +112,7 @@ def adam(case: Case, rate: Near, steps: int, values: list[Near]) -> list[Near]:
 
 
 def momentum(case: Case, rate: Near, steps: int, values: list[Near]) -> list[Near]:
+    """New X and V, Nesterov's too."""
     x, g, v = values
     alpha = number(attribute(case, "alpha"), x)
     g = number(attribute(case, "norm_coefficient"), x) * x + g

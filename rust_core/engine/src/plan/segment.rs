@@ -10,6 +10,7 @@ use super::memory::{self, Use};
 use super::{Arrival, Successors};
 use crate::error::{Context, Error, Result};
 use crate::graph::{Graph, ValueId};
+use crate::math::Algorithm;
 use crate::operator::{InputInfo, KernelStep, OutputType, PlanCx, RunKernel, RunValues, Step, Stop};
 use crate::pool::Team;
 use crate::run::{Executable, evaluate_step};
@@ -22,6 +23,7 @@ const FOLD_ELEMENTS: usize = 1024;
 pub struct Task {
     pub node: usize,
     pub run: RunKernel,
+    pub algorithm: Algorithm,
     /// What follows the node inside its kernel.
     pub epilogue: Option<Epilogue>,
     /// Inputs the kernel reads; absent and packed ones are `None`.
@@ -191,6 +193,7 @@ impl<'a> Planner<'a> {
                 inputs: &inputs,
                 wanted: &wanted,
                 isa: self.executable.isa(),
+                math: self.executable.math(),
                 threads: self.threads,
                 packed: self.executable.packed(),
             };
@@ -494,6 +497,7 @@ impl<'a> Planner<'a> {
                 inputs: node.inputs.iter().enumerate().map(read).collect(),
                 outputs: planned.outputs.clone(),
                 epilogue: planned.epilogue.take(),
+                algorithm: step.algorithm,
                 workspace: (workspace, step.workspace),
                 cost: step.cost,
                 priority,

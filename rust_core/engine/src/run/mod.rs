@@ -7,6 +7,7 @@ use diptych_kernels::Isa;
 
 use crate::error::{Context, Error, Result};
 use crate::graph::{Graph, ValueId};
+use crate::math::{Algorithm, Math};
 use crate::memory::MemoryBudget;
 use crate::operator::{InputInfo, KernelStep, Operator, Registry};
 use crate::packed::PackedWeights;
@@ -30,6 +31,7 @@ pub use single::{evaluate, evaluate_on, planned_bytes};
 #[derive(Clone)]
 pub struct CompileOptions {
     pub isa: Isa,
+    pub math: Math,
     /// Bytes that the session may hold.
     pub budget: Arc<MemoryBudget>,
     /// Runs tasks in a random legal order, poisoning freed memory: for tests of the planner.
@@ -89,6 +91,10 @@ impl Executable {
         self.options.isa
     }
 
+    pub(crate) fn math(&self) -> Math {
+        self.options.math
+    }
+
     pub(crate) fn fuses(&self) -> bool {
         self.options.fuse
     }
@@ -98,8 +104,8 @@ impl Executable {
         std::iter::successors(self.root.latest(), |segment| segment.next.latest()).collect()
     }
 
-    /// Runs `body`, the work of a node, and records its time if the session is profiled.
-    fn timed<T>(&self, node: usize, bytes: impl FnOnce() -> usize, body: impl FnOnce() -> T) -> T {
+    /// Runs `body`, the work of a node by an algorithm, and records its time if the session is profiled.
+    fn timed<T>(&self, node: (usize, Algorithm), bytes: impl FnOnce() -> usize, body: impl FnOnce() -> T) -> T {
         match &self.options.profile {
             None => body(),
             Some(profile) => profile.time(&self.graph, node, bytes(), body),

@@ -7,6 +7,7 @@ use diptych_kernels::Isa;
 use super::{ValueCx, evaluate_step};
 use crate::error::{Error, Result};
 use crate::graph::Node;
+use crate::math::Math;
 use crate::operator::{InputInfo, Operator, PlanCx, Planned, Step, Stop};
 use crate::packed::PackedWeights;
 use crate::pool::Team;
@@ -16,13 +17,18 @@ fn plan(
     operator: &dyn Operator,
     node: &Node,
     inputs: &[Option<Value>],
-    isa: Isa,
+    (isa, math): (Isa, Math),
     threads: usize,
     packed: &PackedWeights,
 ) -> Planned<Step> {
-    let infos: Vec<Option<InputInfo>> = inputs.iter().map(|input| input.as_ref().map(info)).collect();
+    let known = |(index, input): (usize, &Option<Value>)| {
+        // What fast mode does with weights that are packed ahead of time, it does here too.
+        let weight = (math == Math::Fast).then_some(index);
+        input.as_ref().map(|value| InputInfo { weight, ..info(value) })
+    };
+    let infos: Vec<Option<InputInfo>> = inputs.iter().enumerate().map(known).collect();
     let wanted: Vec<bool> = node.outputs.iter().map(Option::is_some).collect();
-    operator.plan(&PlanCx { inputs: &infos, wanted: &wanted, isa, threads, packed })
+    operator.plan(&PlanCx { inputs: &infos, wanted: &wanted, isa, math, threads, packed })
 }
 
 fn info(value: &Value) -> InputInfo {
@@ -43,7 +49,7 @@ fn stopped(stop: Stop) -> Error {
 
 /// Bytes of the dense outputs an operator would give; `None` if it cannot be planned or its outputs show only when run.
 pub fn planned_bytes(operator: &dyn Operator, node: &Node, inputs: &[Option<Value>], isa: Isa) -> Option<usize> {
-    match plan(operator, node, inputs, isa, 1, &PackedWeights::default()).ok()? {
+    match plan(operator, node, inputs, (isa, Math::Exact), 1, &PackedWeights::default()).ok()? {
         Step::Kernel(step) => step
             .outputs
             .iter()
@@ -54,9 +60,9 @@ pub fn planned_bytes(operator: &dyn Operator, node: &Node, inputs: &[Option<Valu
     }
 }
 
-/// Runs one operator on values, on one thread.
+/// Runs one operator on values, exactly, on one thread.
 pub fn evaluate(operator: &dyn Operator, node: &Node, inputs: &[Option<Value>], isa: Isa) -> Result<Vec<Value>> {
-    evaluate_on(operator, node, inputs, isa, &Team::new(1, None, None))
+    evaluate_on(operator, node, inputs, isa, Math::Exact, &Team::new(1, None, None))
 }
 
 /// Runs one operator on values with a team of threads.
@@ -65,10 +71,11 @@ pub fn evaluate_on(
     node: &Node,
     inputs: &[Option<Value>],
     isa: Isa,
+    math: Math,
     team: &Team<'_>,
 ) -> Result<Vec<Value>> {
     let packed = PackedWeights::default();
-    match plan(operator, node, inputs, isa, team.threads(), &packed).map_err(stopped)? {
+    match plan(operator, node, inputs, (isa, math), team.threads(), &packed).map_err(stopped)? {
         // An operator may plan outputs that the node does not name.
         Step::Kernel(step) => {
             let outputs = evaluate_step(&step, inputs, isa, team)?;

@@ -19,6 +19,7 @@ mod shape;
 mod tests;
 mod transposed;
 mod weights;
+pub mod winograd;
 
 pub use direct::OutputLayout;
 pub use element::{Element, Sink, Source};

@@ -16,6 +16,7 @@ pub(crate) mod tile;
 #[cfg(test)]
 pub(crate) use matrix::extent;
 pub use matrix::{MatMut, MatRef};
+pub(crate) use pack::packed_place;
 pub use pack::{PackedB, pack_b, packed_b_len, panel_width};
 pub use tile::Scalar;
 pub(crate) use tile::{first, load, load_first, store, store_first, store_upto};

@@ -30,6 +30,15 @@ pub fn packed_b_len<T: Scalar>(isa: Isa, k: usize, n: usize) -> Option<usize> {
     n.checked_next_multiple_of(T::tiles(isa).lanes)?.checked_mul(k)
 }
 
+/// Where [`pack_b`] writes element `(row, column)` of a `k` x `n` operand.
+pub(crate) fn packed_place<T: Scalar>(isa: Isa, [k, n]: [usize; 2], [row, column]: [usize; 2]) -> usize {
+    let (tiles, depth) = (T::tiles(isa), k_block::<T>(k));
+    let (k0, j) = (row / depth * depth, column / tiles.panel() * tiles.panel());
+    let padded = n.next_multiple_of(tiles.lanes);
+    let width = tiles.panel().min(padded - j);
+    k0 * padded + j * depth.min(k - k0) + (row - k0) * width + column - j
+}
+
 /// Packs `b` ([K, N], any strides) for products on `isa`. `dst` is best aligned to 64 bytes.
 ///
 /// # Panics

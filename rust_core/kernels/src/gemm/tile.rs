@@ -172,7 +172,8 @@ pub(crate) unsafe fn tile<Want: Arch, S: Step<T>, T: Scalar, const W: usize, con
     dispatch(Want::ISA, Tile::<Want, S, T, W, MR, NV>(args, PhantomData));
 }
 
-// [panel: MatMul Gemm com.microsoft.FusedMatMul Conv Einsum chains]
+// [panel: MatMul Gemm com.microsoft.FusedMatMul]
+// [panel: Conv Einsum chains]
 /// # Safety
 /// As [`TileFn`].
 #[inline(always)]
@@ -207,6 +208,7 @@ unsafe fn chains<A: Arch, S: Step<T>, T: Scalar, const W: usize, const MR: usize
     unsafe { finish::<A, T, W, MR, NV>(args, tail, &mut acc) };
 }
 // [/panel]
+// [/panel]
 
 /// # Safety
 /// `(NV - 1) * W + tail` elements at `p` are readable.
@@ -219,7 +221,7 @@ unsafe fn load_row<T: Scalar, const W: usize, const NV: usize>(p: *const T, tail
     }
 }
 
-// [panel: MatMul Gemm com.microsoft.FusedMatMul]
+// [panel: MatMul Gemm com.microsoft.FusedMatMul finish]
 /// # Safety
 /// C's tile is writable and the addend's readable.
 #[inline(always)]

@@ -6,6 +6,7 @@ mod fold;
 mod operands;
 mod product;
 mod run;
+mod winograd;
 
 use diptych_kernels::Isa;
 use diptych_kernels::conv::{Conv as Plan, ConvShape, ConvTranspose as TransposedPlan, Sink, Source};
@@ -13,6 +14,7 @@ use half::{bf16, f16};
 
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
+use crate::math::Math;
 use crate::operator::{BuildCx, KernelStep, Operator, OutputType, PlanCx, Planned, Row, Step, rows as versions};
 use crate::ops::windows::{WindowAttributes, Windows, per_axis};
 use crate::tensor::element_count;
@@ -157,6 +159,12 @@ impl Operator for Conv {
         let dtype = cx.dtype(0)?;
         let geometry = self.geometry(cx, 1)?;
         check_bias(cx, 2, cx.shape(1)?[0])?;
+        if cx.math == Math::Fast
+            && dtype == DType::F32
+            && let Some(step) = winograd::step(cx, &geometry)?
+        {
+            return step.into();
+        }
         match dtype {
             DType::F32 if geometry.is_pointwise() => pointwise_step::<f32>(cx, &geometry, 150),
             DType::F64 if geometry.is_pointwise() => pointwise_step::<f64>(cx, &geometry, 40),

@@ -8,6 +8,7 @@ use diptych_kernels::batch_norm::rounded;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Attribute, Node};
+use crate::math::Math;
 use crate::operator::Registry;
 use crate::run::{ValueCx, evaluate_on};
 use crate::tensor::{Tensor, Value, element_count};
@@ -115,7 +116,7 @@ impl<'a, 'b> Tape<'a, 'b> {
         let operator = Registry::builtin().build(node, &no_subgraphs)?;
         let values: Vec<Option<Value>> =
             inputs.iter().map(|input| input.map(|place| self.values[place].clone())).collect();
-        let results = evaluate_on(&*operator, node, &values, self.cx.isa, self.cx.team)?;
+        let results = evaluate_on(&*operator, node, &values, self.cx.isa, Math::Exact, self.cx.team)?;
         let outputs: Vec<usize> = results.into_iter().take(node.outputs.len()).map(|value| self.add(value)).collect();
         self.entries.push(Arc::new(Entry {
             op_type: node.op_type.clone(),

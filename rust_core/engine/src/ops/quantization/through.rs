@@ -149,7 +149,7 @@ impl Operator for Through {
             };
             infos.push(Some(InputInfo { ty: ValueType::Tensor(DType::F32), shape, value: None, weight: None }));
         }
-        let inner = PlanCx { inputs: &infos, wanted: &[true], isa: cx.isa, threads: cx.threads, packed: cx.packed };
+        let inner = PlanCx { inputs: &infos, wanted: &[true], ..*cx };
         let inner = match self.operator.plan(&inner)? {
             Step::Kernel(step) => step,
             Step::View { input, shape } => copied(input, shape),

@@ -1,4 +1,4 @@
-"""Inputs in one .npz file that needs nothing but NumPy to be read, pickles least of all.
+"""Values of all kinds in one .npz file that is read without pickles.
 
 NumPy's format has plain arrays. What is none goes under keys that say what it is:
 `name` an array; `name|bfloat16` the bytes of one of a type that NumPy lacks, with a last axis of its item's bytes;

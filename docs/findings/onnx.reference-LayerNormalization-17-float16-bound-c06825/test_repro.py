@@ -1,0 +1,85 @@
+"""onnx.reference: bound: error beyond the bound: 8 of 8 elements; at [0, 2] 0.0, expected 1.5563233421438289647,
+558 times the bound 0.00279
+
+    <
+       ir_version: 10,
+       opset_import: ["" : 17]
+    >
+    LayerNormalization (float16[?,?] x0, float16[?] x1) => (float16[?,?] y0) {
+       y0 = LayerNormalization (x0, x1)
+    }
+
+Made by `diptych fuzz`. It fails while the failure is there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+MODEL = HERE / "model.onnx"
+
+
+def read_inputs():
+    """Inputs by name."""
+    with np.load(HERE / "inputs.npz", allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def run_onnx_reference(model: Path, feeds: dict[str, Any], threads: int) -> list[Any]:
+    """Outputs of ONNX's own ReferenceEvaluator."""
+    from onnx.reference import ReferenceEvaluator
+
+    return list(ReferenceEvaluator(str(model)).run(None, feeds))
+
+
+def run():
+    """Outputs of the engine."""
+    return run_onnx_reference(MODEL, read_inputs(), threads=1)
+
+
+# One item an output: "bits" and the value; "type", dtype and shape; or "bound", dtype, shape, exact values, how far
+# from them, the greatest number of the type, whether the sign of zero is certain.
+EXPECTED = [
+    ("bound", "float16", [1, 8], np.array([[0.6496452469397455, -1.4442875459957598, 1.556323342143829, -1.4014216761651943, 0.5223466032004901, 0.09628583639971733, -0.6311349849674557, 0.6522431784446282]], np.float64), np.array([[0.0012068064275545247, 0.0026252061719100874, 0.0027909601910887515, 0.0025618582275355388, 0.001018667053928135, 0.00017535299953822138, 0.001179374189644457, 0.0012106460066081074]], np.float64), 65504.0, False),
+]
+
+
+def within(exact: Any, bound: Any, top: float, signed_zeros: bool, got: Any) -> Any:
+    """Where a float output is as near as its error bound asks; `top` is the greatest number of its type."""
+    wide = got.astype(np.float32) if got.dtype.kind == "V" else got
+    e, b, g = (np.asarray(a).astype(np.longdouble) for a in (exact, bound, wide))
+    with np.errstate(all="ignore"):
+        overflows = np.abs(e) + b > top
+        meaningful = np.isfinite(b) & ~((np.isnan(e) ^ np.isnan(g)) & overflows)
+        inside = meaningful & ~np.isnan(e) & ~overflows
+        wrong = meaningful & (np.isnan(e) != np.isnan(g))
+        wrong |= meaningful & np.isinf(e) & (g != e)
+        wrong |= inside & (np.abs(g - e) > b)
+        wrong |= inside & signed_zeros & (e == 0) & (g == 0) & (np.signbit(e) != np.signbit(g))
+    return ~wrong
+
+
+def test_repro():
+    outputs = run()
+    assert len(outputs) == len(EXPECTED), f"{len(outputs)} outputs, expected {len(EXPECTED)}"
+    for number, (got, (kind, *right)) in enumerate(zip(outputs, EXPECTED)):
+        if kind == "bits":
+            assert same(right[0], got), f"output {number} is {got}, expected the bits of {right[0]}"
+            continue
+        dtype, shape = right[:2]
+        if dtype is not None:
+            got = np.asarray(got)
+            found = got.dtype.name, list(got.shape)
+            assert found == (dtype, shape), f"output {number} is {found}, expected {(dtype, shape)}"
+        if kind == "bound":
+            fine = within(*right[2:], got)
+            where = np.argwhere(~fine)[:8].tolist()
+            assert fine.all(), f"output {number} at {where}: {got}, expected {right[2]} up to {right[3]}"
+
+
+if __name__ == "__main__":
+    test_repro()

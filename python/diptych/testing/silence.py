@@ -1,0 +1,198 @@
+"""Where ONNX's text leaves a result open, so that engines may differ and nobody is wrong.
+
+`unspecified(case)` gives the reason, "" where the text decides. It excuses other values and errors; dying or hanging is
+wrong whatever the text says. Each reason stands for a row of docs/rulings.md or for words of the schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto, helper
+
+from diptych.testing.case import Case
+from diptych.testing.values import integer_range, is_floating
+
+__all__ = ["unspecified"]
+
+Question = Callable[[Case], bool]
+QUESTIONS: dict[str, list[tuple[Question, str]]] = {}
+
+
+def unspecified(case: Case) -> str:
+    """Why ONNX's text does not decide the values of a case; "" where it does."""
+    for asked, reason in QUESTIONS.get(case.op_type, ()):
+        if asked(case):
+            return reason
+    return ""
+
+
+def open_question(reason: str, *op_types: str) -> Callable[[Question], Question]:
+    """Register the decorated test of cases under its reason."""
+
+    def register(asked: Question) -> Question:
+        for op_type in op_types:
+            QUESTIONS.setdefault(op_type, []).append((asked, reason))
+        return asked
+
+    return register
+
+
+def numbers(value: Any) -> np.ndarray[Any, Any] | None:
+    """A tensor of floating-point numbers in binary64; None for anything else."""
+    if not isinstance(value, np.ndarray) or value.dtype.kind in "OUSbc" or not is_floating(value.dtype):
+        return None
+    with np.errstate(all="ignore"):
+        return value.astype(np.float64)
+
+
+def any_nan(case: Case) -> bool:
+    """Whether some input has a NaN."""
+    found = [numbers(value) for value in case.inputs]
+    return any(array is not None and bool(np.isnan(array).any()) for array in found)
+
+
+def integers(case: Case) -> bool:
+    """Whether the first input is of integers."""
+    first = case.inputs[0] if case.inputs else None
+    return isinstance(first, np.ndarray) and first.dtype.kind in "iu"
+
+
+@open_question(
+    "random numbers are the engine's own",
+    "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial",
+)  # fmt: skip
+def random(case: Case) -> bool:
+    """Always."""
+    return True
+
+
+@open_question("dropping is random", "Dropout")
+def dropout(case: Case) -> bool:
+    """In training mode, which is an input from version 12 on and an attribute before 7."""
+    training = case.inputs[2] if len(case.inputs) > 2 else None
+    return bool(training) if training is not None else case.opset < 7 and not case.attributes.get("is_test", 0)
+
+
+@open_question("how numbers and strings become each other: the text is silent", "Cast", "CastLike")
+def cast_strings(case: Case) -> bool:
+    """From or to strings."""
+    return bool(case.inputs[0].dtype.kind == "O" or target(case) == np.dtype(object))
+
+
+@open_question("Cast of NaN, or of a number outside of the integer type: undefined by the text", "Cast", "CastLike")
+def cast(case: Case) -> bool:
+    """A float that no integer of the type stands for."""
+    values, kind = numbers(case.inputs[0]), target(case)
+    if case.inputs[0].dtype.kind == "c":
+        return True
+    if values is None or kind.kind in "Ob" or is_floating(kind):
+        return False
+    least, greatest = integer_range(kind)
+    inside = (np.trunc(values) >= least) & (np.trunc(values) <= greatest) & (np.abs(values) < 2.0**63)
+    return bool((~inside).any())
+
+
+def target(case: Case) -> np.dtype[Any]:
+    """The type that Cast and CastLike cast to."""
+    if case.op_type == "CastLike":
+        like: np.dtype[Any] = case.inputs[1].dtype
+        return like
+    to = case.attributes["to"]
+    kind = TensorProto.DataType.Value(to) if isinstance(to, str) else to
+    found: np.dtype[Any] = np.dtype(object) if kind == TensorProto.STRING else helper.tensor_dtype_to_np_dtype(kind)
+    return found
+
+
+@open_question("division of integers by 0 and of the least one by -1: the text is silent", "Div", "Mod")
+def division(case: Case) -> bool:
+    """Integers that have no quotient."""
+    if not integers(case):
+        return False
+    a, b = np.broadcast_arrays(*case.inputs) if "broadcast" not in case.attributes else case.inputs[:2]
+    least = np.iinfo(a.dtype).min if a.dtype.kind == "i" and a.dtype.itemsize else None
+    return bool((b == 0).any()) or (least is not None and bool((a == least).any() and (b == -1).any()))
+
+
+@open_question("a negative power of an integer, and one that overflows: the text is silent", "Pow")
+def power(case: Case) -> bool:
+    """A base of integers with what has no integer for a result."""
+    if not integers(case):
+        return False
+    x, y = (np.abs(value.astype(np.float64)) for value in case.inputs[:2])
+    with np.errstate(all="ignore"):
+        reach = np.max(x, initial=0) ** np.max(y, initial=0)
+    return bool((case.inputs[1] < 0).any()) or not reach < np.iinfo(case.inputs[0].dtype).max
+
+
+@open_question("shifts by the width or more before opset 28", "BitShift")
+def shift(case: Case) -> bool:
+    """A count that is too great."""
+    return bool(case.opset < 28) and bool((case.inputs[1] >= 8 * case.inputs[1].dtype.itemsize).any())
+
+
+@open_question("which of several updates of one place remains", "Scatter", "ScatterElements", "ScatterND")
+def scatter(case: Case) -> bool:
+    """Indices may meet: the text asks that they do not."""
+    return case.attributes.get("reduction", "none") in ("none", b"none")
+
+
+@open_question("the order of the greatest where sorted is 0", "TopK")
+def top_k(case: Case) -> bool:
+    """Not sorted."""
+    return bool(case.attributes.get("sorted", 1) == 0)
+
+
+@open_question("where a NaN stands in an order: the text is silent", "TopK", "Unique", "NonMaxSuppression", "ArgMax",
+               "ArgMin", "Hardmax", "MaxPool", "MaxRoiPool", "GlobalMaxPool")  # fmt: skip
+def order_of_nan(case: Case) -> bool:
+    """A NaN to be ordered."""
+    return any_nan(case)
+
+
+@open_question("a quotient that is NaN has no integer", "QuantizeLinear", "DynamicQuantizeLinear", "QLinearMatMul",
+               "QLinearConv", "QLinearAdd", "QLinearMul", "QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax",
+               "QLinearGlobalAveragePool", "QLinearAveragePool", "QLinearConcat", "QLinearWhere")  # fmt: skip
+def quantized_nan(case: Case) -> bool:
+    """A NaN or an infinity among numbers or scales, or a scale of 0."""
+    found = [numbers(value) for value in case.inputs]
+    finite = all(array is None or bool(np.isfinite(array).all()) for array in found)
+    scales = [array for array, value in zip(found[1:], case.inputs[1:], strict=True) if array is not None]
+    return not finite or any(bool((scale <= 0).any()) for scale in scales)
+
+
+@open_question('the rest of -0 with fmod=1: "either +0 or -0 may be returned"', "Mod")
+def rest_of_zero(case: Case) -> bool:
+    """Some rest may be 0."""
+    return not integers(case)
+
+
+@open_question("the reduction of nothing: the text is silent", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceLogSum",
+               "ReduceLogSumExp", "ArgMax", "ArgMin")  # fmt: skip
+def nothing(case: Case) -> bool:
+    """An empty input."""
+    return bool(case.inputs[0].size == 0)
+
+
+@open_question("integers through functions of reals: the text is silent", "ReduceLogSum", "ReduceLogSumExp", "ReduceL2",
+               "ReduceMean", "ReduceL1")  # fmt: skip
+def reductions_of_integers(case: Case) -> bool:
+    """Integers."""
+    return integers(case)
+
+
+@open_question("how a number is written as a string, and a string read as a number", "CastMap")
+def cast_map(case: Case) -> bool:
+    """To or from strings."""
+    (values,) = case.inputs
+    return case.attributes.get("cast_to") == "TO_STRING" or any(isinstance(value, str) for value in values.values())
+
+
+@open_question("which of several values of one key a table has", "LabelEncoder")
+def label_encoder(case: Case) -> bool:
+    """A key twice, or a NaN among keys."""
+    tables = [np.asarray(v).reshape(-1) for n, v in case.attributes.items() if n.startswith(("keys", "classes"))]
+    words = [[str(key) for key in table.tolist()] for table in tables]
+    return any(len(set(found)) != len(found) or "nan" in found for found in words)
