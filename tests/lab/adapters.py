@@ -99,3 +99,16 @@ def spoilt(value: Any, fault: str) -> Any:
     copy = value.copy()
     copy.reshape(-1)[-1] += "x" if copy.dtype.kind == "O" else 1
     return copy
+
+
+class Shy(Engine):
+    """The reference, but it refuses larger models one output of which is the value `of`."""
+
+    name = "shy"
+    takes: Mapping[str, str] = {"of": "name of a value"}
+
+    def prepare(self, model: bytes | Path) -> Run:
+        proto = onnx.load_from_string(model) if isinstance(model, bytes) else onnx.load(model)
+        if len(proto.graph.node) > 1 and self.options["of"] in {value.name for value in proto.graph.output}:
+            raise NotImplementedError("this value stays inside")
+        return ReferenceEngine().prepare(model)

@@ -127,6 +127,7 @@ def test_a_crash_a_hang_a_refusal_and_an_exception_are_told_apart() -> None:
     assert {does: report.outputs[spec].status for does, spec in specs.items()} == found["second"]
     assert [report.outputs[spec].violates for spec in specs.values()] == [True, True, False, True]
     assert len(report.notes) == 4  # none of them runs the whole model
+    assert all("no inherited error" in note for note in report.notes)
 
 
 def test_values_that_wait_for_a_run_of_the_whole_model_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,3 +162,11 @@ def test_binary64_says_which_nodes_it_cannot_widen() -> None:
 def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidInputError):
         diff(built(CHAIN), FEEDS[CHAIN], **{"against": ["reference"], "isolate": False, **options})
+
+
+def test_an_engine_that_cannot_give_one_value_gives_the_others() -> None:
+    spec = "tests.lab.adapters:Shy[of=b]"
+    report = compared(CHAIN, spec, stop=False)
+    totals = {node.name: len(node.engines[spec].total) for node in report.nodes}
+    assert totals == {"first": 1, "second": 0, "third": 1, "fourth": 1}
+    assert any("some nodes" in note for note in report.notes)

@@ -28,6 +28,8 @@ __all__ = ["Whole"]
 
 LARGEST = 1_900_000_000  # bytes of a message; larger models go through a file beside which their tensors lie
 
+HALVINGS = 4  # of the nodes whose values an engine refuses to give
+
 Expectation = tuple[NodeReport, Evaluated, Call]
 
 
@@ -59,32 +61,46 @@ class Whole:
 
     def flush(self) -> None:
         """Run the engines and note how far they are from the oracle at each node that is pending."""
-        pending, self.pending, self.bytes = self.pending, [], 0
-        names = [name for _, found, _ in pending for name, _ in _exposable(found)]
-        if not names:
+        pending = [one for one in self.pending if _exposable(one[1])]
+        self.pending, self.bytes = [], 0
+        if not pending:
             return
         with tempfile.TemporaryDirectory(prefix="diptych-diff-") as folder:
-            model = self._exposing(pending, Path(folder))
             for engine in self.engines:
                 if not engine.lost:
-                    self.progress(f"{engine.spec}: whole model, {len(names)} values")
-                    self._on_engine(engine, model, names, pending)
+                    self._on_engine(engine, pending, Path(folder))
 
-    def _on_engine(self, engine: Tested, model: bytes | Path, names: list[str], pending: list[Expectation]) -> None:
-        """One engine; a refusal is remembered and not tried again."""
-        answer = engine.ask(model, self.feeds)
-        if answer.answered and len(answer.outputs) != len(names):
-            engine.lost = f"gives {len(answer.outputs)} values where {len(names)} are outputs"
-        elif not answer.answered:
-            engine.lost = f"{answer.kind}: {answer.error}: {answer.detail}"
-        if engine.lost:
-            note = f"{engine.spec}: no inherited errors, since it does not run the model with its values as outputs"
-            self.report.notes.append(f"{note} ({engine.lost})")
-            return
-        values = dict(zip(names, answer.outputs, strict=True))
+    def _on_engine(self, engine: Tested, pending: list[Expectation], folder: Path) -> None:
+        """One engine; one that gives no value at all is not tried again."""
+        values, refusal = self._values(engine, pending, folder, HALVINGS)
+        if refusal:
+            engine.lost = "" if values else refusal
+            what = "some nodes, which cannot be outputs" if values else "its nodes, which cannot be outputs"
+            self.report.notes.append(f"{engine.spec}: no inherited error of {what} of the whole model ({refusal})")
         for node, found, call in pending:
-            if engine.spec in node.engines:
+            if engine.spec in node.engines and all(name in values for name, _ in _exposable(found)):
                 node.engines[engine.spec].total = self._totals(engine, found, call, values)
+
+    def _values(
+        self, engine: Tested, pending: list[Expectation], folder: Path, halvings: int
+    ) -> tuple[dict[str, Any], str]:
+        """The engine's values by name; where it refuses them all at once, those of each half. And the last refusal."""
+        names = [name for _, found, _ in pending for name, _ in _exposable(found)]
+        self.progress(f"{engine.spec}: whole model, {len(names)} values")
+        answer = engine.ask(self._exposing(pending, folder), self.feeds)
+        if answer.answered and len(answer.outputs) == len(names):
+            return dict(zip(names, answer.outputs, strict=True)), ""
+        refusal = f"{answer.kind}: {answer.error}: {answer.detail}"
+        if answer.answered:
+            refusal = f"gives {len(answer.outputs)} values where {len(names)} are outputs"
+        if not halvings or len(pending) == 1 or answer.kind in ("crashed", "hung"):
+            return {}, refusal
+        middle = len(pending) // 2
+        first, _ = self._values(engine, pending[:middle], folder, halvings - 1)
+        if not first and halvings == HALVINGS:
+            return {}, refusal
+        second, _ = self._values(engine, pending[middle:], folder, halvings - 1)
+        return {**first, **second}, refusal
 
     def _totals(self, engine: Tested, found: Evaluated, call: Call, values: Mapping[str, Any]) -> dict[str, Total]:
         """How far the outputs of a node are from the oracle's."""
