@@ -80,6 +80,9 @@ fn convolutions(layers: usize, threads: usize) -> Session {
     Session::new(Source::Bytes(bytes), options).expect("a valid model")
 }
 
+/// A session of so many layers, on so many threads.
+type Make = fn(usize, usize) -> Session;
+
 fn allocations_of_a_run(session: &Session, shape: &[usize]) -> usize {
     let elements = vec![0.5f32; shape.iter().product()];
     let input: Value = Tensor::from_slice(shape, &elements).expect("a tensor").into();
@@ -98,8 +101,7 @@ fn allocations_of_a_run(session: &Session, shape: &[usize]) -> usize {
 #[test]
 fn a_run_at_a_cached_shape_allocates_its_outputs_only() {
     for threads in [1, 2] {
-        let cases: [(fn(usize, usize) -> Session, &[usize]); 2] =
-            [(session, &[300, 2]), (convolutions, &[1, 32, 40, 40])];
+        let cases: [(Make, &[usize]); 2] = [(session, &[300, 2]), (convolutions, &[1, 32, 40, 40])];
         for (make, shape) in cases {
             let [short, long] = [1, 10].map(|layers| allocations_of_a_run(&make(layers, threads), shape));
             assert_eq!(short, long, "allocations grow with the number of nodes, {threads} threads");
