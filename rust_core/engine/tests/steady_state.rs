@@ -80,6 +80,9 @@ fn convolutions(layers: usize, threads: usize) -> Session {
     Session::new(Source::Bytes(bytes), options).expect("a valid model")
 }
 
+/// A session of so many layers, on so many threads.
+type Make = fn(usize, usize) -> Session;
+
 fn allocations_of_a_run(session: &Session, shape: &[usize]) -> usize {
     let elements = vec![0.5f32; shape.iter().product()];
     let input: Value = Tensor::from_slice(shape, &elements).expect("a tensor").into();
