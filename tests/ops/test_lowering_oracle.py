@@ -8,7 +8,6 @@ themselves are larger.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import onnxruntime
 import pytest
 from hypothesis import given, settings
 from onnx import NodeProto, helper, numpy_helper
+from tests.ops.composition import has_vnni
 
 import diptych
 import diptych_reference
@@ -134,12 +134,6 @@ def test_both_settings_are_near_the_real_numbers(case: GraphCase) -> None:
     for quantized in ("integer", "float"):
         session = diptych.InferenceSession(content, diptych.SessionOptions(quantized=quantized))
         check(case, quantized, session.run(None, case.feeds))
-
-
-def has_vnni() -> bool:
-    """Whether products of bytes are exact in ONNX Runtime here: without VNNI pairs of them saturate at int16."""
-    path = Path("/proc/cpuinfo")
-    return path.exists() and any(flag in path.read_text() for flag in ("avx512_vnni", "avx_vnni"))
 
 
 def common(case: GraphCase) -> bool:

@@ -6,7 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.ops.composition import Nodes, both, case, composed, near_onnxruntime, numbers, onnxruntime_on, same_bits
+from tests.ops.composition import (
+    Nodes,
+    both,
+    byte_weights,
+    case,
+    composed,
+    near_onnxruntime,
+    numbers,
+    onnxruntime_on,
+    same_bits,
+)
 
 from diptych.testing.values import Array
 
@@ -168,7 +178,7 @@ def test_products(types: Any, b_shape: Any, scales: Any, zeros: str, with_bias: 
     if len(scales) > len(b_shape) or (dynamic and types[0] == np.int8):
         return
     random = np.random.default_rng(len(scales) + 10 * len(b_shape))
-    b = integers(types[1], *b_shape)
+    b = byte_weights(integers(types[1], *b_shape))
     b_scale = columns(random, scales)
     each = (1, 20) if len(b_shape) == 2 else (2, 1, 20)
     b_zero = {"none": None, "one": integers(types[1]), "columns": integers(types[1], *each)}[zeros]
@@ -203,7 +213,7 @@ def test_products(types: Any, b_shape: Any, scales: Any, zeros: str, with_bias: 
 @pytest.mark.parametrize("dynamic", [False, True])
 @pytest.mark.parametrize("shapes", [((4,), (4,)), ((4,), (4, 5)), ((2, 3, 4), (4,)), ((4,), (2, 4, 5))], ids=str)
 def test_products_of_vectors(dynamic: bool, shapes: Any) -> None:
-    b = integers(np.int8, *shapes[1])
+    b = byte_weights(integers(np.int8, *shapes[1]))
     if dynamic:
         near_onnxruntime(case("DynamicQuantizeMatMul", [numbers(*shapes[0]), b, scale(0.02)], {}), 1e-6)
     else:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+from tests.ops.composition import byte_weights
 
 from diptych.testing import Case, difference, on_engine, on_reference
 from diptych.testing.values import Array
@@ -44,7 +45,7 @@ def parameters(random: np.random.Generator, dtype: Any, *shape: int) -> tuple[Ar
 def test_qlinear_matmul(left: Any, right: Any, per_channel: bool) -> None:
     random = np.random.default_rng(1)
     for shape, k, n in (((7,), 5, 3), ((2, 33), 64, 47), ((1,), 300, 20)):
-        a, b = integers(random, left, *shape, k), integers(random, right, k, n)
+        a, b = integers(random, left, *shape, k), byte_weights(integers(random, right, k, n))
         zeros = parameters(random, right, n) if per_channel else parameters(random, right)
         y_scale = np.float32(0.05 * np.sqrt(k))
         inputs = [a, *parameters(random, left), b, *zeros, np.array(y_scale), integers(random, left).reshape(())]
@@ -55,7 +56,7 @@ def test_qlinear_matmul(left: Any, right: Any, per_channel: bool) -> None:
 def test_qlinear_conv(left: Any, right: Any, per_channel: bool) -> None:
     random = np.random.default_rng(2)
     for group, c, m, kernel in ((1, 3, 8, (3, 3)), (1, 17, 33, (1, 1)), (4, 1, 1, (3, 3)), (2, 5, 4, (2, 3))):
-        x, w = integers(random, left, 2, group * c, 9, 11), integers(random, right, group * m, c, *kernel)
+        x, w = integers(random, left, 2, group * c, 9, 11), byte_weights(integers(random, right, group * m, c, *kernel))
         # ONNX Runtime wants one zero point for all channels.
         scale = random.uniform(0.01, 0.1, group * m if per_channel else ()).astype(np.float32)
         zero = np.full(scale.shape, 3, right)
