@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+from tests.ops.composition import byte_weights
 
 from diptych.testing import Case, difference, on_engine, on_reference
 
@@ -29,8 +30,8 @@ def case(seed: int, direction: str, columns: bool, dtype: Any, lengths: bool, ba
     ends = np.iinfo(dtype)
     inputs = (
         real(steps, batch, size),
-        random.integers(ends.min, ends.max, (d, size, 4 * hidden), endpoint=True).astype(dtype),
-        random.integers(ends.min, ends.max, (d, hidden, 4 * hidden), endpoint=True).astype(dtype),
+        byte_weights(random.integers(ends.min, ends.max, (d, size, 4 * hidden), endpoint=True).astype(dtype)),
+        byte_weights(random.integers(ends.min, ends.max, (d, hidden, 4 * hidden), endpoint=True).astype(dtype)),
         real(d, 8 * hidden),
         np.array([steps, 3][:batch], np.int32) if lengths else None,
         real(d, batch, hidden) * np.float32(0.3),

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-ENGINES = ("diptych", "diptych.exact", "onnxruntime", "openvino", "onnx.reference", "reference")
+ENGINES = ("diptych", "diptych.exact", "onnxruntime", "openvino", "tract", "onnx.reference", "reference")
 
 RATIO = "Time of Diptych / time of the faster peer"
 
@@ -22,10 +22,10 @@ def _css_class(engine: str) -> str:
 STYLE = """
 :root { color-scheme: light dark; --back: #fcfcfb; --text: #1c1b1a; --faint: #6b6964; --rule: #dddbd6;
   --diptych: #2567c4; --onnxruntime: #c2571a; --openvino: #1e8a5f; --reference: #8a55b5; --onnx-reference: #7d7a1f;
-  --diptych-exact: #1f8c99; }
+  --diptych-exact: #1f8c99; --tract: #b03a6e; }
 @media (prefers-color-scheme: dark) { :root { --back: #191817; --text: #ecebe8; --faint: #a19e98; --rule: #3a3835;
   --diptych: #7fb0f5; --onnxruntime: #f0a06a; --openvino: #66cda1; --reference: #c7a0e8; --onnx-reference: #cfcb6e;
-  --diptych-exact: #6fd0dc; } }
+  --diptych-exact: #6fd0dc; --tract: #f08db9; } }
 body { margin: 2rem auto; max-width: 62rem; padding: 0 1rem; background: var(--back); color: var(--text);
   font: 16px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin: 2.5rem 0 0.3rem; }
