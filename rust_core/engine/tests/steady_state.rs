@@ -98,9 +98,6 @@ fn allocations_of_a_run(session: &Session, shape: &[usize]) -> usize {
     counted
 }
 
-/// A session of so many layers and threads.
-type Make = fn(usize, usize) -> Session;
-
 #[test]
 fn a_run_at_a_cached_shape_allocates_its_outputs_only() {
     for threads in [1, 2] {
