@@ -11,10 +11,9 @@ import onnxruntime
 from tests.ops.composition import has_vnni
 
 import diptych
+from diptych.diff.judging import RANDOM
 from diptych.testing.oracles.tolerances import Call, problem, tolerance
 from diptych_reference.model import Model, Node, load
-
-RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
 
 onnxruntime.set_default_logger_severity(3)
 

@@ -15,7 +15,7 @@ from diptych.diff.window import Window, window
 from diptych.errors import Error
 from diptych.fast import conv_bound, has_fast_program
 
-__all__ = ["Call", "Judged", "distance", "judge_call", "missing_packages", "shares_of_truth"]
+__all__ = ["RANDOM", "Call", "Judged", "distance", "judge_call", "missing_packages", "shares_of_truth"]
 
 # Beyond so many elements an oracle in wider arithmetic takes too long: the cheaper rules, or the worst elements alone.
 MANY = 50_000
