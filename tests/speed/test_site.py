@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asv.results import Results
+from asv.runner import BenchmarkResult
 from tools.speed.__main__ import main
 from tools.speed.document import documents
 from tools.speed.history import HISTORY, read_history
@@ -36,12 +38,10 @@ class Links(HTMLParser):
 
 def saved(folder: Path, commit: str, date: int, values: dict[str, Any]) -> None:
     """A file of asv's results."""
-    results = pytest.importorskip("asv.results", reason="asv is of the extra `asv`, which `make bench-check` installs")
-    runner = pytest.importorskip("asv.runner", reason="asv is of the extra `asv`, which `make bench-check` installs")
-    found = results.Results({"machine": "box", "python": "3.11"}, {}, commit, date, "3.11", "env", {})
+    found = Results({"machine": "box", "python": "3.11"}, {}, commit, date, "3.11", "env", {})
     for name, (params, numbers) in values.items():
         none = [None] * len(numbers)
-        result = runner.BenchmarkResult(result=numbers, samples=none, number=none, errcode=0, stderr="", profile=None)
+        result = BenchmarkResult(result=numbers, samples=none, number=none, errcode=0, stderr="", profile=None)
         found.add_result({"name": name, "version": "1", "params": params}, result)
     found.save(str(folder))
     (folder / "box" / "machine.json").write_text('{"machine": "box", "version": 1}', encoding="utf-8")
