@@ -6,7 +6,7 @@ reference, the Rust behind it, how much of its error bound the operator uses, an
 `diptych explain model.onnx` shows each node with shapes, values, a digest of its bits, both sources, where its outputs
 lie in the arena and how long it takes.
 
-Needs the extra `diptych[explain]`; Rust is shown from a checkout of the repository.
+Needs the extra `diptych[lab]`; Rust is shown from a checkout of the repository.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         import_module("diptych.explain.html")
     except ModuleNotFoundError as error:
-        raise Error(f"`diptych explain` needs more packages: pip install 'diptych[explain]' ({error})") from None
+        raise Error(f"`diptych explain` needs more packages: pip install 'diptych[lab]' ({error})") from None
     if is_model(arguments.subject):
         from diptych.cli.explain_model import explain
 

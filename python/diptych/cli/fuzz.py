@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         from diptych.fuzzer import Campaign, Corpus
         from diptych.fuzzer.variants import with_variants
     except ModuleNotFoundError as error:
-        raise Error(f"`diptych fuzz` needs more packages: pip install 'diptych[testing]' ({error})") from None
+        raise Error(f"`diptych fuzz` needs more packages: pip install 'diptych[lab]' ({error})") from None
     specs = split_specs(arguments.engine)
     oracles = split_specs(arguments.oracles)
     if "variants" in oracles:

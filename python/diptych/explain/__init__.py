@@ -5,7 +5,7 @@
     page = explain_operator("Conv")
     page.example.outputs[0].shown, page.meter[0].worst
 
-Needs the extra `diptych[explain]`. Rust, rounding programs and conformance counts come from a checkout of the
+Needs the extra `diptych[lab]`. Rust, rounding programs and conformance counts come from a checkout of the
 repository: where Diptych was installed without it, a page says so in their place.
 """
 

@@ -7,7 +7,7 @@
     def test_conv(case):
         outputs = my_engine(case.model(), case.feeds())
 
-Needs the extra `diptych[testing]`: the reference for the catalogue and the panels, Hypothesis, mpmath and onnx.
+Needs the extra `diptych[lab]`: the reference for the catalogue and the panels, Hypothesis, mpmath and onnx.
 """
 
 from diptych.testing.case import Case
