@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tomllib
 from pathlib import Path
@@ -19,12 +20,15 @@ project_copyright = "the Diptych authors"
 version = release = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 
 extensions = ["myst_nb"]
-exclude_patterns = ["_build", "conf.py"]
+exclude_patterns = ["_build", "_kernels", "conf.py", "findings/*"]  # the last are repros, which must fail
 master_doc = "index"
 nitpicky = True
 
 # Chapters are scripts; `tools.chapters` makes notebooks of them. They run once, until their text or the engine changes.
 nb_custom_formats = {".py": "tools.chapters.read"}
+os.environ["JUPYTER_PATH"] = os.pathsep.join([str(DOCS / "_kernels"), os.environ.get("JUPYTER_PATH", "")]).rstrip(
+    os.pathsep
+)
 nb_execution_mode = "cache"
 nb_execution_cache_path = str(DOCS / "_build" / "executed")
 nb_execution_timeout = 180
@@ -55,8 +59,15 @@ def list_operator_pages(app: Sphinx, name: str, source: list[str]) -> None:
         source[0] += f"\n```{{toctree}}\n:hidden:\n:caption: Operators\n\n{OPERATOR_PAGES}\n```\n"
 
 
+def offer_repros(app: Sphinx, name: str, source: list[str]) -> None:
+    """Let the repros of the findings be downloaded: to MyST a link to a `.py` is one to a chapter."""
+    if name == "findings":
+        source[0] = source[0].replace("](findings/", "](path:findings/")
+
+
 def setup(app: Sphinx) -> None:
     """Read everything again when the engine is another one, since the chapters' outputs are its, or when pages come."""
     app.add_config_value("engine", chapters.engine(), "env", types=[str])
     app.add_config_value("operator_pages", (DOCS / f"{OPERATOR_PAGES}.md").exists(), "env", types=[bool])
     app.connect("source-read", list_operator_pages)
+    app.connect("source-read", offer_repros)

@@ -16,6 +16,7 @@ import jupytext
 import nbformat
 
 BOOK = Path(__file__).resolve().parents[1] / "docs" / "book"
+KERNEL = "chapter"  # of docs/_kernels, which docs/conf.py adds to Jupyter's
 
 # Figures are transparent: docs/_static/book.css turns black into white, and keeps the hues, where the page is dark.
 SETUP = """\
@@ -45,7 +46,7 @@ def read(text: str) -> nbformat.NotebookNode:
     source = SETUP.format(engine=engine(), file=str(BOOK / "chapter.py"), style=STYLE)
     setup = nbformat.v4.new_code_cell(source, id="setup", metadata={"tags": ["remove-cell"]})
     notebook.cells.insert(0, setup)
-    notebook.metadata.setdefault("kernelspec", {"name": "python3", "display_name": "Python 3", "language": "python"})
+    notebook.metadata.setdefault("kernelspec", {"name": KERNEL, "display_name": "Python 3", "language": "python"})
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number}"  # jupytext draws ids at random, and a build is to be the same twice
     return notebook

@@ -23,7 +23,10 @@ SITE = DOCS / "_build" / "html"
 SCREENSHOTS = DOCS / "_build" / "screenshots"
 CHROMIUM = os.environ.get("DIPTYCH_CHROMIUM") or shutil.which("chromium")
 WIDTHS = {"phone": (390, 844), "desktop": (1366, 900)}
-PAGES = ["index", "book/01_a_model_is_a_list", "book/11_memory", "numerics", "operators"]
+PAGES = [
+    *("index", "book/01_a_model_is_a_list", "book/11_memory", "numerics", "operators", "speed", "findings"),
+    *("_generated/operators/Softmax", "_generated/operators/com.microsoft.MatMulNBits"),
+]
 
 # What sticks out on the right of the window, and cannot be scrolled to within something that does not.
 OVERFLOWING = """() => {
@@ -56,9 +59,11 @@ BROKEN_IMAGES = "() => [...document.images].filter(i => !i.complete || !i.natura
 def site() -> Path:
     """Build the site as `make docs` does; chapters whose text and engine are unchanged are not run again."""
     pytest.importorskip("myst_nb", reason="the site needs the extra `docs`: make docs")
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "--quiet", "-b", "html", str(DOCS), str(SITE)]
-    built = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
-    assert built.returncode == 0, built.stdout + built.stderr
+    sphinx = ["sphinx", "-W", "--keep-going", "--quiet", "-b", "html", str(DOCS), str(SITE)]
+    for module in (["tools.pages"], sphinx):
+        command = [sys.executable, "-m", *module]
+        built = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False, cwd=DOCS.parent)
+        assert built.returncode == 0, built.stdout + built.stderr
     return SITE
 
 
