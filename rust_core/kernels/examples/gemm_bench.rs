@@ -7,8 +7,8 @@ use diptych_kernels::gemm::{Gemm, MatMut, MatRef, Right, gemm, pack_b, packed_b_
 use diptych_kernels::qgemm::{ByteGemm, Bytes, ZeroPoint, byte_scratch_len, gemm_bytes, pack_bytes, packed_bytes_len};
 use std::time::Instant;
 
-/// m, n, k: square, BERT, ViT, attention heads, matrix-vector, vector-matrix.
-const SHAPES: [(usize, usize, usize); 12] = [
+/// m, n, k: square, BERT, ViT, attention heads, pointwise convolutions (row-major B), matrix-vector, vector-matrix.
+const SHAPES: [(usize, usize, usize); 20] = [
     (128, 128, 128),
     (256, 256, 256),
     (512, 512, 512),
@@ -18,6 +18,14 @@ const SHAPES: [(usize, usize, usize); 12] = [
     (197, 768, 3072),
     (128, 128, 64),
     (128, 64, 128),
+    (64, 3136, 256),
+    (256, 3136, 64),
+    (128, 784, 512),
+    (512, 784, 128),
+    (256, 196, 1024),
+    (1024, 196, 256),
+    (96, 12544, 16),
+    (32, 784, 192),
     (4, 4, 4),
     (1, 3072, 768),
     (1000, 1, 2048),

@@ -161,6 +161,18 @@ pub trait Kernel {
     fn run<A: Arch, const L: usize>(self) -> Self::Output;
 }
 
+/// Asks for the cache line at `p`, which may be any address, to be brought into the first cache.
+#[inline(always)]
+pub(crate) fn prefetch<T>(p: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads nothing and faults nowhere.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(p.cast())
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
+
 /// Runs `kernel` in code compiled for `isa`.
 ///
 /// With `--cfg diptych_one_isa` only AVX-512 is compiled, for quick turns on a machine that has it.

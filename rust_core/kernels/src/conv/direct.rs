@@ -100,6 +100,9 @@ pub(super) struct Run<'r, 'a, O: Sink, const Q: usize, const PIXEL: usize> {
     pub output: OutputLayout,
 }
 
+/// Steps of a chain by which its weights are asked for ahead: they come from the second cache, or from memory.
+const AHEAD: usize = 24;
+
 /// Pixels of a full tile: with two vectors of channels each, their accumulators, two weights and an input fill the registers.
 const fn tile_pixels(isa: Isa) -> usize {
     match isa {
@@ -157,6 +160,9 @@ impl<O: Sink, const Q: usize, const PIXEL: usize> Run<'_, '_, O, Q, PIXEL> {
                     unsafe {
                         let ws: [Simd<O::Element, L>; Q] =
                             std::array::from_fn(|q| w.add(q * L).cast::<Simd<O::Element, L>>().read_unaligned());
+                        for q in 0..Q {
+                            prefetch(w.wrapping_add(AHEAD * Q * L + q * L));
+                        }
                         for p in 0..P {
                             let v = Simd::splat(*x.add(p * PIXEL));
                             for q in 0..Q {

@@ -33,8 +33,8 @@ use tile::{Finish, TileArgs, TileFn, TileSet};
 const ROW_BLOCK: usize = 192;
 /// Bytes of one column's k block.
 const DEPTH_BYTES: usize = 4096;
-/// k block where a strided B is rearranged: a panel then stays in L1.
-const SHALLOW: usize = 96;
+/// k block where a strided B is rearranged: deep enough that the chains seldom rest in C.
+const SHALLOW: usize = 256;
 // [/panel]
 
 /// The right operand.
@@ -282,8 +282,9 @@ impl<'a, T: Scalar> Block<'a, T> {
                 self.pack_rows(&ks, &rows, tile, a_scratch);
             }
         }
-        for j in self.cols.clone().step_by(self.tiles.panel()) {
-            let n = self.tiles.panel().min(self.cols.end - j);
+        let widest = self.widest_panel();
+        for j in self.cols.clone().step_by(widest) {
+            let n = widest.min(self.cols.end - j);
             let (b, b_k) = self.panel(&ks, j, n, panel_scratch);
             let kernels = self.tiles.of_width(n);
             let tallest = if self.pack_a { tallest.min(kernels.len()) } else { kernels.len() };
@@ -311,6 +312,19 @@ impl<'a, T: Scalar> Block<'a, T> {
                 let kernel: TileFn<T> = kernels[tile.len() - 1];
                 // SAFETY: `check` and the matrices' own extents cover the tile; the panel holds ks.len() rows of whole vectors.
                 unsafe { kernel(&args) };
+            }
+        }
+    }
+
+    /// Columns of a panel: of packed ones what they were packed for, else nearly equal ones, so that none is much narrower than others.
+    fn widest_panel(&self) -> usize {
+        let (panel, lanes) = (self.tiles.panel(), self.tiles.lanes);
+        match self.g.b {
+            Right::Packed(_) => panel,
+            Right::Strided(_) if self.direct_b => panel,
+            Right::Strided(_) => {
+                let vectors = self.cols.len().div_ceil(lanes);
+                vectors.div_ceil(self.cols.len().div_ceil(panel)) * lanes
             }
         }
     }

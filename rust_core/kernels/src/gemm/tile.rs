@@ -1,10 +1,13 @@
 //! The register tile: `MR` rows by `NV` vectors of C, one multiply-add chain an element.
 
 use crate::epilogue::{Epilogue, Factors, Follow};
-use crate::lanes::{Arch, Avx2, Avx512, Baseline, Isa, Kernel, Mask, Neon, Simd, dispatch};
+use crate::lanes::{Arch, Avx2, Avx512, Baseline, Isa, Kernel, Mask, Neon, Simd, dispatch, prefetch};
 use crate::mutant::{self, Mutant};
 use std::marker::PhantomData;
 use std::simd::SimdElement;
+
+/// Steps over k by which rows of B are asked for ahead.
+const AHEAD: usize = 8;
 
 /// The element types that a product is computed in: `f32` (fused), `f64` (multiply, then add), and wrapping `i32`
 /// and `i64`. Unsigned integers run as signed ones: see [`MatRef::as_signed`](super::MatRef).
@@ -193,6 +196,9 @@ unsafe fn chains<A: Arch, S: Step<T>, T: Scalar, const W: usize, const MR: usize
     for _ in 0..args.k {
         // SAFETY: row k of B is readable in NV whole vectors.
         let bs: [Simd<T, W>; NV] = std::array::from_fn(|v| unsafe { load(b.wrapping_add(v * W)) });
+        for v in 0..NV {
+            prefetch(b.wrapping_add(AHEAD * args.b_k + v * W));
+        }
         for i in 0..MR {
             // SAFETY: A's element (i, k) is readable.
             let a = Simd::splat(unsafe { *rows[i].wrapping_add(at) });
@@ -204,8 +210,10 @@ unsafe fn chains<A: Arch, S: Step<T>, T: Scalar, const W: usize, const MR: usize
         at = at.wrapping_add(args.a_k);
     }
     // [/panel]
+    // A copy, so that the accumulators are never addressed and stay in registers.
+    let mut sums: [[Simd<T, W>; NV]; MR] = std::array::from_fn(|i| std::array::from_fn(|v| acc[i][v]));
     // SAFETY: C's tile is writable, the addend's readable.
-    unsafe { finish::<A, T, W, MR, NV>(args, tail, &mut acc) };
+    unsafe { finish::<A, T, W, MR, NV>(args, tail, &mut sums) };
 }
 // [/panel]
 // [/panel]
@@ -309,7 +317,7 @@ impl Scalar for f32 {
             }
             Isa::Avx2 => tile_set!(f32, Avx2, 8; 1: [1 2 3 4 5 6 7 8 9 10]; 2: [1 2 3 4 5 6]),
             Isa::Avx512 | Isa::Avx512Vnni => tile_set!(f32, Avx512, 16; 1: [1 2 3 4 5 6 7 8 9 10 11 12];
-                2: [1 2 3 4 5 6 7 8 9 10 11 12]; 3: [1 2 3 4 5 6 7 8]; 4: [1 2 3 4 5 6]),
+                2: [1 2 3 4 5 6 7 8 9 10 11 12 13 14]; 3: [1 2 3 4 5 6 7 8]; 4: [1 2 3 4 5 6]),
         }
     }
     // [/panel]
