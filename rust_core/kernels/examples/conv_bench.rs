@@ -1,12 +1,13 @@
 //! Speed of the convolution kernels on one thread: median GFLOP/s of some layers of ResNet-50 and MobileNetV2, for each instruction set.
 //!
-//! For 3x3 layers also the time of fast mode's Winograd convolution, as the median of its ratios to the direct one, in turns.
+//! For 3x3 layers also the time of fast mode's Winograd convolution, as the median of its ratios to the direct one, in turns; for
+//! depthwise ones the speed of the kernel that lays nothing out.
 //!
 //! `cargo run --release -p diptych-kernels --example conv_bench [isa …]`
 
 use diptych_kernels::Isa;
 use diptych_kernels::conv::winograd::{self, Winograd};
-use diptych_kernels::conv::{Conv, ConvShape, Operands, OutputLayout};
+use diptych_kernels::conv::{Conv, ConvShape, Depthwise, DepthwiseOperands, Operands, OutputLayout};
 use std::time::Instant;
 
 /// Name, groups, channels of a group in and out, side of the input, of the kernel, stride.
@@ -28,6 +29,9 @@ const LAYERS: &[(&str, usize, usize, usize, usize, usize, usize)] = &[
     ("depthwise/2 112", 96, 1, 1, 112, 3, 2),
     ("depthwise 28", 192, 1, 1, 28, 3, 1),
     ("depthwise 14", 384, 1, 1, 14, 3, 1),
+    ("depthwise/2 14", 576, 1, 1, 14, 3, 2),
+    ("depthwise 7", 960, 1, 1, 7, 3, 1),
+    ("depthwise 5x5 14", 480, 1, 1, 14, 5, 1),
     ("grouped 4x4", 32, 4, 4, 56, 3, 1),
 ];
 
@@ -47,7 +51,9 @@ fn main() {
             let ratio = Winograd::new(isa, shape).map_or(String::new(), |plan| {
                 format!("{:8.3}{}", compare(isa, plan), if plan.pays() { "" } else { " (not taken)" })
             });
-            println!("{name:>16} {whole:8.1} {run:8.1} {ratio}");
+            let as_they_lie = Depthwise::new(isa, &shape)
+                .map_or(String::new(), |plan| format!("{:8.1} as planes lie", measure_depthwise(plan, shape)));
+            println!("{name:>16} {whole:8.1} {run:8.1} {ratio}{as_they_lie}");
         }
     }
 }
@@ -91,6 +97,24 @@ fn measure(isa: Isa, shape: ConvShape) -> (f64, f64) {
         flops / times[times.len() / 2][i] / 1e9
     };
     (median(0), median(1))
+}
+
+/// GFLOP/s of a depthwise convolution that reads planes as they lie.
+fn measure_depthwise(plan: Depthwise, shape: ConvShape) -> f64 {
+    let numbers = |n: usize| (0..n).map(|i| (i * 7919 % 1013) as f32 * 1e-3 - 0.5).collect::<Vec<f32>>();
+    let (x, weights) = (numbers(shape.groups * shape.in_plane()), numbers(shape.groups * shape.taps()));
+    let bias = numbers(shape.groups);
+    let mut y = vec![0f32; shape.groups * shape.out_plane()];
+    let operands = DepthwiseOperands { x: &x, weights: &weights, bias: &bias, epilogue: None };
+    let mut times: Vec<f64> = (0..200)
+        .map(|_| {
+            let start = Instant::now();
+            plan.run(&operands, 0, &mut y);
+            start.elapsed().as_secs_f64()
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    2.0 * (y.len() * shape.taps()) as f64 / times[times.len() / 2] / 1e9
 }
 
 /// Median over the rounds of the time of `plan` / that of the direct convolution, laying out included.

@@ -11,6 +11,7 @@
 //! Types: f32; f64; f16 and bf16 (computed in f32, rounded once); u8 and i8 (exact i32, zero points subtracted on the way in; written as they are, or requantized to bytes).
 
 mod columns;
+mod depthwise;
 mod direct;
 mod element;
 mod layout;
@@ -21,6 +22,7 @@ mod transposed;
 mod weights;
 pub mod winograd;
 
+pub use depthwise::{Depthwise, DepthwiseOperands};
 pub use direct::OutputLayout;
 pub use element::{Element, Sink, Source};
 pub use shape::{CHANNEL_BLOCK, ConvShape, InputLayout};

@@ -2,6 +2,7 @@
 
 mod causal;
 mod deform;
+mod depthwise;
 mod fold;
 mod operands;
 mod product;
@@ -162,6 +163,11 @@ impl Operator for Conv {
         if cx.math == Math::Fast
             && dtype == DType::F32
             && let Some(step) = winograd::step(cx, &geometry)?
+        {
+            return step.into();
+        }
+        if dtype == DType::F32
+            && let Some(step) = depthwise::step(cx, &geometry)?
         {
             return step.into();
         }
