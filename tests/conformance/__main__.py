@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from threading import Timer
 
 from .peers import PANELS
@@ -61,14 +64,19 @@ def outcomes(panel: str, names: Sequence[str]) -> Iterator[tuple[str, str, str]]
     while left:
         command = [sys.executable, "-m", "tests.conformance", "--worker", panel]
         with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
         ) as worker:
             assert worker.stdin is not None
             assert worker.stdout is not None
             if worker.stdout.readline() != "ready\n":
                 raise SystemExit(f"{panel} does not start; is it installed?")
             while left:
-                watchdog = Timer(WATCHDOG, worker.kill)
+                watchdog = Timer(WATCHDOG, end, [worker])
                 watchdog.start()
                 try:
                     worker.stdin.write(left[0] + "\n")
@@ -81,7 +89,13 @@ def outcomes(panel: str, names: Sequence[str]) -> Iterator[tuple[str, str, str]]
                 yield left.pop(0), outcome, detail
                 if not line:
                     break
-            worker.kill()
+            end(worker)
+
+
+def end(worker: subprocess.Popen[str]) -> None:
+    """End the worker and what it started, which would keep its pipes open."""
+    with suppress(ProcessLookupError):
+        os.killpg(worker.pid, signal.SIGKILL)
 
 
 def work(name: str) -> int:

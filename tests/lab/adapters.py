@@ -25,7 +25,7 @@ class Misbehaving(Engine):
 
     name = "misbehaving"
     takes: Mapping[str, str] = {
-        "does": "abort, exit, hang, refuse, raise or lambda",
+        "does": "abort, exit, fork, hang, refuse, raise or lambda",
         "of": "operator type; default any",
     }
 
@@ -46,6 +46,10 @@ class Misbehaving(Engine):
             os.abort()
         elif does == "exit":
             sys.exit(3)
+        elif does == "fork":
+            if os.fork():
+                os.abort()
+            time.sleep(3600)
         elif does == "hang":
             time.sleep(3600)
         elif does == "refuse":

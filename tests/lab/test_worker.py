@@ -35,6 +35,7 @@ FEEDS = {"x": np.array([-1.0, 2.0], np.float32)}
     [
         ("abort", "crashed", "SIGABRT", "last words"),
         ("exit", "crashed", "exit status 3", "the process died"),
+        ("fork", "crashed", "SIGABRT", "the process died"),  # its child lives on and holds the pipes
         ("hang", "hung", "Timeout", "no answer within 0.5 s"),
         ("refuse", "refused", "NotImplementedError", "not this one"),
         ("raise", "failed", "ValueError", "on two lines"),
@@ -43,7 +44,7 @@ FEEDS = {"x": np.array([-1.0, 2.0], np.float32)}
 )
 def test_each_way_to_go_wrong_is_told_apart_and_the_next_run_answers(does, kind, error, detail):
     with Worker(f"{MISBEHAVING}[does={does},of=Relu]", timeout=0.5) as worker:
-        answer = worker.run(model("Relu"), FEEDS, timeout=0.5 if does == "hang" else 60)
+        answer = worker.run(model("Relu"), FEEDS, timeout={"hang": 0.5, "fork": 5}.get(does, 60))
         assert (answer.kind, answer.error, answer.answered) == (kind, error, False)
         assert detail in answer.detail
         again = worker.run(model("Neg"), FEEDS, timeout=60)

@@ -7,11 +7,14 @@ of JSON.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Timer
@@ -56,6 +59,7 @@ def results(engine: str, names: Sequence[str]) -> Iterator[Result]:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            start_new_session=True,  # what it starts ends with it, and keeps no pipe open
         )
         assert worker.stdin is not None
         assert worker.stdout is not None
@@ -67,7 +71,7 @@ def results(engine: str, names: Sequence[str]) -> Iterator[Result]:
             if result.outcome in ("crashed", "hung"):
                 break
         worker.stdin.close()
-        worker.kill()
+        end(worker)
         worker.wait()
         worker.stdout.close()
 
@@ -77,7 +81,7 @@ def asked(worker: subprocess.Popen[str], engine: str, name: str) -> Result:
     assert worker.stdin is not None
     assert worker.stdout is not None
     start = time.monotonic()
-    watchdog = Timer(WATCHDOG, worker.kill)
+    watchdog = Timer(WATCHDOG, end, [worker])
     watchdog.start()
     try:
         worker.stdin.write(name + "\n")
@@ -90,10 +94,15 @@ def asked(worker: subprocess.Popen[str], engine: str, name: str) -> Result:
     seconds = time.monotonic() - start
     if line:
         return Result(engine, name, seconds=seconds, **json.loads(line))
-    if seconds >= WATCHDOG:
+    if seconds >= WATCHDOG and worker.wait() == -signal.SIGKILL:
         return Result(engine, name, "hung", seconds=seconds)
-    worker.wait()
-    return Result(engine, name, "crashed", f"the process ended with {worker.returncode}", seconds)
+    return Result(engine, name, "crashed", f"the process ended with {worker.wait()}", seconds)
+
+
+def end(worker: subprocess.Popen[str]) -> None:
+    """End the worker and what it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(worker.pid, signal.SIGKILL)
 
 
 def resident(field: str) -> int:

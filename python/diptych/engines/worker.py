@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -100,6 +101,8 @@ class Worker:
         try:
             _send(pipe, (model, dict(feeds)))
             if not pipe.poll(limit):
+                if self._process is not None and self._process.poll() is not None:
+                    raise EOFError  # what the dead process had started holds the pipe open
                 self.close()
                 return Answer("hung", error="Timeout", detail=f"no answer within {limit:g} s", seconds=_since(start))
             kind, outputs, error, detail, stage = pickle.loads(pipe.recv_bytes())
@@ -114,7 +117,7 @@ class Worker:
     def close(self) -> None:
         """End the process, if there is one."""
         if self._process is not None:
-            self._process.kill()
+            self._kill(self._process)
             self._process.wait()
             if self._process.stdin is not None:
                 self._process.stdin.close()
@@ -123,6 +126,12 @@ class Worker:
         if self._printed is not None:
             self._printed.close()
         self._process = self._pipe = self._printed = None
+
+    @staticmethod
+    def _kill(process: subprocess.Popen[bytes]) -> None:
+        """End the process and what it started, which is in its session."""
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
     def _ready(self) -> Connection[Any, Any]:
         """The pipe to a process that waits for a question."""
@@ -173,7 +182,7 @@ class Worker:
         try:
             status = self._process.wait(5)
         except subprocess.TimeoutExpired:  # it closed its pipe and lives on
-            self._process.kill()
+            self._kill(self._process)
             status = self._process.wait()
         end = self._printed.seek(0, os.SEEK_END)
         self._printed.seek(max(0, end - LAST_WORDS))
