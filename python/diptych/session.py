@@ -198,8 +198,9 @@ class InferenceSession:
 
         An event has `graph`, `node` (index in it), `name`, `op_type`, `algorithm` ("winograd" where fast mode took it,
         else ""), `start_us` and `duration_us` (microseconds), and
-        `bytes`, those of the tensors that the kernel reads and writes (0 where shapes show only at run time). A node
-        that runs inside another's kernel has no event.
+        `bytes`, those of the node's inputs and outputs, and `flops`, the binary32 operations (two a multiply-add) of
+        products, convolutions and recurrences; both are 0 where shapes show only at run time. A node that runs inside
+        another's kernel has no event.
         """
         events, lost = self._core.take_events()
         if lost:

@@ -70,6 +70,7 @@ def test_json_holds_every_engine(capsys: pytest.CaptureFixture[str], store: Path
         assert result["better_ratio"] >= max(row["ratio"] for row in result["engines"][1:])
         assert 0 <= result["greatest_difference"] < 1e-4
         assert 0.1 < result["greatest_output"] < 10
+        assert result["roofline"] == result["least_ms"] / result["engines"][0]["median_ms"] > 0
         for row in result["engines"]:
             assert len(row["milliseconds"]) == 3
             assert 0 < row["least_ms"] <= row["median_ms"]
@@ -85,9 +86,9 @@ def test_table_has_a_line_a_model(capsys: pytest.CaptureFixture[str]) -> None:
     header, _, *lines = (line.split() for line in capsys.readouterr().out.splitlines())
     assert header == [
         *("model", "diptych_ms", "onnxruntime_ms"),
-        *("onnxruntime_ratio", "better_ratio", "interval", "greatest_difference", "greatest_output"),
+        *("onnxruntime_ratio", "better_ratio", "interval", "roofline", "greatest_difference", "greatest_output"),
     ]
-    assert [(line[0], len(line)) for line in lines] == [("lstm_stream", 8), ("bilstm_tagger", 8)]
+    assert [(line[0], len(line)) for line in lines] == [("lstm_stream", 9), ("bilstm_tagger", 9)]
 
 
 @pytest.mark.usefixtures("threads")

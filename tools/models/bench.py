@@ -2,8 +2,9 @@
 
 Every engine has a process of its own. They take turns in rounds, in an order that rotates, while the others wait. The
 inputs are those met in use. A ratio is the median over the rounds of (Diptych's time / the peer's), `better_ratio` that
-to whichever peer was the faster in the round, each with the interval in which it lies with 95 %. A peer that cannot run
-a model leaves its cells empty and its error on standard error.
+to whichever peer was the faster in the round, each with the interval in which it lies with 95 %. `roofline` is the
+least time that the model's nodes could take on this machine (`diptych profile --help`), as a share of Diptych's. A peer
+that cannot run a model leaves its cells empty and its error on standard error.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from tools.models.feeds import Feeds
 from tools.models.obtain import KNOWN, feeds_of, obtain
 from tools.models.page import write_page
 from tools.models.processes import Engine, Start, engine
@@ -33,6 +35,7 @@ from diptych.cli.bench import add_timing_arguments, difference, peer_names
 from diptych.cli.peers import EXACT, thread_count
 from diptych.cli.tables import print_json, print_table, progress
 from diptych.errors import InvalidInputError
+from diptych.roofline import Roofline
 
 HELP = "time Diptych beside other engines on the models"
 USUAL = [
@@ -83,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_json(document)
     else:
         columns = ["model", "diptych_ms", *(f"{peer}_ms" for peer in peers)]
-        columns += [*(f"{peer}_ratio" for peer in peers), "better_ratio", "interval"]
+        columns += [*(f"{peer}_ratio" for peer in peers), "better_ratio", "interval", "roofline"]
         columns += ["greatest_difference", "greatest_output"]
         print_table(columns, [_line(result, peers) for result in results])
     return failed
@@ -133,7 +136,21 @@ def bench(name: str, peers: Sequence[str], arguments: argparse.Namespace) -> dic
                 print(f"{name}: {error}", file=sys.stderr)
                 failures[engine_name] = str(error)
         _take_turns(name, turns, arguments)
-        return {"model": name, "bytes": path.stat().st_size, **_summary(turns), "failures": failures}
+        summary = _summary(turns)
+    least = _least_ms(path, feeds, arguments)
+    share = least / summary["engines"][0]["median_ms"]
+    document = {"model": name, "bytes": path.stat().st_size, **summary}
+    return {**document, "least_ms": least, "roofline": share, "failures": failures}
+
+
+def _least_ms(path: Path, feeds: Feeds, arguments: argparse.Namespace) -> float:
+    """Milliseconds that the model's nodes would take if each were as fast as the machine."""
+    options = session_options(arguments)
+    options.enable_profiling = True
+    session = diptych.InferenceSession(path, options)
+    session.run(None, feeds)
+    roofline = Roofline.measure(session.isa, session.threads)
+    return 1e3 * sum(roofline.least_seconds(event) for event in session.take_events())
 
 
 def _take_turns(name: str, turns: Sequence[Turns], arguments: argparse.Namespace) -> None:
@@ -196,7 +213,13 @@ def _line(result: dict[str, Any], peers: Sequence[str]) -> list[Any]:
     for column in ("median_ms", "ratio"):
         cells += [rows[peer][column] if peer in rows else "" for peer in peers]
     interval = "" if result["interval"] is None else "{:.3f}-{:.3f}".format(*result["interval"])
-    together = (result["better_ratio"], interval, result["greatest_difference"], result["greatest_output"])
+    together = (
+        result["better_ratio"],
+        interval,
+        result["roofline"],
+        result["greatest_difference"],
+        result["greatest_output"],
+    )
     return cells + ["" if value is None else value for value in together]
 
 

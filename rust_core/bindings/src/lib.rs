@@ -97,6 +97,15 @@ fn usable_cpus() -> usize {
     diptych_engine::pool::usable_cpus()
 }
 
+/// `(operations, bytes)` a second: see `diptych.profile`'s roofline.
+#[pyfunction]
+#[pyo3(signature = (isa=None, threads=1))]
+fn measure_peaks(py: Python<'_>, isa: Option<&str>, threads: usize) -> PyResult<(f64, f64)> {
+    let isa = session::isa_named(py, isa)?;
+    let peaks = py.detach(|| diptych_engine::profile::Peaks::measure(isa, threads));
+    Ok((peaks.flops, peaks.bytes))
+}
+
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
@@ -105,6 +114,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<session::Session>()?;
     module.add_class::<session::CancelToken>()?;
     module.add_function(wrap_pyfunction!(run_operator, module)?)?;
+    module.add_function(wrap_pyfunction!(measure_peaks, module)?)?;
     module.add_function(wrap_pyfunction!(operators, module)?)?;
     module.add_function(wrap_pyfunction!(custom::register_operator, module)?)?;
     module.add_function(wrap_pyfunction!(passes, module)?)?;

@@ -228,7 +228,8 @@ impl Session {
             entry.set_item("algorithm", event.algorithm.name())?;
             entry.set_item("start_us", event.start.as_secs_f64() * 1e6)?;
             entry.set_item("duration_us", event.duration.as_secs_f64() * 1e6)?;
-            entry.set_item("bytes", event.bytes)?;
+            entry.set_item("bytes", event.work.bytes)?;
+            entry.set_item("flops", event.work.flops)?;
             list.append(entry)?;
         }
         Ok((list, lost))

@@ -32,6 +32,7 @@ pub mod mutant;
 pub mod nbits;
 pub mod norm;
 pub mod order;
+pub mod peak;
 pub mod pool;
 pub mod qgemm;
 pub mod quantize;

@@ -8,8 +8,10 @@
 mod fusion;
 mod memory;
 mod segment;
+mod work;
 
 pub use segment::{DynamicNode, LiveOut, Place, Planner, Segment, Task};
+pub use work::Work;
 
 use std::sync::{Arc, Mutex};
 

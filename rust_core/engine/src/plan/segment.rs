@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::fusion;
 use super::memory::{self, Use};
+use super::work::Work;
 use super::{Arrival, Successors};
 use crate::error::{Context, Error, Result};
 use crate::graph::{Graph, ValueId};
@@ -24,6 +25,7 @@ pub struct Task {
     pub node: usize,
     pub run: RunKernel,
     pub algorithm: Algorithm,
+    pub work: Work,
     /// What follows the node inside its kernel.
     pub epilogue: Option<Epilogue>,
     /// Inputs the kernel reads; absent and packed ones are `None`.
@@ -498,6 +500,7 @@ impl<'a> Planner<'a> {
                 outputs: planned.outputs.clone(),
                 epilogue: planned.epilogue.take(),
                 algorithm: step.algorithm,
+                work: Work::of(node, &self.infos),
                 workspace: (workspace, step.workspace),
                 cost: step.cost,
                 priority,

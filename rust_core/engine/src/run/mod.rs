@@ -11,7 +11,7 @@ use crate::math::{Algorithm, Math};
 use crate::memory::MemoryBudget;
 use crate::operator::{InputInfo, KernelStep, Operator, Registry};
 use crate::packed::PackedWeights;
-use crate::plan::{Arrival, Planner, Segment, Successors};
+use crate::plan::{Arrival, Planner, Segment, Successors, Work};
 use crate::pool::Team;
 use crate::profile::Profile;
 use crate::tensor::{Tensor, Value};
@@ -105,10 +105,10 @@ impl Executable {
     }
 
     /// Runs `body`, the work of a node by an algorithm, and records its time if the session is profiled.
-    fn timed<T>(&self, node: (usize, Algorithm), bytes: impl FnOnce() -> usize, body: impl FnOnce() -> T) -> T {
+    fn timed<T>(&self, node: (usize, Algorithm), work: Work, body: impl FnOnce() -> T) -> T {
         match &self.options.profile {
             None => body(),
-            Some(profile) => profile.time(&self.graph, node, bytes(), body),
+            Some(profile) => profile.time(&self.graph, node, work, body),
         }
     }
 

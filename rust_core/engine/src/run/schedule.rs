@@ -15,7 +15,7 @@ use crate::error::{Context, Error, Result};
 use crate::graph::ValueId;
 use crate::math::Algorithm;
 use crate::operator::OutputType;
-use crate::plan::{LiveOut, Place, Segment, Task};
+use crate::plan::{LiveOut, Place, Segment, Task, Work};
 use crate::pool::Team;
 use crate::tensor::{Tensor, Value};
 
@@ -75,8 +75,8 @@ impl Executable {
         // The layout keeps offset + bytes inside the arena.
         let workspace = RawSlot { ptr: arena.wrapping_add(offset), bytes };
         let cx = KernelCx::new(&inputs, &outputs, workspace, task.epilogue.as_ref(), self.isa(), team);
-        let bytes = || inputs.iter().chain(&outputs).map(|slot| slot.bytes).sum();
-        self.timed((task.node, task.algorithm), bytes, || (task.run)(&cx)).at(|| self.graph.nodes[task.node].place())
+        self.timed((task.node, task.algorithm), task.work, || (task.run)(&cx))
+            .at(|| self.graph.nodes[task.node].place())
     }
 
     /// Threads of the team take ready tasks by priority; a thread without one helps inside a running node.
@@ -197,8 +197,9 @@ impl Executable {
             }
             let (inputs, captures, subgraphs) = (&mut inputs, &captures, Cell::new(0));
             let mut cx = ValueCx { inputs, captures, isa: self.isa(), team, node: &node.name, subgraphs };
-            let results =
-                self.timed((dynamic.node, Algorithm::Exact), || 0, || (dynamic.run)(&mut cx)).at(|| node.place())?;
+            let results = self
+                .timed((dynamic.node, Algorithm::Exact), Work::default(), || (dynamic.run)(&mut cx))
+                .at(|| node.place())?;
             if results.len() < node.outputs.len() {
                 let message = format!("gave {} outputs for {}", results.len(), node.outputs.len());
                 return Err(Error::internal(message).at(node.place()));
