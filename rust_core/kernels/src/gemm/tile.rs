@@ -8,6 +8,8 @@ use std::simd::SimdElement;
 
 /// Steps over k by which rows of B are asked for ahead.
 const AHEAD: usize = 8;
+/// Rows from which on a tile asks: with fewer it reads B as fast as it comes, and asking costs.
+const ASKING_ROWS: usize = 4;
 
 /// The element types that a product is computed in: `f32` (fused), `f64` (multiply, then add), and wrapping `i32`
 /// and `i64`. Unsigned integers run as signed ones: see [`MatRef::as_signed`](super::MatRef).
@@ -196,8 +198,10 @@ unsafe fn chains<A: Arch, S: Step<T>, T: Scalar, const W: usize, const MR: usize
     for _ in 0..args.k {
         // SAFETY: row k of B is readable in NV whole vectors.
         let bs: [Simd<T, W>; NV] = std::array::from_fn(|v| unsafe { load(b.wrapping_add(v * W)) });
-        for v in 0..NV {
-            prefetch(b.wrapping_add(AHEAD * args.b_k + v * W));
+        if MR >= ASKING_ROWS {
+            for v in 0..NV {
+                prefetch(b.wrapping_add(AHEAD * args.b_k + v * W));
+            }
         }
         for i in 0..MR {
             // SAFETY: A's element (i, k) is readable.
