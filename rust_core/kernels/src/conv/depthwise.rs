@@ -16,8 +16,8 @@ const TILE_ROWS: usize = 4;
 pub struct Depthwise {
     isa: Isa,
     kernel: usize,
-    stride: usize,
-    /// Height and width.
+    /// Of height and width, as all pairs here.
+    strides: [usize; 2],
     pads: [usize; 2],
     input: [usize; 2],
     output: [usize; 2],
@@ -37,22 +37,18 @@ pub struct DepthwiseOperands<'a> {
 
 impl Depthwise {
     /// The plan for images of `shape`; `None` for what is no depthwise convolution of planes with kernels of 3x3 or 5x5 and strides of 1 or
-    /// 2, and on machines whose masked loads are no instruction.
+    /// 2 on each axis, and on machines whose masked loads are no instruction.
     pub fn new(isa: Isa, shape: &ConvShape) -> Option<Depthwise> {
-        let [depth, [kh, kw], [sh, sw]] = [
-            [shape.input[0], shape.kernel[0] * shape.output[0]],
-            [shape.kernel[1], shape.kernel[2]],
-            [shape.strides[1], shape.strides[2]],
-        ];
-        let plane = depth == [1, 1] && shape.pads_begin[0] == 0;
+        let ([_, kh, kw], [_, sh, sw]) = (shape.kernel, shape.strides);
+        let plane = shape.input[0] * shape.kernel[0] * shape.output[0] == 1 && shape.pads_begin[0] == 0;
         let one_to_one = shape.in_channels == 1 && shape.out_channels == 1;
-        let known = matches!((kh, sh), (3 | 5, 1 | 2)) && kh == kw && sh == sw && shape.dilations[1..] == [1, 1];
+        let known = matches!((kh, sh, sw), (3 | 5, 1 | 2, 1 | 2)) && kh == kw && shape.dilations[1..] == [1, 1];
         let masks = matches!(isa, Isa::Avx2 | Isa::Avx512 | Isa::Avx512Vnni);
         (plane && one_to_one && known && masks && shape.is_sound() && shape.in_plane() > 0 && shape.out_plane() > 0)
             .then(|| Depthwise {
                 isa,
                 kernel: kh,
-                stride: sh,
+                strides: [sh, sw],
                 pads: [shape.pads_begin[1], shape.pads_begin[2]],
                 input: [shape.input[1], shape.input[2]],
                 output: [shape.output[1], shape.output[2]],
@@ -70,19 +66,21 @@ impl Depthwise {
         assert!(operands.x.len() >= (plane + y.len() / outputs) * self.input[0] * self.input[1]);
         assert!(operands.bias.is_empty() || operands.bias.len() >= channels);
         macro_rules! pick {
-            ($($k:literal $s:literal),*) => {
-                match (self.kernel, self.stride) {
-                    $(($k, $s) => dispatch(self.isa, Planes::<$k, $s> { plan: self, operands, plane, channels, y }),)*
+            ($($k:literal $h:literal $w:literal),*) => {
+                match (self.kernel, self.strides) {
+                    $(($k, [$h, $w]) => {
+                        dispatch(self.isa, Planes::<$k, $h, $w> { plan: self, operands, plane, channels, y });
+                    })*
                     _ => unreachable!("`new` knows these kernels and strides alone"),
                 }
             };
         }
-        pick!(3 1, 3 2, 5 1, 5 2);
+        pick!(3 1 1, 3 1 2, 3 2 1, 3 2 2, 5 1 1, 5 1 2, 5 2 1, 5 2 2);
     }
 }
 
-/// Some planes, with kernels of `K` by `K` in steps of `S`.
-struct Planes<'p, const K: usize, const S: usize> {
+/// Some planes, with kernels of `K` by `K` in steps of `H` rows and `W` columns.
+struct Planes<'p, const K: usize, const H: usize, const W: usize> {
     plan: &'p Depthwise,
     operands: &'p DepthwiseOperands<'p>,
     plane: usize,
@@ -90,7 +88,7 @@ struct Planes<'p, const K: usize, const S: usize> {
     y: &'p mut [f32],
 }
 
-impl<const K: usize, const S: usize> Kernel for Planes<'_, K, S> {
+impl<const K: usize, const H: usize, const W: usize> Kernel for Planes<'_, K, H, W> {
     type Output = ();
 
     #[inline(always)]
@@ -99,7 +97,7 @@ impl<const K: usize, const S: usize> Kernel for Planes<'_, K, S> {
         let [inputs, outputs] = [plan.input, plan.output].map(|[height, width]| height * width);
         for (y, plane) in self.y.chunks_exact_mut(outputs).zip(self.plane..) {
             let channel = plane % self.channels;
-            let plane = Plane::<K, S> {
+            let plane = Plane::<K, H, W> {
                 plan,
                 x: &operands.x[plane * inputs..][..inputs],
                 w: &operands.weights[channel * K * K..][..K * K],
@@ -114,7 +112,7 @@ impl<const K: usize, const S: usize> Kernel for Planes<'_, K, S> {
 }
 
 /// One plane.
-struct Plane<'p, const K: usize, const S: usize> {
+struct Plane<'p, const K: usize, const H: usize, const W: usize> {
     plan: &'p Depthwise,
     x: &'p [f32],
     w: &'p [f32],
@@ -124,12 +122,12 @@ struct Plane<'p, const K: usize, const S: usize> {
     y: &'p mut [f32],
 }
 
-impl<const K: usize, const S: usize> Plane<'_, K, S> {
+impl<const K: usize, const H: usize, const W: usize> Plane<'_, K, H, W> {
     #[inline(always)]
     fn run<A: Arch, const L: usize>(mut self) {
         let [rows, columns] = self.plan.output;
         for column in (0..columns).step_by(L) {
-            let at = Columns::<S>::new::<L>(column, self.plan);
+            let at = Columns::<W>::new::<L>(column, self.plan);
             let tall = rows >= TILE_ROWS;
             let mut row = 0;
             while row < rows {
@@ -201,7 +199,7 @@ impl<const S: usize> Columns<S> {
 }
 
 // [panel: Conv depthwise]
-impl<const K: usize, const S: usize> Plane<'_, K, S> {
+impl<const K: usize, const H: usize, const W: usize> Plane<'_, K, H, W> {
     /// `R` rows by one vector of columns, the first of which is `column`. A row of the input takes part in the chains of all rows of the
     /// tile that it is a tap of, so that every chain runs over its taps in row-major order.
     ///
@@ -212,14 +210,14 @@ impl<const K: usize, const S: usize> Plane<'_, K, S> {
         &mut self,
         row: usize,
         column: usize,
-        at: &Columns<S>,
+        at: &Columns<W>,
     ) {
         let [height, width] = self.plan.input;
-        let top = (row * S) as isize - self.plan.pads[0] as isize;
+        let top = (row * H) as isize - self.plan.pads[0] as isize;
         let mut acc = [Simd::<f32, L>::splat(0.0); R];
         macro_rules! input_rows {
             ($($i:literal)*) => {$(
-                if const { $i < (R - 1) * S + K } {
+                if const { $i < (R - 1) * H + K } {
                     let line = top + $i;
                     let taps = if (0..height as isize).contains(&line) {
                         // SAFETY: the row exists, and the caller's promise.
@@ -228,9 +226,9 @@ impl<const K: usize, const S: usize> Plane<'_, K, S> {
                         [Simd::splat(0.0); K]
                     };
                     for r in 0..R {
-                        if $i >= r * S && $i < r * S + K {
+                        if $i >= r * H && $i < r * H + K {
                             for k in 0..K {
-                                let weight = Simd::splat(self.w[($i - r * S) * K + k]);
+                                let weight = Simd::splat(self.w[($i - r * H) * K + k]);
                                 acc[r] = A::fma(taps[k], weight, acc[r]);
                             }
                         }
@@ -286,19 +284,19 @@ mod tests {
         };
         let relu = Epilogue::relu();
         for isa in Isa::available().iter().copied().filter(|isa| !matches!(isa, Isa::Baseline | Isa::Neon)) {
-            for (kernel, stride) in [(3, 1), (3, 2), (5, 1), (5, 2)] {
+            for (kernel, strides) in [3, 5].into_iter().flat_map(|k| [[1, 1], [1, 2], [2, 1], [2, 2]].map(|s| (k, s))) {
                 for (height, width) in [(1, 1), (2, 3), (4, 7), (7, 7), (9, 16), (11, 33), (14, 14), (6, 70), (21, 112)]
                 {
                     for (top, left, bottom, right) in [(0, 0, 0, 0), (1, 1, 1, 1), (2, 0, 1, 2), (0, 3, 4, 1)] {
-                        let of = |n: usize, pads: usize| (n + pads).checked_sub(kernel).map_or(0, |n| n / stride + 1);
-                        let output = [1, of(height, top + bottom), of(width, left + right)];
+                        let of = |n: usize, stride: usize| n.checked_sub(kernel).map_or(0, |n| n / stride + 1);
+                        let output = [1, of(height + top + bottom, strides[0]), of(width + left + right, strides[1])];
                         let shape = ConvShape {
                             groups: 3,
                             in_channels: 1,
                             out_channels: 1,
                             input: [1, height, width],
                             kernel: [1, kernel, kernel],
-                            strides: [1, stride, stride],
+                            strides: [1, strides[0], strides[1]],
                             dilations: [1; 3],
                             pads_begin: [0, top, left],
                             output,

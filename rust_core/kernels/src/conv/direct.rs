@@ -144,6 +144,12 @@ impl<O: Sink, const Q: usize, const PIXEL: usize> Run<'_, '_, O, Q, PIXEL> {
     unsafe fn tile<A: Arch, const L: usize, const P: usize>(&self, pixel: usize) {
         let zero = O::Element::default();
         let mut acc = [[Simd::<O::Element, L>::splat(zero); Q]; P];
+        if let OutputLayout::Planes { plane, step: 1 } = self.output {
+            // Outputs are written at the end; their lines come meanwhile.
+            for c in 0..self.channels.min(Q * L) {
+                prefetch(self.y.wrapping_add(c * plane + pixel));
+            }
+        }
         let x = self.x.wrapping_add(pixel * PIXEL);
         let channel = if PIXEL == 1 { self.channel } else { 1 };
         let mut x_block = x;

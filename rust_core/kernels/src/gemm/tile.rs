@@ -191,6 +191,14 @@ unsafe fn chains<A: Arch, S: Step<T>, T: Scalar, const W: usize, const MR: usize
             unsafe { load_row(args.c.wrapping_add(i * args.c_row), tail, row) };
         }
     }
+    if MR >= ASKING_ROWS && !args.resume {
+        // C is written at the end; its lines come meanwhile.
+        for i in 0..MR {
+            for v in 0..NV {
+                prefetch(args.c.wrapping_add(i * args.c_row + v * W));
+            }
+        }
+    }
     // [panel: register tile]
     let rows: [*const T; MR] = std::array::from_fn(|i| args.a.wrapping_add(i * args.a_row));
     let mut b = args.b;
