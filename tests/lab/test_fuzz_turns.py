@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import islice
 
 import numpy as np
@@ -41,9 +42,8 @@ def test_the_turns_of_an_operator_go_through_all_its_versions_and_types() -> Non
 
 
 def test_an_operator_sits_out_a_turn_for_each_of_its_findings() -> None:
-    order = [
-        row.op_type for _, row, _ in islice(turns(selected_rows(["Abs", "Relu"]), 0, {"Abs": 2, "Relu": 0}.get), 8)
-    ]  # type: ignore[arg-type]
+    known = Counter({"Abs": 2}).__getitem__
+    order = [row.op_type for _, row, _ in islice(turns(selected_rows(["Abs", "Relu"]), 0, known), 8)]
     assert sorted(order[:4]) == ["Abs", "Relu", "Relu", "Relu"]
     assert order.count("Abs") == 2
 

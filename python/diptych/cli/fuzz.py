@@ -143,7 +143,8 @@ def _report(
     shrinking = document["seconds_shrinking"]
     print(
         f"{document['cases']} cases in {document['seconds']:.0f} s ({rate:.1f} a second of a core, {shrinking:.0f} s "
-        f"shrinking), {reached} of {document['operators']} operators, {len(rows)} findings{', interrupted' if interrupted else ''}"
+        f"shrinking), {reached} of {document['operators']} operators, {len(rows)} findings"
+        + (", interrupted" if interrupted else "")
     )
     if corpus is not None and rows:
         print(f"repros: {corpus.folder}/*/test_repro.py")
