@@ -15,9 +15,10 @@ from onnx import TensorProto, helper
 from diptych.testing.case import Case
 from diptych.testing.values import integer_range, is_floating
 
-__all__ = ["unspecified"]
+__all__ = ["SIZED_BY_VALUES", "unspecified"]
 
 Question = Callable[[Case], bool]
+SIZED_BY_VALUES = {"NonMaxSuppression", "Unique"}  # what is open of their values is open of their shapes
 QUESTIONS: dict[str, list[tuple[Question, str]]] = {}
 
 
@@ -163,6 +164,14 @@ def quantized_nan(case: Case) -> bool:
     return not finite or any(bool((scale <= 0).any()) for scale in scales)
 
 
+@open_question("a range so small that its 255th part is subnormal or 0", "DynamicQuantizeLinear")
+def vanishing_scale(case: Case) -> bool:
+    """A scale that rounds to few bits or none."""
+    x = numbers(case.inputs[0])
+    width = 0.0 if x is None else float(max(np.max(x, initial=0.0), 0.0) - min(np.min(x, initial=0.0), 0.0))
+    return width / 255 < 2.0**-126
+
+
 @open_question('the rest of -0 with fmod=1: "either +0 or -0 may be returned"', "Mod")
 def rest_of_zero(case: Case) -> bool:
     """Some rest may be 0."""
@@ -190,9 +199,48 @@ def cast_map(case: Case) -> bool:
     return case.attributes.get("cast_to") == "TO_STRING" or any(isinstance(value, str) for value in values.values())
 
 
-@open_question("which of several values of one key a table has", "LabelEncoder")
+@open_question("which of several values of one key a table has, before version 4", "LabelEncoder")
 def label_encoder(case: Case) -> bool:
-    """A key twice, or a NaN among keys."""
+    """A key twice. Version 4 says that the last counts, and that NaN is NaN, as version 2 says by comparing bits."""
     tables = [np.asarray(v).reshape(-1) for n, v in case.attributes.items() if n.startswith(("keys", "classes"))]
     words = [[str(key) for key in table.tolist()] for table in tables]
-    return any(len(set(found)) != len(found) or "nan" in found for found in words)
+    return case.opset < 4 and any(len(set(found)) != len(found) for found in words)
+
+
+@open_question("the mask of Dropout that drops nothing, before version 12", "Dropout")
+def mask(case: Case) -> bool:
+    """A mask is asked for: the text says "the output mask"."""
+    return case.opset < 12 and case.n_outputs > 1
+
+
+@open_question("two classes of which one has a score: the text gives no formula", "LinearClassifier",
+               "TreeEnsembleClassifier")  # fmt: skip
+def one_score(case: Case) -> bool:
+    """One row of coefficients, or votes for one class alone."""
+    a = case.attributes
+    labels = next((a[name] for name in a if name.startswith("classlabels") and a[name]), [])
+    if case.op_type == "TreeEnsembleClassifier":
+        return len(labels) == 2 and len(set(a["class_ids"])) < 2
+    return len(labels) == 2 and len(a["coefficients"]) == case.inputs[0].shape[-1]
+
+
+@open_question("the scores of a support vector machine, and their order: the text gives no formula", "SVMClassifier")
+def support_vectors(case: Case) -> bool:
+    """Always: the text does not say what is added up."""
+    return True
+
+
+@open_question("where the one pixel of an axis lies when -1 and 1 are the corner pixels' centres", "AffineGrid")
+def lone_pixel(case: Case) -> bool:
+    """Corners are aligned, and an axis has one element."""
+    return bool(case.attributes.get("align_corners", 0)) and bool((case.inputs[1][2:] == 1).any())
+
+
+@open_question("the reflection of more than there is", "Pad")
+def reflection(case: Case) -> bool:
+    """Pads that reach the length of their axis, or more."""
+    if case.attributes.get("mode", "constant") not in ("reflect", b"reflect"):
+        return False
+    pads = case.attributes.get("pads", case.attributes.get("paddings"))
+    pads = case.inputs[1] if pads is None else pads
+    return int(np.max(pads, initial=0)) >= min(case.inputs[0].shape, default=0)
