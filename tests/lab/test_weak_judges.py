@@ -62,6 +62,16 @@ def test_outputs_of_float_may_be_computed_in_float() -> None:
     assert kinds(subject, (x / 0.6404229).astype(np.float32)) == ["bound"]
 
 
+def test_halves_may_be_added_up_in_halves() -> None:
+    ones = np.full((1, 300), 0.1, np.float16)
+    subject = case("MatMul", 13, ones, ones.T)
+    total = np.float16(0)
+    for product in ones[0] * ones[0]:
+        total = np.float16(total + product)
+    assert kinds(subject, np.array([[total]])) == [""]
+    assert kinds(subject, np.array([[3.9]], np.float16)) == ["bound"]
+
+
 def trees(*weights: float) -> dict[str, Any]:
     """Attributes of a classifier of one leaf a class."""
     n = list(range(len(weights)))
@@ -97,9 +107,19 @@ def test_the_text_is_silent_where_campaigns_found_it_to_be() -> None:
     assert not unspecified(case("AffineGrid", 20, theta, np.array([1, 1, 3, 2]), align_corners=1))
     assert unspecified(case("Pad", 2, f32(0.0), mode="reflect", pads=[0, 1]))
     assert not unspecified(case("Pad", 2, f32(0.0, 1.0), mode="reflect", pads=[0, 1]))
+    points = [np.array(0, np.int32), np.float32(1), np.array(5, np.int32)]
+    assert unspecified(case("DequantizeLinear", 10, *points))
+    assert unspecified(case("CastMap", 1, {0: np.float32(np.nan)}, domain=ML, cast_to="TO_INT64"))
+    assert not unspecified(case("CastMap", 1, {0: np.float32(1)}, domain=ML, cast_to="TO_INT64"))
+    zero = np.array(0, np.int8)
+    for scale, is_open in ((3e38, True), (0.5, False)):
+        softmax = case("QLinearSoftmax", 1, np.array([2], np.int8), np.float32(scale), zero, np.float32(0.0625), zero)
+        assert bool(unspecified(softmax)) == is_open
     two = {"classlabels_ints": [0, 1], "coefficients": [1.0], "intercepts": [0.0]}
     assert unspecified(case("LinearClassifier", 1, f32(0.0), domain=ML, n_outputs=2, **two))
-    assert not unspecified(case("LinearClassifier", 1, f32(0.0), domain=ML, n_outputs=2, **{**two, "coefficients": [1.0, 2.0]}))
+    assert not unspecified(
+        case("LinearClassifier", 1, f32(0.0), domain=ML, n_outputs=2, **{**two, "coefficients": [1.0, 2.0]})
+    )
 
 
 def test_how_many_values_are_unique_is_open_where_nan_is_among_them() -> None:

@@ -43,6 +43,7 @@ def open_question(reason: str, *op_types: str) -> Callable[[Question], Question]
 
 def numbers(value: Any) -> np.ndarray[Any, Any] | None:
     """A tensor of floating-point numbers in binary64; None for anything else."""
+    value = np.asarray(value) if isinstance(value, np.generic) else value
     if not isinstance(value, np.ndarray) or value.dtype.kind in "OUSbc" or not is_floating(value.dtype):
         return None
     with np.errstate(all="ignore"):
@@ -157,11 +158,11 @@ def order_of_nan(case: Case) -> bool:
                "QLinearConv", "QLinearAdd", "QLinearMul", "QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax",
                "QLinearGlobalAveragePool", "QLinearAveragePool", "QLinearConcat", "QLinearWhere")  # fmt: skip
 def quantized_nan(case: Case) -> bool:
-    """A NaN or an infinity among numbers or scales, or a scale of 0."""
+    """A NaN or an infinity among numbers or scales, a scale of 0, or one with which numbers leave binary32."""
     found = [numbers(value) for value in case.inputs]
     finite = all(array is None or bool(np.isfinite(array).all()) for array in found)
-    scales = [array for array, value in zip(found[1:], case.inputs[1:], strict=True) if array is not None]
-    return not finite or any(bool((scale <= 0).any()) for scale in scales)
+    scales = [array for array in (found if case.op_type == "QLinearConcat" else found[1:]) if array is not None]
+    return not finite or any(bool(((scale <= 0) | (scale > 2.0**100)).any()) for scale in scales)
 
 
 @open_question("a range so small that its 255th part is subnormal or 0", "DynamicQuantizeLinear")
@@ -170,6 +171,13 @@ def vanishing_scale(case: Case) -> bool:
     x = numbers(case.inputs[0])
     width = 0.0 if x is None else float(max(np.max(x, initial=0.0), 0.0) - min(np.min(x, initial=0.0), 0.0))
     return width / 255 < 2.0**-126
+
+
+@open_question('int32 with a zero point: "there\'s no zero point", which "is supposed to be 0"', "DequantizeLinear")
+def accumulated(case: Case) -> bool:
+    """A zero point of int32 that is not 0."""
+    points = case.inputs[2] if len(case.inputs) > 2 else None
+    return points is not None and points.dtype == np.int32 and bool(points.any())
 
 
 @open_question('the rest of -0 with fmod=1: "either +0 or -0 may be returned"', "Mod")
@@ -194,9 +202,12 @@ def reductions_of_integers(case: Case) -> bool:
 
 @open_question("how a number is written as a string, and a string read as a number", "CastMap")
 def cast_map(case: Case) -> bool:
-    """To or from strings."""
-    (values,) = case.inputs
-    return case.attributes.get("cast_to") == "TO_STRING" or any(isinstance(value, str) for value in values.values())
+    """To or from strings, or integers of what no integer stands for."""
+    (values,), target = case.inputs, case.attributes.get("cast_to", "TO_FLOAT")
+    words = any(isinstance(value, str) for value in values.values())
+    return (
+        words or target == "TO_STRING" or (target == "TO_INT64" and not all(abs(v) < 2.0**63 for v in values.values()))
+    )
 
 
 @open_question("which of several values of one key a table has, before version 4", "LabelEncoder")
