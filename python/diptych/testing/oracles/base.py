@@ -78,9 +78,9 @@ def finfo(dtype: Any) -> Any:
 
 
 def unit(dtype: Any) -> float:
-    """Unit roundoff of the type that a program of this type computes in: binary32 for narrower ones, or those themselves.
+    """Unit roundoff of the type that a program of this type computes in.
 
-    The text asks for no wider intermediate results, except where an operator has `stash_type`.
+    Diptych computes halves in binary32; ONNX's text asks for that only where an operator has `stash_type`.
     """
     if _ANY_EVALUATION.get() and np.dtype(dtype).name in NARROW:
         return float(finfo(dtype).eps) / 2
