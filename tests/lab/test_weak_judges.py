@@ -1,4 +1,4 @@
-"""What campaigns flagged and should not have, each as the smallest case: the judge lets it pass, and still sees worse."""
+"""What campaigns flagged and should not have, as small cases: the judge lets them pass, and still sees worse."""
 
 from __future__ import annotations
 
@@ -77,7 +77,8 @@ def trees(*weights: float) -> dict[str, Any]:
     n = list(range(len(weights)))
     zeros = [0] * len(n)
     return {
-        "classlabels_int64s": [10 + i for i in n], "nodes_treeids": n, "nodes_nodeids": zeros, "nodes_featureids": zeros,
+        "classlabels_int64s": [10 + i for i in n], "nodes_treeids": n, "nodes_nodeids": zeros,
+        "nodes_featureids": zeros,
         "nodes_modes": ["LEAF"] * len(n), "nodes_values": [0.0] * len(n), "nodes_truenodeids": zeros,
         "nodes_falsenodeids": zeros, "class_treeids": n, "class_nodeids": zeros, "class_ids": n,
         "class_weights": list(weights),
