@@ -35,6 +35,7 @@ def test_neither_zero_is_the_greater(op_type: str) -> None:
     subject = case(op_type, 13, f32([0.0, -0.0]))
     assert kinds(subject, f32([0.0])) == kinds(subject, f32([-0.0])) == [""]
     assert kinds(subject, f32([1.0])) == ["bits"]
+    assert kinds(case("Relu", 14, f32(-0.0)), f32(-0.0)) == [""]
 
 
 def test_the_mean_may_be_taken_into_the_bias() -> None:
@@ -110,6 +111,8 @@ def test_the_text_is_silent_where_campaigns_found_it_to_be() -> None:
     assert not unspecified(case("Pad", 2, f32(0.0, 1.0), mode="reflect", pads=[0, 1]))
     points = [np.array(0, np.int32), np.float32(1), np.array(5, np.int32)]
     assert unspecified(case("DequantizeLinear", 10, *points))
+    assert unspecified(case("CumSum", 14, f32([0.0]), np.array([0])))
+    assert not unspecified(case("CumSum", 14, f32([0.0]), np.array(0)))
     assert unspecified(case("CastMap", 1, {0: np.float32(np.nan)}, domain=ML, cast_to="TO_INT64"))
     assert not unspecified(case("CastMap", 1, {0: np.float32(1)}, domain=ML, cast_to="TO_INT64"))
     zero = np.array(0, np.int8)

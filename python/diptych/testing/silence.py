@@ -180,6 +180,12 @@ def accumulated(case: Case) -> bool:
     return points is not None and points.dtype == np.int32 and bool(points.any())
 
 
+@open_question("an axis as a vector of one, where the text has a 0-D tensor", "CumSum", "CumProd")
+def axis_of_rank_1(case: Case) -> bool:
+    """An axis of another rank than 0."""
+    return bool(np.ndim(case.inputs[1]) > 0)
+
+
 @open_question('the rest of -0 with fmod=1: "either +0 or -0 may be returned"', "Mod")
 def rest_of_zero(case: Case) -> bool:
     """Some rest may be 0."""

@@ -114,7 +114,9 @@ def requantizes(op_type: str) -> bool:
 
 def without_signs_of_zeros(value: Any) -> Any:
     """The same numbers, and +0 for -0."""
-    return value + value.dtype.type(0) if isinstance(value, np.ndarray) and value.dtype.kind in "fV" else value
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "fV":
+        return value
+    return np.asarray(value + value.dtype.type(0))  # a sum of rank 0 is no array otherwise
 
 
 def near(scores: Expected | None, labels: Any, reference: Any) -> bool:
