@@ -38,6 +38,12 @@ def test_neither_zero_is_the_greater(op_type: str) -> None:
     assert kinds(case("Relu", 14, f32(-0.0)), f32(-0.0)) == [""]
 
 
+def test_an_engine_that_keeps_more_digits_of_celu_is_right() -> None:
+    x = np.array(-8e-140)
+    assert kinds(case("Celu", 28, x), x) == [""]
+    assert kinds(case("Celu", 28, x), np.array(-8e-14)) == ["bound"]
+
+
 def test_the_mean_may_be_taken_into_the_bias() -> None:
     x, scale, bias = f32([[0, 1]]), f32(2.3e7), f32(7.0162112e7)
     subject = case("InstanceNormalization", 22, x, scale, bias)
