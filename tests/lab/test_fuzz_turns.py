@@ -75,7 +75,7 @@ def test_shrinking_asks_the_engine_that_failed_alone() -> None:
 
 
 def test_one_hang_is_enough_for_a_batch() -> None:
-    settings = Settings(ops=("Relu",), seconds=None, cases=8, timeout=0.05, shrink_attempts=2, shrink_seconds=0.5)
+    settings = Settings(ops=("Relu",), seconds=None, cases=4, timeout=0.05, shrink_attempts=2, shrink_seconds=0.5)
     campaign = Campaign([HANGS], settings)
     try:
         [finding] = campaign.run()

@@ -111,12 +111,17 @@ class Campaign:
         return (time.monotonic() if self.ended is None else self.ended) - self.started
 
     def _batches(self) -> Iterator[Batch]:
-        """Operators in turn, graphs now and then; each lap through an operator's rows and types has longer batches."""
-        size = self.settings.batch
+        """Operators in turn, graphs now and then.
+
+        The first turn has short batches, to reach all operators soon; each lap through an operator's rows and types
+        has longer ones.
+        """
+        size, operators = self.settings.batch, len({name_of(row) for row in self.rows})
         for index, (lap, row, dtype) in enumerate(turns(self.rows, self.settings.seed, self.known)):
             if self.with_graphs and index % GRAPHS_EVERY == 0:
                 yield Batch(None, None, self._seed("graphs", index), size)
-            yield Batch(row, dtype, self._seed(row.name, str(dtype), lap), size * min(1 << lap, 16))
+            examples = size * min(1 << lap, 16) if index >= operators else max(1, size // 2)
+            yield Batch(row, dtype, self._seed(row.name, str(dtype), lap), examples)
         for index in itertools.count():  # of graphs alone
             yield Batch(None, None, self._seed("graphs", index), size)
 
