@@ -25,10 +25,21 @@ from typing import Any
 import onnx.defs
 
 from diptych.fuzzer import Campaign, Corpus, Settings
+from diptych.testing import Case
 
 ENGINES = ("onnxruntime", "openvino", "onnx.reference", "tract")
 ROOT = Path(__file__).resolve().parents[1]
-FIGURES = ("version", "seed", "seconds", "core_seconds", "shrinking_seconds", "cases", "reached", "answered", "findings")
+FIGURES = (
+    "version",
+    "seed",
+    "seconds",
+    "core_seconds",
+    "shrinking_seconds",
+    "cases",
+    "reached",
+    "answered",
+    "findings",
+)
 CORPUS, PAGE = ROOT / "docs" / "findings", ROOT / "docs" / "findings.md"
 
 
@@ -67,7 +78,8 @@ def ask() -> None:
                     "unjudged": "unjudged",
                     "right": "right",
                 }
-                said[engine] = (kinds or [words[key] for key in words if key in grown] or ["unjudged"])[0]
+                right = "unjudged" if isinstance(subject, Case) else "right"  # a graph without a failure has no count
+                said[engine] = (kinds or [words[key] for key in words if key in grown] or [right])[0]
             path = CORPUS / name / "meta.json"
             path.write_text(json.dumps({**meta, "others": said}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
             print(name, said, flush=True)
@@ -92,7 +104,12 @@ def page() -> str:
         sections.setdefault(ruling["operator"], []).append(section(ruling, {n: entries[n] for n in names}))
     if left:
         raise ValueError(f"findings without a ruling: {sorted(left)}")
-    parts = [rulings["head"].strip(), campaign_table(campaigns), summary(entries), *(part for own in with_heads(sections) for part in own)]
+    parts = [
+        rulings["head"].strip(),
+        campaign_table(campaigns),
+        summary(entries),
+        *(part for own in with_heads(sections) for part in own),
+    ]
     mended = "\n".join(f"- {line.strip()}" for line in rulings["mended"])
     parts.append(f"## False alarms, and what was mended\n\n{mended}")
     return "\n\n".join(parts) + "\n"
@@ -121,7 +138,8 @@ def campaign_table(campaigns: dict[str, Any]) -> str:
         rate, of = c["cases"] / c["core_seconds"], campaigns["operators"]
         cells = [
             f"{c['engine']} {c['version']}", c["seed"], f"{c['seconds']} s", f"{c['core_seconds']} s",
-            f"{c['shrinking_seconds']} s", c["cases"], f"{rate:.0f}", f"{c['reached']} of {of}", c["answered"], c["findings"],
+            f"{c['shrinking_seconds']} s", c["cases"], f"{rate:.0f}", f"{c['reached']} of {of}", c["answered"],
+            c["findings"],
         ]  # fmt: skip
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)

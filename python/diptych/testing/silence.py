@@ -235,7 +235,7 @@ def mask(case: Case) -> bool:
 def one_score(case: Case) -> bool:
     """One row of coefficients, or votes for one class alone."""
     a = case.attributes
-    labels = next((a[name] for name in a if name.startswith("classlabels") and a[name]), [])
+    labels: list[Any] = next((a[name] for name in a if name.startswith("classlabels") and a[name]), [])
     if case.op_type == "TreeEnsembleClassifier":
         return len(labels) == 2 and len(set(a["class_ids"])) < 2
     return len(labels) == 2 and len(a["coefficients"]) == case.inputs[0].shape[-1]
