@@ -138,10 +138,13 @@ def _report(
         print(f"corpus {entry['name']}: {entry['state']}")
     for spec, counts in document["engines"].items():
         print(f"{spec} {counts['version']}: " + ", ".join(f"{n} {what}" for what, n in counts["counts"].items()))
+        print(f"{spec} answered at least one case of {counts['operators_answered']} operators")
     rate, reached = document["cases_per_core_second"], document["operators_reached"]
+    shrinking = document["seconds_shrinking"]
     print(
-        f"{document['cases']} cases in {document['seconds']:.0f} s ({rate:.1f} a second of a core), {reached} of "
-        f"{document['operators']} operators, {len(rows)} findings{', interrupted' if interrupted else ''}"
+        f"{document['cases']} cases in {document['seconds']:.0f} s ({rate:.1f} a second of a core, {shrinking:.0f} s "
+        f"shrinking), {reached} of {document['operators']} operators, {len(rows)} findings"
+        + (", interrupted" if interrupted else "")
     )
     if corpus is not None and rows:
         print(f"repros: {corpus.folder}/*/test_repro.py")
@@ -157,12 +160,17 @@ def _document(campaign: Campaign, replayed: list[dict[str, Any]], interrupted: b
         "cases": campaign.generated,
         "invalid": campaign.invalid,
         "seconds": seconds,
+        "seconds_shrinking": campaign.shrinking,
         "cases_per_core_second": campaign.generated / max(campaign.core_seconds, 1e-9),
         "operators_reached": len(campaign.reached),
         "operators": len({(row.domain, row.op_type) for row in campaign.rows}),
         "interrupted": interrupted,
         "engines": {
-            spec: {"version": campaign.versions.get(spec, ""), "counts": dict(examiner.counts)}
+            spec: {
+                "version": campaign.versions.get(spec, ""),
+                "counts": dict(examiner.counts),
+                "operators_answered": len(examiner.answered),
+            }
             for spec, examiner in campaign.examiners.items()
         },
         "corpus": replayed,

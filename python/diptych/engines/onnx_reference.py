@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import onnx
 from onnx.reference import ReferenceEvaluator
@@ -31,4 +33,13 @@ class OnnxReferenceEngine(Engine):
             if str(error).startswith("No implementation for operator"):
                 raise NotImplementedError(str(error)) from error
             raise
-        return lambda feeds: as_values(list(session.run(None, dict(feeds))))
+
+        def run(feeds: Mapping[str, Any]) -> list[Any]:
+            try:
+                return as_values(list(session.run(None, dict(feeds))))
+            except RuntimeError as error:
+                if "not implemented" in str(error).lower():  # its words for what it does not support
+                    raise NotImplementedError(str(error)) from error
+                raise
+
+        return run

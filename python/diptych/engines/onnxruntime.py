@@ -54,13 +54,16 @@ class OnnxRuntimeEngine(Engine):
             try:
                 outputs = as_values(session.run(None, dict(feeds)))
             except RuntimeError as error:
-                if "No corresponding Numpy type" in str(error):  # of its Python package, not of its kernels
+                if any(words in str(error) for words in _NO_TYPE):
                     raise NotImplementedError(str(error)) from error
                 raise
             return [o if kind is None else o.view(kind) for o, kind in zip(outputs, kinds, strict=True)]
 
         return run
 
+
+# What its Python package, not its kernels, says of types that it cannot return or take.
+_NO_TYPE = ("No corresponding Numpy type", "can't be converted to MLDataType")
 
 # Types that its Python package returns as bytes.
 _NARROW = {

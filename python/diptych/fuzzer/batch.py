@@ -11,6 +11,7 @@ import hypothesis
 from hypothesis import HealthCheck, Phase, given
 from hypothesis.errors import Flaky, FlakyStrategyDefinition
 
+from diptych.fuzzer.constants import no_local_constants
 from diptych.fuzzer.examiner import Failure
 from diptych.fuzzer.finding import Signature, Subject, specials_of
 from diptych.testing import Row, graphs, operator_cases
@@ -49,6 +50,7 @@ class _Look:
     done: int = 0
     target: Signature | None = None
     best: tuple[Subject, Failure] | None = None
+    since: float = 0.0
     deadline: float = 0.0
     shrunk: int = 0
 
@@ -64,12 +66,14 @@ class _Look:
             if self.shrunk > self.campaign.settings.shrink_attempts or time.monotonic() > self.deadline:
                 raise BudgetError
         specials = specials_of(subject)
-        for signature, failure in self.campaign.failures(subject, self.skip if self.target is None else Counter()):
+        only = self.target.engine if self.target else ""
+        for signature, failure in self.campaign.failures(subject, Counter() if only else self.skip, only):
             wanted = signature == self.target if self.target else True
             if wanted and self.campaign.is_new(signature, specials):
                 if self.target is None:
                     self.target = signature
-                    self.deadline = time.monotonic() + self.campaign.settings.shrink_seconds
+                    self.since = time.monotonic()
+                    self.deadline = self.since + self.campaign.settings.shrink_seconds
                 self.best = (subject, failure)
                 raise _FoundError
             if self.target is None:
@@ -89,6 +93,7 @@ def run_batch(batch: Batch, campaign: Campaign) -> None:
         steady, budget = _drive(look, strategy, seed, left)
         if look.target is not None and look.best is not None:
             campaign.met[look.target] += 1
+            campaign.shrinking += time.monotonic() - look.since
             campaign.record(look.target, *look.best, steady)
         if budget:
             raise BudgetError
@@ -114,7 +119,8 @@ def _drive(look: _Look, strategy: Any, seed: int, examples: int) -> tuple[bool, 
         print_blob=False,
     )(test)
     try:
-        hypothesis.seed(seed)(test)()
+        with no_local_constants():
+            hypothesis.seed(seed)(test)()
     except _FoundError:
         return True, False
     except (Flaky, FlakyStrategyDefinition):

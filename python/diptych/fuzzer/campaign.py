@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
-import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +19,7 @@ from diptych.fuzzer.examiner import Examiner, Failure
 from diptych.fuzzer.finding import Finding, Signature, Subject, specials_of
 from diptych.fuzzer.graphs import examine_graph
 from diptych.fuzzer.relations import RELATIONS
+from diptych.fuzzer.turns import name_of, turns
 from diptych.testing import Case, Row, catalogue, on_reference
 from diptych.testing.catalogue import newest_meaning
 
@@ -26,7 +27,8 @@ __all__ = ["GRAPHS", "Campaign", "Settings"]
 
 GRAPHS = "graphs"  # stands for whole graphs among names of operators
 PER_OPERATOR = 6  # findings of one engine in one operator; more are counted alone
-BREAKDOWNS = 5  # crashes or hangs of one engine in a batch, after which it sits out
+BREAKDOWNS = 5  # crashes of one engine in a batch, after which it sits out; one hang is enough
+GRAPHS_EVERY = 40  # batches of operators for one of whole graphs
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ class Settings:
 
     `ops`: names of operators (`Conv`, `com.microsoft.Attention`), "graphs" for whole graphs; empty: all of both.
     `seconds` and `cases` bound it (None: no bound); with `cases` alone two campaigns of equal settings are equal.
-    `shrink_attempts` and `shrink_seconds` are for each finding, the latter for engines that hang or die. `relations`:
-    see `diptych.fuzzer.relations`. `bits`: see `Examiner`.
+    `shrink_attempts` and `shrink_seconds` bound the shrinking of each finding. `relations`: see
+    `diptych.fuzzer.relations`. `bits`: see `Examiner`.
     """
 
     ops: Sequence[str] = ()
@@ -45,7 +47,7 @@ class Settings:
     seed: int = 0
     timeout: float = 10.0
     shrink_attempts: int = 150
-    shrink_seconds: float = 20.0
+    shrink_seconds: float = 5.0
     relations: Sequence[str] = ("history",)
     bits: bool | None = None
     batch: int = 8
@@ -77,12 +79,14 @@ class Campaign:
         self.met: Counter[Signature] = Counter()
         self.reached: set[str] = set()
         self.generated, self.invalid, self.started = 0, 0, time.monotonic()
+        self.shrinking = 0.0  # seconds
+        self.ended: float | None = None
         self.spent, self.core_seconds = cpu_seconds(), 0.0
         self.versions: dict[str, str] = {}
 
     def run(self) -> Iterator[Finding]:
         """Findings as they are made."""
-        self.started = time.monotonic()
+        self.started, self.ended = time.monotonic(), None
         for examiner in self.examiners.values():
             self.progress(f"{examiner.spec} {self.version_of(examiner.spec)}")  # one that is not there is an error now
         for batch in self._batches():
@@ -95,29 +99,35 @@ class Campaign:
             yield from self.findings[done:]
 
     def close(self) -> None:
-        """End the engines' processes; `core_seconds` stands from then on."""
+        """End the engines' processes; `seconds` and `core_seconds` stand from then on."""
+        self.ended = time.monotonic()
         for examiner in self.examiners.values():
             examiner.close()
         self.core_seconds = cpu_seconds() - self.spent
 
     @property
     def seconds(self) -> float:
-        """Since the start."""
-        return time.monotonic() - self.started
+        """From the start to the end, or until now."""
+        return (time.monotonic() if self.ended is None else self.ended) - self.started
 
     def _batches(self) -> Iterator[Batch]:
-        """Round after round over everything: newest meanings and common types first; later rounds are longer."""
-        order = random.Random(self.settings.seed)
-        entries: list[tuple[Row | None, Any]] = [(row, dtype) for row in self.rows for dtype in row.dtypes]
-        order.shuffle(entries)
-        entries.sort(key=lambda entry: rank(*entry))
-        for turn in range(1 << 30):
-            for index, (row, dtype) in enumerate(entries or [(None, None)]):
-                if self.with_graphs and (not entries or index % 40 == 0):
-                    yield Batch(None, None, self._seed("graphs", turn, index), self.settings.batch)
-                if row is not None:
-                    seed = self._seed(row.name, str(dtype), turn)
-                    yield Batch(row, dtype, seed, self.settings.batch * min(1 << turn, 16))
+        """Operators in turn, graphs now and then.
+
+        The first turn has short batches, to reach all operators soon; each lap through an operator's rows and types
+        has longer ones.
+        """
+        size, operators = self.settings.batch, len({name_of(row) for row in self.rows})
+        for index, (lap, row, dtype) in enumerate(turns(self.rows, self.settings.seed, self.known)):
+            if self.with_graphs and index % GRAPHS_EVERY == 0:
+                yield Batch(None, None, self._seed("graphs", index), size)
+            examples = size * min(1 << lap, 16) if index >= operators else max(1, size // 2)
+            yield Batch(row, dtype, self._seed(row.name, str(dtype), lap), examples)
+        for index in itertools.count():  # of graphs alone
+            yield Batch(None, None, self._seed("graphs", index), size)
+
+    def known(self, operator: str) -> int:
+        """How many findings there are of an operator for each engine."""
+        return sum(finding.signature.operator == operator for finding in self.findings) // len(self.examiners)
 
     def _seed(self, *what: Any) -> int:
         """A seed of its own for each batch, whatever ran before."""
@@ -163,7 +173,7 @@ class Campaign:
             else:
                 failure = examine_graph(examiner, subject, expected)
             if failure is not None:
-                skip[spec] += failure.kind in ("crash", "hang")
+                skip[spec] += {"crash": 1, "hang": BREAKDOWNS}.get(failure.kind, 0)
                 yield signature_of(spec, subject, failure), failure
 
     def is_new(self, signature: Signature, specials: frozenset[str]) -> bool:
@@ -227,15 +237,3 @@ def selected_rows(ops: Sequence[str]) -> list[Row]:
     if unknown:
         raise InvalidInputError(f"no operators {unknown} in the catalogue (`diptych ops` lists it; or `{GRAPHS}`)")
     return [row for row in catalogue() if (not ops or name_of(row) in names)]
-
-
-def name_of(row: Row) -> str:
-    """`Conv`, `com.microsoft.Attention`."""
-    return f"{row.domain}.{row.op_type}" if row.domain else row.op_type
-
-
-def rank(row: Row | None, dtype: Any) -> tuple[bool, int]:
-    """Newest meanings before older ones, an operator's first types before its others."""
-    assert row is not None
-    older = newest_meaning(row.op_type, row.since, row.domain) != row.since
-    return older, row.dtypes.index(dtype)

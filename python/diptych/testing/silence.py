@@ -15,9 +15,10 @@ from onnx import TensorProto, helper
 from diptych.testing.case import Case
 from diptych.testing.values import integer_range, is_floating
 
-__all__ = ["unspecified"]
+__all__ = ["SIZED_BY_VALUES", "unspecified"]
 
 Question = Callable[[Case], bool]
+SIZED_BY_VALUES = {"NonMaxSuppression", "Unique"}  # what is open of their values is open of their shapes
 QUESTIONS: dict[str, list[tuple[Question, str]]] = {}
 
 
@@ -42,6 +43,7 @@ def open_question(reason: str, *op_types: str) -> Callable[[Question], Question]
 
 def numbers(value: Any) -> np.ndarray[Any, Any] | None:
     """A tensor of floating-point numbers in binary64; None for anything else."""
+    value = np.asarray(value) if isinstance(value, np.generic) else value
     if not isinstance(value, np.ndarray) or value.dtype.kind in "OUSbc" or not is_floating(value.dtype):
         return None
     with np.errstate(all="ignore"):
@@ -156,11 +158,32 @@ def order_of_nan(case: Case) -> bool:
                "QLinearConv", "QLinearAdd", "QLinearMul", "QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax",
                "QLinearGlobalAveragePool", "QLinearAveragePool", "QLinearConcat", "QLinearWhere")  # fmt: skip
 def quantized_nan(case: Case) -> bool:
-    """A NaN or an infinity among numbers or scales, or a scale of 0."""
+    """A NaN or an infinity among numbers or scales, a scale of 0, or one with which numbers leave binary32."""
     found = [numbers(value) for value in case.inputs]
     finite = all(array is None or bool(np.isfinite(array).all()) for array in found)
-    scales = [array for array, value in zip(found[1:], case.inputs[1:], strict=True) if array is not None]
-    return not finite or any(bool((scale <= 0).any()) for scale in scales)
+    scales = [array for array in (found if case.op_type == "QLinearConcat" else found[1:]) if array is not None]
+    return not finite or any(bool(((scale <= 0) | (scale > 2.0**100)).any()) for scale in scales)
+
+
+@open_question("a range so small that its 255th part is subnormal or 0", "DynamicQuantizeLinear")
+def vanishing_scale(case: Case) -> bool:
+    """A scale that rounds to few bits or none."""
+    x = numbers(case.inputs[0])
+    width = 0.0 if x is None else float(max(np.max(x, initial=0.0), 0.0) - min(np.min(x, initial=0.0), 0.0))
+    return width / 255 < 2.0**-126
+
+
+@open_question('int32 with a zero point: "there\'s no zero point", which "is supposed to be 0"', "DequantizeLinear")
+def accumulated(case: Case) -> bool:
+    """A zero point of int32 that is not 0."""
+    points = case.inputs[2] if len(case.inputs) > 2 else None
+    return points is not None and points.dtype == np.int32 and bool(points.any())
+
+
+@open_question("an axis as a vector of one, where the text has a 0-D tensor", "CumSum", "CumProd")
+def axis_of_rank_1(case: Case) -> bool:
+    """An axis of another rank than 0."""
+    return bool(np.ndim(case.inputs[1]) > 0)
 
 
 @open_question('the rest of -0 with fmod=1: "either +0 or -0 may be returned"', "Mod")
@@ -185,14 +208,56 @@ def reductions_of_integers(case: Case) -> bool:
 
 @open_question("how a number is written as a string, and a string read as a number", "CastMap")
 def cast_map(case: Case) -> bool:
-    """To or from strings."""
-    (values,) = case.inputs
-    return case.attributes.get("cast_to") == "TO_STRING" or any(isinstance(value, str) for value in values.values())
+    """To or from strings, or integers of what no integer stands for."""
+    (values,), target = case.inputs, case.attributes.get("cast_to", "TO_FLOAT")
+    words = any(isinstance(value, str) for value in values.values())
+    return (
+        words or target == "TO_STRING" or (target == "TO_INT64" and not all(abs(v) < 2.0**63 for v in values.values()))
+    )
 
 
-@open_question("which of several values of one key a table has", "LabelEncoder")
+@open_question("which of several values of one key a table has, before version 4", "LabelEncoder")
 def label_encoder(case: Case) -> bool:
-    """A key twice, or a NaN among keys."""
+    """A key twice. Version 4 says that the last counts, and that NaN is NaN, as version 2 says by comparing bits."""
     tables = [np.asarray(v).reshape(-1) for n, v in case.attributes.items() if n.startswith(("keys", "classes"))]
     words = [[str(key) for key in table.tolist()] for table in tables]
-    return any(len(set(found)) != len(found) or "nan" in found for found in words)
+    return case.opset < 4 and any(len(set(found)) != len(found) for found in words)
+
+
+@open_question("the mask of Dropout that drops nothing, before version 12", "Dropout")
+def mask(case: Case) -> bool:
+    """A mask is asked for: the text says "the output mask"."""
+    return case.opset < 12 and case.n_outputs > 1
+
+
+@open_question("two classes of which one has a score: the text gives no formula", "LinearClassifier",
+               "TreeEnsembleClassifier")  # fmt: skip
+def one_score(case: Case) -> bool:
+    """One row of coefficients, or votes for one class alone."""
+    a = case.attributes
+    labels: list[Any] = next((a[name] for name in a if name.startswith("classlabels") and a[name]), [])
+    if case.op_type == "TreeEnsembleClassifier":
+        return len(labels) == 2 and len(set(a["class_ids"])) < 2
+    return len(labels) == 2 and len(a["coefficients"]) == case.inputs[0].shape[-1]
+
+
+@open_question("the scores of a support vector machine, and their order: the text gives no formula", "SVMClassifier")
+def support_vectors(case: Case) -> bool:
+    """Always: the text does not say what is added up."""
+    return True
+
+
+@open_question("where the one pixel of an axis lies when -1 and 1 are the corner pixels' centres", "AffineGrid")
+def lone_pixel(case: Case) -> bool:
+    """Corners are aligned, and an axis has one element."""
+    return bool(case.attributes.get("align_corners", 0)) and bool((case.inputs[1][2:] == 1).any())
+
+
+@open_question("the reflection of more than there is", "Pad")
+def reflection(case: Case) -> bool:
+    """Pads that reach the length of their axis, or more."""
+    if case.attributes.get("mode", "constant") not in ("reflect", b"reflect"):
+        return False
+    pads = case.attributes.get("pads", case.attributes.get("paddings"))
+    pads = case.inputs[1] if pads is None else pads
+    return int(np.max(pads, initial=0)) >= min(case.inputs[0].shape, default=0)

@@ -40,7 +40,7 @@ def exponential_linear(x: Array, alpha: Any, dtype: Any) -> tuple[Array, Array]:
     """Elu and its bound: the exponential, the difference, the product."""
     u = unit(dtype)
     e = np.exp(np.minimum(x, 0))
-    y = np.where(x < 0, alpha * (e - 1), x)
+    y = np.where(x < 0, alpha * np.expm1(np.minimum(x, 0)), x)
     slack = np.abs(alpha) * (4 * u * e + 2.1 * u * np.abs(e - 1)) + tiny(dtype, 2)
     return y, np.where(x < 0, slack * evaluation_factor(), 0)
 
@@ -68,7 +68,7 @@ def celu(case: Case) -> list[Expected | None]:
     x, alpha, dtype = wide(case.inputs[0]), factor(case, "alpha", 1.0), case.inputs[0].dtype
     u, t = unit(dtype), x / alpha
     e = np.exp(t)
-    below = alpha * (e - 1)
+    below = alpha * np.expm1(t)
     y = np.maximum(x, 0) + np.minimum(0, below)
     slack = np.abs(alpha) * (e * u * (1.1 * np.abs(t) + 4) + 2.1 * u * np.abs(e - 1)) + u * np.abs(y)
     slack = np.where(below < 0, slack * evaluation_factor(), u * np.abs(y)) + tiny(dtype, 2 + 2 * float(np.abs(alpha)))

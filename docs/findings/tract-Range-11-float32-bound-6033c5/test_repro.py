@@ -1,0 +1,124 @@
+"""tract: bound: error beyond the bound: 76 of 100 elements; at [81] 8.099994659423828125, expected
+8.10000012069940567, 5.6 times the bound 9.75e-07
+
+    <
+       ir_version: 10,
+       opset_import: ["" : 11]
+    >
+    Range (float x0, float x1, float x2) => (float[100] y0) {
+       y0 = Range (x0, x1, x2)
+    }
+    x0 = np.array(0.0, np.float32)
+    x1 = np.array(10.0, np.float32)
+    x2 = np.array(0.1, np.float32)
+
+Made by `diptych fuzz`. It fails while the failure is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+MODEL = HERE / "model.onnx"
+
+
+def unpack(arrays: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, Any]:
+    """Values that plain arrays stand for."""
+    values: dict[str, Any] = {}
+    parts: dict[str, dict[str, Any]] = {}
+    compound = ("sequence", "keys", "values")
+    for key, array in arrays.items():
+        name, bar, kind = key.partition("|")
+        if not bar:
+            values[name] = array
+        elif kind == "none":
+            values[name] = None
+        elif kind == "strings":
+            values[name] = array.astype(object)
+        elif kind[0].isalpha() and kind.partition("|")[0] not in compound:
+            values[name] = array.view(np.dtype(getattr(ml_dtypes, kind))).reshape(array.shape[:-1])
+        else:
+            values.setdefault(name, ())  # keeps the order
+            parts.setdefault(name, {})[kind] = array
+    for name, found in parts.items():
+        values[name] = _assembled(name, found)
+    return values
+
+
+def _assembled(name: str, found: Mapping[str, Any]) -> Any:
+    """A sequence or a map of its parts."""
+    length = found.get("sequence")
+    inner = unpack({key: array for key, array in found.items() if key != "sequence"})
+    if length is not None and inner.keys() == {str(i) for i in range(int(length))}:
+        return [inner[str(i)] for i in range(int(length))]
+    if inner.keys() == {"keys", "values"}:
+        return dict(zip(inner["keys"].tolist(), inner["values"], strict=True))
+    raise ValueError(f"{name!r}: the file holds parts {sorted(found)}, which make no value")
+
+
+def read_inputs():
+    """Inputs by name."""
+    with np.load(HERE / "inputs.npz", allow_pickle=False) as arrays:
+        return unpack(dict(arrays))
+
+
+with np.load(HERE / "expected.npz", allow_pickle=False) as arrays:
+    STORED = unpack(dict(arrays))
+
+
+from diptych.engines import make_engine
+
+
+def run():
+    """Outputs of the engine."""
+    return list(make_engine('tract', 1).prepare(MODEL)(read_inputs()))
+
+
+# One item an output: "bits" and the value; "type", dtype and shape; or "bound", dtype, shape, exact values, how far
+# from them, the greatest number of the type, whether the sign of zero is certain.
+EXPECTED = [
+    ("bound", "float32", [100], STORED['exact0'], STORED['bound0'], 3.4028234663852886e+38, False),
+]
+
+
+def within(exact: Any, bound: Any, top: float, signed_zeros: bool, got: Any) -> Any:
+    """Where a float output is as near as its error bound asks; `top` is the greatest number of its type."""
+    wide = got.astype(np.float32) if got.dtype.kind == "V" else got
+    e, b, g = (np.asarray(a).astype(np.longdouble) for a in (exact, bound, wide))
+    with np.errstate(all="ignore"):
+        overflows = np.abs(e) + b > top
+        meaningful = np.isfinite(b) & ~((np.isnan(e) ^ np.isnan(g)) & overflows)
+        inside = meaningful & ~np.isnan(e) & ~overflows
+        wrong = meaningful & (np.isnan(e) != np.isnan(g))
+        wrong |= meaningful & np.isinf(e) & (g != e)
+        wrong |= inside & (np.abs(g - e) > b)
+        wrong |= inside & signed_zeros & (e == 0) & (g == 0) & (np.signbit(e) != np.signbit(g))
+    return ~wrong
+
+
+def test_repro():
+    outputs = run()
+    assert len(outputs) == len(EXPECTED), f"{len(outputs)} outputs, expected {len(EXPECTED)}"
+    for number, (got, (kind, *right)) in enumerate(zip(outputs, EXPECTED)):
+        if kind == "bits":
+            assert same(right[0], got), f"output {number} is {got}, expected the bits of {right[0]}"
+            continue
+        dtype, shape = right[:2]
+        if dtype is not None:
+            got = np.asarray(got)
+            found = got.dtype.name, list(got.shape)
+            assert found == (dtype, shape), f"output {number} is {found}, expected {(dtype, shape)}"
+        if kind == "bound":
+            fine = within(*right[2:], got)
+            at = tuple(np.unravel_index(np.argmin(fine), fine.shape)) if fine.size else ()
+            away = f"{right[2][at]} up to {right[3][at]}, {np.sum(~fine)} of {fine.size} elements"
+            assert fine.all(), f"output {number} at {[*map(int, at)]}: {got[at]}, expected {away}"
+
+
+if __name__ == "__main__":
+    test_repro()
