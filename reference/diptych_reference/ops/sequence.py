@@ -10,11 +10,19 @@ from typing import Any
 import numpy as np
 
 from diptych_reference.axes import normal_axis
-from diptych_reference.errors import InvalidInputError, InvalidModelError, InvalidTypeError, ShapeError
+from diptych_reference.errors import (
+    InvalidInputError,
+    InvalidModelError,
+    InvalidTypeError,
+    ResourceLimitError,
+    ShapeError,
+)
 from diptych_reference.operator import Array, operator
 from diptych_reference.ops.control_flow import scalar
 from diptych_reference.signature import dtype_of
 from diptych_reference.values import NOTHING, Sequence, sequence_dtype
+
+PIECES = 1 << 20  # tensors that SplitToSequence makes: each is an object of Python, a hundred bytes and more
 
 
 @operator("SequenceConstruct", since=11)
@@ -87,6 +95,9 @@ def split_to_sequence(input: Array, split: Array | None = None, *, axis: int = 0
     perhaps shorter; with a list, of these lengths, which add up.
     """
     at = normal_axis(axis, input.ndim)
+    length = 1 if split is None else int(split) if split.ndim == 0 else 0
+    if length > 0 and input.shape[at] // length > PIECES:
+        raise ResourceLimitError(f"input of shape {list(input.shape)} would become more than {PIECES} tensors")
     before: tuple[Any, ...] = (slice(None),) * at
     if split is None and not keepdims:
         return Sequence([input[before + (i, ...)] for i in range(input.shape[at])], input.dtype)  # noqa: RUF005
