@@ -201,7 +201,7 @@ def boxes(count: int) -> ModelProto:
     return one("NonMaxSuppression", "b s m", given)
 
 
-add("time/boxes", "20,000 boxes, each to be compared with all before it", boxes(20_000), expected=EITHER)
+add("time/boxes", "8,000 boxes, each to be compared with all before it", boxes(8_000), expected=EITHER)
 add(
     "time/matmul",
     "1e9 multiplications",
