@@ -189,5 +189,7 @@ def members(s: Sketch, x: Array, sets: int, random: np.random.Generator) -> Arra
     for _ in range(sets):
         count = int(random.choice([0, 1, 2, 5, 40]))
         found = picks(s, x, count, s.tensor((count,)))
-        parts += [found[~np.isnan(found.astype(np.float64))], np.full(1, np.nan, x.dtype)]
+        with np.errstate(invalid="ignore"):  # which a signalling NaN is
+            numbers = found[~np.isnan(found.astype(np.float64))]
+        parts += [numbers, np.full(1, np.nan, x.dtype)]
     return np.concatenate(parts)
