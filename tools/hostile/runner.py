@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Timer
+from threading import Thread, Timer
 
 from tools.hostile import ACCEPT, CASES, EITHER, REFUSE
 from tools.hostile.engines import ENGINES
@@ -61,6 +61,7 @@ def results(engine: str, names: Sequence[str]) -> Iterator[Result]:
             text=True,
             start_new_session=True,  # what it starts ends with it, and keeps no pipe open
         )
+        Thread(target=end, args=[worker, True], daemon=True).start()
         assert worker.stdin is not None
         assert worker.stdout is not None
         worker.stdout.readline()  # it is ready
@@ -99,8 +100,10 @@ def asked(worker: subprocess.Popen[str], engine: str, name: str) -> Result:
     return Result(engine, name, "crashed", f"the process ended with {worker.wait()}", seconds)
 
 
-def end(worker: subprocess.Popen[str]) -> None:
-    """End the worker and what it started."""
+def end(worker: subprocess.Popen[str], dead: bool = False) -> None:
+    """End the worker and what it started; with `dead`, once it has ended by itself: else that keeps its pipes open."""
+    if dead:
+        worker.wait()
     with suppress(ProcessLookupError):
         os.killpg(worker.pid, signal.SIGKILL)
 
